@@ -1,0 +1,67 @@
+# `make help` lists the words. Everything lives in .venv and .local; delete them to start afresh.
+
+PYTHON ?= python3
+BIN := .venv/bin
+GUIDELINE ?=
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.DEFAULT_GOAL := help
+.PHONY: help setup setup-dev demo run manage test lint format types contracts openapi lock clean
+
+help:  ## this list
+	@grep -E '^[a-z-]+:.*  ## ' Makefile | sed -E 's/:.*  ## /\t/' | expand -t 14
+
+.venv/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit("Guidepost needs Python 3.11 or newer; this is " + sys.version.split()[0] + ". Try: make PYTHON=python3.12 ...") if sys.version_info < (3, 11) else None'
+	@$(PYTHON) -m venv .venv
+
+# What is installed is what the lock file names, hash by hash. The development lock holds all of
+# the local one.
+.venv/local.stamp: requirements/local.txt | .venv/bin/python
+	@echo "Installing packages (once) ..."
+	@$(BIN)/pip install --quiet --require-hashes -r requirements/local.txt
+	@touch $@
+
+.venv/dev.stamp: requirements/dev.txt | .venv/bin/python
+	@echo "Installing packages (once) ..."
+	@$(BIN)/pip install --quiet --require-hashes -r requirements/dev.txt
+	@touch $@ .venv/local.stamp
+
+setup: .venv/local.stamp  ## install what demo and run need
+setup-dev: .venv/dev.stamp  ## install what tests and linters need
+
+demo: setup  ## a guideline through the whole stack; GUIDELINE=path takes yours
+	@$(BIN)/python -m deploy.local demo $(if $(GUIDELINE),"$(GUIDELINE)")
+
+run: setup  ## serve until Ctrl-C
+	@$(BIN)/python -m deploy.local run
+
+manage: setup  ## manage.py against the running stack, as in: make manage CMD="shell"
+	@$(BIN)/python -m deploy.local manage $(CMD)
+
+test: setup-dev  ## all tests, against real servers; ARGS="-k name" picks some
+	@$(BIN)/python -m pytest $(ARGS)
+
+lint: setup-dev  ## style, and who may import whom
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/lint-imports --no-cache
+
+format: setup-dev  ## put the code into shape
+	@$(BIN)/ruff check --fix . && $(BIN)/ruff format .
+
+types: setup-dev  ## check types
+	@$(BIN)/python -m mypy
+
+openapi: setup-dev  ## write docs/openapi.yaml anew
+	@$(BIN)/python -m tests.openapi docs/openapi.yaml
+
+lock: setup-dev  ## compile the lock files anew from pyproject.toml
+	@for name in base local dev; do \
+	  $(BIN)/uv pip compile pyproject.toml --quiet --universal --python-version 3.11 \
+	    --generate-hashes --no-annotate --no-emit-index-url --no-emit-find-links \
+	    --custom-compile-command "make lock" \
+	    $$([ $$name = base ] || echo --extra local) $$([ $$name != dev ] || echo --extra dev) \
+	    --output-file requirements/$$name.txt || exit 1; \
+	done
+
+clean:  ## delete the environment and the local data
+	@rm -rf .venv .local

@@ -1,0 +1,41 @@
+"""What the generated OpenAPI document says of errors, the same for every operation."""
+
+from typing import Any
+
+from rest_framework import serializers
+
+
+class FieldErrorSerializer(serializers.Serializer):
+    pointer = serializers.CharField(help_text="JSON pointer (RFC 6901) to the field.")
+    code = serializers.CharField()
+    detail = serializers.CharField()
+
+
+class ProblemSerializer(serializers.Serializer):
+    """RFC 9457 problem document."""
+
+    type = serializers.CharField(help_text="The page about this kind of problem.")
+    title = serializers.CharField()
+    status = serializers.IntegerField()
+    detail = serializers.CharField(help_text="What happened here and what to do.")
+    code = serializers.CharField(help_text="Stable slug: decide on this.")
+    retryable = serializers.BooleanField()
+    request_id = serializers.CharField()
+    errors = FieldErrorSerializer(many=True, required=False)
+
+
+def describe_problems(
+    result: dict[str, Any], generator: Any, request: Any, public: bool
+) -> dict[str, Any]:
+    """Post-processing hook: error answers have our media type, every operation can answer 500."""
+    reference = {"$ref": "#/components/schemas/Problem"}
+    content = {"application/problem+json": {"schema": reference}}
+    for operations in result["paths"].values():
+        for operation in operations.values():
+            responses = operation["responses"]
+            responses["500"] = {"description": "Our mistake; the request id finds it in our logs."}
+            for status, response in responses.items():
+                wrapped = response.get("content", {}).get("application/json", {}).get("schema")
+                if int(status) >= 400 and (wrapped in (None, reference)):
+                    response["content"] = content
+    return result

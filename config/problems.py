@@ -1,0 +1,209 @@
+"""Every API error leaves as application/problem+json (RFC 9457)."""
+
+import logging
+from http import HTTPStatus
+from typing import Any
+
+from django.core.exceptions import PermissionDenied
+from django.db import InterfaceError, OperationalError
+from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
+from django.views import defaults
+from rest_framework import exceptions
+from rest_framework.response import Response
+from rest_framework.views import set_rollback
+
+from config import logs
+from config.errors import DomainError
+
+logger = logging.getLogger(__name__)
+
+CONTENT_TYPE = "application/problem+json"
+RETRYABLE = {408, 409, 429, 500, 502, 503, 504}
+HTML_PATHS = ("/admin", "/docs", "/static/")
+
+
+class InsufficientScope(exceptions.PermissionDenied):
+    """The token is good, but was not issued for this."""
+
+    default_code = "insufficient_scope"
+
+
+# What DRF and Django raise, in the words of our contract: class -> (code, title, what to do).
+KNOWN: dict[type[Exception], tuple[str, str, str]] = {
+    exceptions.ParseError: ("malformed_body", "The body could not be read", ""),
+    exceptions.AuthenticationFailed: ("invalid_token", "The access token is not valid", ""),
+    exceptions.NotAuthenticated: (
+        "token_missing",
+        "An access token is needed",
+        "Send `Authorization: Bearer <token>`; POST /oauth/token issues one for an API key.",
+    ),
+    InsufficientScope: ("insufficient_scope", "The token lacks a scope", ""),
+    exceptions.PermissionDenied: ("forbidden", "This is not allowed", ""),
+    exceptions.NotFound: (
+        "not_found",
+        "There is nothing here",
+        "Check the id. What belongs to another tenant is absent as well.",
+    ),
+    exceptions.MethodNotAllowed: ("method_not_allowed", "The method does not exist here", ""),
+    exceptions.NotAcceptable: (
+        "not_acceptable",
+        "No such representation",
+        "Accept application/json.",
+    ),
+    exceptions.UnsupportedMediaType: (
+        "unsupported_media_type",
+        "The body's media type is not supported",
+        "",
+    ),
+}
+
+
+# The same for what has no exception class of its own: code -> (title, what to do).
+OTHER: dict[str, tuple[str, str]] = {
+    "invalid_fields": (
+        "Some fields are not acceptable",
+        "See `errors`: each names its field by a JSON pointer.",
+    ),
+    "unavailable": (
+        "The service cannot answer just now",
+        "Nothing was changed, or the answer was lost. Ask again in a few seconds.",
+    ),
+    "bad_request": ("The request is not acceptable", "Check its host and headers."),
+    "server_error": (
+        "We made a mistake",
+        "It is logged under the request id. Send the same request again; tell support the id if"
+        " it happens twice.",
+    ),
+}
+
+
+def problem(
+    status: int,
+    code: str,
+    title: str,
+    detail: str = "",
+    headers: dict[str, str] | None = None,
+    **extra: object,
+) -> Response:
+    """A DRF response that is a problem document.
+
+    `type` leads to the page about the code, `request_id` to our log lines; `retryable` says
+    whether the same request may succeed later. `extra` become members (RFC 9457 section 3.2).
+    """
+    return Response(
+        problem_body(status, code, title, detail, **extra),
+        status=status,
+        headers=headers,
+        content_type=CONTENT_TYPE,
+    )
+
+
+def problem_body(
+    status: int, code: str, title: str, detail: str = "", **extra: object
+) -> dict[str, Any]:
+    return {
+        "type": f"/docs/errors#{code}",
+        "title": title,
+        "status": status,
+        "detail": detail,
+        "code": code,
+        "retryable": status in RETRYABLE,
+        "request_id": logs.request_id.get(),
+        **extra,
+    }
+
+
+def exception_handler(error: Exception, context: dict[str, Any]) -> Response | None:
+    """DRF's hook. None hands what we do not know on to Django: logged, then `server_error`."""
+    set_rollback()
+    if isinstance(error, Http404):
+        error = exceptions.NotFound()
+    elif isinstance(error, PermissionDenied):
+        error = exceptions.PermissionDenied()
+    if isinstance(error, DomainError):
+        return problem(
+            error.status, error.code, error.title, error.detail, error.headers, **error.extra
+        )
+    if isinstance(error, exceptions.ValidationError):
+        return problem(
+            422,
+            "invalid_fields",
+            *OTHER["invalid_fields"],
+            errors=list(field_errors(error.detail)),
+        )
+    if isinstance(error, OperationalError | InterfaceError):
+        logger.error("database_unavailable", exc_info=error)
+        return problem(
+            503,
+            "unavailable",
+            *OTHER["unavailable"],
+            headers={"Retry-After": "5"},
+        )
+    if isinstance(error, exceptions.APIException):
+        return _from_api_exception(error)
+    return None
+
+
+def _from_api_exception(error: exceptions.APIException) -> Response:
+    known = next((KNOWN[kind] for kind in type(error).__mro__ if kind in KNOWN), None)
+    code, title, detail = known or (
+        str(error.default_code),
+        HTTPStatus(error.status_code).phrase,
+        "",
+    )
+    headers = {}
+    if challenge := getattr(error, "auth_header", None):
+        headers["WWW-Authenticate"] = challenge
+    return problem(error.status_code, code, title, detail or str(error.detail), headers)
+
+
+def field_errors(detail: Any, pointer: str = "") -> Any:
+    """Flattens DRF's nested details to `{pointer, code, detail}` (RFC 6901 pointers)."""
+    if isinstance(detail, dict):
+        for name, inner in detail.items():
+            step = str(name).replace("~", "~0").replace("/", "~1")
+            yield from field_errors(
+                inner, pointer if name == "non_field_errors" else f"{pointer}/{step}"
+            )
+    elif isinstance(detail, list):
+        for index, inner in enumerate(detail):
+            nested = isinstance(inner, dict | list)
+            yield from field_errors(inner, f"{pointer}/{index}" if nested else pointer)
+    else:
+        yield {"pointer": pointer, "code": detail.code, "detail": str(detail)}
+
+
+# --- What never reaches a DRF view ----------------------------------------------------------
+
+
+def _wants_html(request: HttpRequest) -> bool:
+    return request.path.startswith(HTML_PATHS)
+
+
+def _plain(status: int, code: str, title: str, detail: str) -> HttpResponse:
+    body = problem_body(status, code, title, detail)
+    return JsonResponse(body, status=status, content_type=CONTENT_TYPE)
+
+
+def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
+    if _wants_html(request):
+        return defaults.bad_request(request, exception)
+    return _plain(400, "bad_request", *OTHER["bad_request"])
+
+
+def permission_denied(request: HttpRequest, exception: Exception) -> HttpResponse:
+    if _wants_html(request):
+        return defaults.permission_denied(request, exception)
+    return _plain(403, *KNOWN[exceptions.PermissionDenied])
+
+
+def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
+    if _wants_html(request):
+        return defaults.page_not_found(request, exception)
+    return _plain(404, *KNOWN[exceptions.NotFound])
+
+
+def server_error(request: HttpRequest) -> HttpResponse:
+    if _wants_html(request):
+        return defaults.server_error(request)
+    return _plain(500, "server_error", *OTHER["server_error"])

@@ -1,0 +1,234 @@
+"""Every setting of every environment, read from environment variables.
+
+A value may also be given as a file: `NAME_FILE=/run/secrets/name` is read where `NAME` is unset.
+`.env.example` lists them all. A missing secret stops the start; there are no default secrets.
+"""
+
+from datetime import timedelta
+from pathlib import Path
+
+import environ
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+APP_VERSION = "0.1.0"
+
+env = environ.FileAwareEnv()
+
+DEBUG = env.bool("DEBUG", default=False)
+SECRET_KEY = env.str("SECRET_KEY")
+ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=["127.0.0.1", "localhost"])
+# Where the world reaches us: issuer and audience of tokens.
+PUBLIC_URL = env.str("PUBLIC_URL", default="http://127.0.0.1:8000").rstrip("/")
+
+INSTALLED_APPS = [
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.staticfiles",
+    "rest_framework",
+    "guardian",
+    "django_celery_results",
+    "drf_spectacular",
+    "drf_spectacular_sidecar",
+    "config",
+    "accounts",
+    "tenants",
+    "jobs",
+]
+
+MIDDLEWARE = [
+    "config.middleware.RequestIdMiddleware",
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+]
+
+ROOT_URLCONF = "config.urls"
+WSGI_APPLICATION = "config.wsgi.application"
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ]
+        },
+    }
+]
+
+# --- PostgreSQL -----------------------------------------------------------------------------
+
+DATABASES = {"default": env.db_url("DATABASE_URL")}
+DATABASES["default"]["CONN_HEALTH_CHECKS"] = True  # a restarted server costs nobody an error
+DATABASES["default"].setdefault("OPTIONS", {}).update(
+    {
+        "pool": {
+            "min_size": 1,
+            "max_size": env.int("DATABASE_POOL_SIZE", default=16),
+            "timeout": 2,
+        },
+        "connect_timeout": 2,
+        "options": "-c statement_timeout=15s -c lock_timeout=2s"
+        " -c idle_in_transaction_session_timeout=30s",
+    }
+)
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+# --- Redis: broker of wake-ups, counters of rate limits. Nothing in it is precious. ----------
+
+REDIS_URL = env.str("REDIS_URL")
+CACHES = {
+    "default": {
+        "BACKEND": "django.core.cache.backends.redis.RedisCache",
+        "LOCATION": REDIS_URL,
+        "KEY_PREFIX": "guidepost",
+        # A request never waits longer than this for a counter.
+        "OPTIONS": {"socket_timeout": 0.05, "socket_connect_timeout": 0.05},
+    }
+}
+RATELIMIT_USE_CACHE = "default"
+CELERY_BROKER_URL = REDIS_URL
+CELERY_BROKER_TRANSPORT_OPTIONS = {"global_keyprefix": "guidepost:"}
+CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
+CELERY_RESULT_BACKEND = "django-db"  # for staff: which task ran which event_id
+CELERY_RESULT_EXTENDED = True
+CELERY_TASK_IGNORE_RESULT = True  # a task asks for a row where a person needs one
+CELERY_TASK_SERIALIZER = "json"
+CELERY_ACCEPT_CONTENT = ["json"]
+CELERY_WORKER_PREFETCH_MULTIPLIER = 1
+CELERY_WORKER_HIJACK_ROOT_LOGGER = False
+CELERY_WORKER_SEND_TASK_EVENTS = False
+CELERY_TIMEZONE = "UTC"
+
+# --- People, tokens, permissions ------------------------------------------------------------
+
+AUTH_USER_MODEL = "accounts.User"
+SILENCED_SYSTEM_CHECKS = ["auth.W004"]  # e-mail is unique: by a constraint that ignores case
+AUTHENTICATION_BACKENDS = [
+    "django.contrib.auth.backends.ModelBackend",
+    "guardian.backends.ObjectPermissionBackend",
+]
+ANONYMOUS_USER_NAME = None  # guardian: nobody has permissions without signing in
+PASSWORD_HASHERS = ["django.contrib.auth.hashers.Argon2PasswordHasher"]
+AUTH_PASSWORD_VALIDATORS = [
+    {
+        "NAME": "django.contrib.auth.password_validation.MinimumLengthValidator",
+        "OPTIONS": {"min_length": 12},
+    },
+    {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
+]
+
+# Keys every digest of a client secret: a stolen table alone verifies no guess.
+API_KEY_PEPPER = env.str("API_KEY_PEPPER")
+# Ed25519, PEM. Tokens of retired keys stay valid while their public half is listed.
+TOKEN_SIGNING_KEY = env.str("TOKEN_SIGNING_KEY", multiline=True)
+TOKEN_VERIFYING_KEYS = env.str("TOKEN_VERIFYING_KEYS", multiline=True, default="")
+SIMPLE_JWT = {
+    "ALGORITHM": "EdDSA",
+    "SIGNING_KEY": TOKEN_SIGNING_KEY,
+    "ISSUER": PUBLIC_URL,
+    "AUDIENCE": PUBLIC_URL,
+    "ACCESS_TOKEN_LIFETIME": timedelta(seconds=env.int("TOKEN_SECONDS", default=900)),
+    "LEEWAY": 30,
+    "USER_ID_CLAIM": "sub",
+}
+
+TOKEN_RATE = env.str("TOKEN_RATE", default="60/m")  # tokens issued, for each tenant
+TOKEN_ATTEMPT_RATE = env.str("TOKEN_ATTEMPT_RATE", default="300/m")  # tries, for each address
+SUBMIT_RATE = env.str("SUBMIT_RATE", default="600/m")  # jobs submitted, for each tenant
+
+# --- The API --------------------------------------------------------------------------------
+
+GUIDELINE_MAX_BYTES = 1_048_576
+# JSON may escape a byte of text as six; the rest is metadata.
+DATA_UPLOAD_MAX_MEMORY_SIZE = 6 * GUIDELINE_MAX_BYTES + 65_536
+REST_FRAMEWORK = {
+    "DEFAULT_AUTHENTICATION_CLASSES": ["tenants.authentication.TokenAuthentication"],
+    "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
+    "DEFAULT_PARSER_CLASSES": ["config.parsers.StrictJSONParser"],
+    "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
+    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
+    "EXCEPTION_HANDLER": "config.problems.exception_handler",
+    "UNAUTHENTICATED_USER": None,
+    "URL_FORMAT_OVERRIDE": None,
+}
+SPECTACULAR_SETTINGS = {
+    "TITLE": "Guidepost",
+    "DESCRIPTION": "A guideline goes in, a checklist comes out in which every item cites the place"
+    " in the source it comes from.",
+    "VERSION": APP_VERSION,
+    "OAS_VERSION": "3.1.0",
+    "SERVE_INCLUDE_SCHEMA": False,
+    "SWAGGER_UI_DIST": "SIDECAR",
+    "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
+    "ENUM_NAME_OVERRIDES": {"JobStatus": "jobs.models.JobStatus.choices"},
+    "POSTPROCESSING_HOOKS": [
+        "drf_spectacular.hooks.postprocess_schema_enums",
+        "config.openapi.describe_problems",
+    ],
+}
+
+# --- Jobs -----------------------------------------------------------------------------------
+
+# A worker holds a job for so long; it renews four times in that span.
+JOB_LEASE = timedelta(seconds=env.float("JOB_LEASE_SECONDS", default=15))
+JOB_MAX_ATTEMPTS = env.int("JOB_MAX_ATTEMPTS", default=5)
+# One step of the chain, all its calls together, ends within this.
+JOB_STEP_TIMEOUT = timedelta(seconds=env.float("JOB_STEP_SECONDS", default=600))
+PUMP_SECONDS = env.float("PUMP_SECONDS", default=1)
+
+# --- The model ------------------------------------------------------------------------------
+
+OPENAI_API_KEY = env.str("OPENAI_API_KEY", default="")
+OPENAI_BASE_URL = env.str("OPENAI_BASE_URL", default="")
+OFFLINE_MODEL_URL = env.str("OFFLINE_MODEL_URL", default="http://127.0.0.1:8125/v1")
+OPENAI_MODEL = env.str(
+    "OPENAI_MODEL", default="gpt-4.1-mini" if OPENAI_API_KEY else "guidepost-offline-1"
+)
+
+# --- Pages ----------------------------------------------------------------------------------
+
+LANGUAGE_CODE = "en"
+TIME_ZONE = "UTC"
+USE_TZ = True
+STATIC_URL = "/static/"
+STATIC_ROOT = env.path("STATIC_ROOT", default=str(BASE_DIR / ".local/static"))
+# Files are served from the packages they ship in: no collectstatic step to forget.
+WHITENOISE_USE_FINDERS = True
+
+HTTPS = PUBLIC_URL.startswith("https://")
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = HTTPS
+SECURE_HSTS_SECONDS = 31_536_000 if HTTPS else 0
+SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if HTTPS else None
+CSRF_TRUSTED_ORIGINS = [PUBLIC_URL] if HTTPS else []
+SECURE_REFERRER_POLICY = "same-origin"
+X_FRAME_OPTIONS = "DENY"
+
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {"json": {"()": "config.logs.JsonFormatter"}},
+    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "json"}},
+    "root": {"handlers": ["stderr"], "level": env.str("LOG_LEVEL", default="INFO")},
+    "loggers": {
+        "django": {"handlers": [], "level": "INFO", "propagate": True},
+        "django.server": {"handlers": [], "level": "INFO", "propagate": True},
+        "django.request": {"level": "ERROR"},  # our own line says what every request got
+        "httpx2": {"level": "WARNING"},
+        "openai": {"level": "WARNING"},
+        "celery.app.trace": {"level": "WARNING"},
+        "celery.worker.strategy": {"level": "WARNING"},
+        "celery.beat": {"level": "WARNING"},
+    },
+}

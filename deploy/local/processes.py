@@ -1,0 +1,134 @@
+"""Child processes: started, watched, started again, stopped; none is left behind."""
+
+import ctypes
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+PR_SET_PDEATHSIG = 1  # linux/prctl.h
+_libc = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
+
+TAIL_LINES = 25
+RESTARTS, WITHIN = 5, 30.0  # more restarts than this, in so many seconds: something is broken
+
+
+class StartFailed(Exception):
+    """Something did not start. Shows the end of `log`, where there is one."""
+
+    def __init__(self, message: str, log: Path | None = None):
+        super().__init__(message + (f"\n{tail(log)}" if log else ""))
+
+
+def tail(log: Path) -> str:
+    lines = log.read_text(errors="replace").splitlines()[-TAIL_LINES:] if log.exists() else []
+    return "\n".join([f"--- the end of {log}:", *lines, "---"])
+
+
+def free_port(preferred: int = 0) -> int:
+    """A TCP port that nobody listens on: the preferred one if it can be had."""
+    for port in (preferred, 0):
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return int(probe.getsockname()[1])
+    raise StartFailed("No TCP port is free on 127.0.0.1.")
+
+
+def _die_with_parent() -> None:
+    """Runs in the child before exec: if the supervisor is killed, the child gets SIGTERM."""
+    if _libc is not None:
+        _libc.prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+
+
+class Child:
+    """One process in a session of its own, its output in a log file."""
+
+    def __init__(
+        self,
+        name: str,
+        command: Sequence[str],
+        log: Path,
+        *,
+        cwd: Path,
+        env: Mapping[str, str] | None = None,
+        popen: Mapping[str, object] | None = None,
+        stop_signal: str = "SIGTERM",
+    ):
+        self.name, self.command, self.log = name, list(command), log
+        self.cwd, self.env, self.popen = cwd, env, dict(popen or {})
+        self.stop_signal = getattr(signal, stop_signal)
+        self.process: subprocess.Popen[bytes] | None = None
+        self._starts: list[float] = []
+        self._wanted = False
+
+    def start(self) -> None:
+        self._wanted = True
+        self._starts.append(time.monotonic())
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(
+                self.command,
+                cwd=self.cwd,
+                env=self.env,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+                preexec_fn=_die_with_parent,  # noqa: PLW1509  (one call, no locks)
+                **self.popen,  # type: ignore[call-overload]
+            )
+
+    @property
+    def pid(self) -> int:
+        if self.process is None:
+            raise RuntimeError(f"{self.name} was never started.")
+        return self.process.pid
+
+    def is_alive(self) -> bool:
+        return self.process is not None and self.process.poll() is None
+
+    def restart_if_dead(self) -> int | None:
+        """Its exit status if it had died unasked and was started again, else None.
+
+        Raises StartFailed if it does nothing but die.
+        """
+        if not self._wanted or self.is_alive() or self.process is None:
+            return None
+        status = self.process.returncode
+        self._kill_group()  # a master's orphaned workers
+        recent = [at for at in self._starts if at > time.monotonic() - WITHIN]
+        if len(recent) > RESTARTS:
+            raise StartFailed(f"{self.name} keeps dying (exit status {status}).", self.log)
+        self.start()
+        return status
+
+    def ask_to_stop(self) -> None:
+        self._wanted = False
+        if self.is_alive():
+            os.kill(self.pid, self.stop_signal)
+
+    def wait_stopped(self, seconds: float) -> None:
+        """Waits for the end it was asked for; kills it, and whatever it started, after that."""
+        if self.process is None:
+            return
+        try:
+            self.process.wait(timeout=seconds)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+        self._kill_group()
+
+    def _kill_group(self) -> None:
+        try:
+            os.killpg(self.pid, signal.SIGKILL)
+        except ProcessLookupError:
+            pass  # nobody was left
+        except PermissionError:
+            pass  # macOS says so of a group whose processes have all ended

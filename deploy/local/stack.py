@@ -1,0 +1,252 @@
+"""The whole of Guidepost on one machine: servers, web, workers, Beat and the offline model."""
+
+import fcntl
+import json
+import os
+import secrets
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+
+from deploy.local.processes import Child, StartFailed, free_port
+from deploy.local.servers import (
+    PostgreSQL,
+    Valkey,
+    new_password,
+    wait_for_postgresql,
+    wait_for_redis,
+)
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+WEB_PORT = 8000
+STOP_SECONDS = 10
+Report = Callable[[str], None]
+
+
+class AlreadyRunning(Exception):
+    """Another supervisor holds this state directory."""
+
+
+class Stack:
+    """Everything that `make run` starts. State, logs and secrets live below `home`.
+
+    database_url, redis_url  servers to use instead of the embedded ones
+    settings                 environment variables on top of the usual ones
+    report                   is told, in a few words, what is being done
+    """
+
+    def __init__(
+        self,
+        home: Path,
+        *,
+        database_url: str = "",
+        redis_url: str = "",
+        settings: dict[str, str] | None = None,
+        durable: bool = True,
+        report: Report = lambda what: None,
+    ):
+        self.home, self.report, self.durable = home, report, durable
+        self.database_url, self.redis_url = database_url, redis_url
+        self.settings = settings or {}
+        self.children: dict[str, Child] = {}
+        self.client: dict[str, str] = {}
+        home.mkdir(parents=True, exist_ok=True)
+        (home / "log").mkdir(exist_ok=True)
+
+    # --- Starting and stopping ---------------------------------------------------------------
+
+    def start(self) -> None:
+        """Returns when requests are answered. Raises StartFailed or AlreadyRunning."""
+        self._lock()
+        try:
+            self.start_servers()
+            self._start_app()
+        except BaseException:
+            self.stop()
+            raise
+
+    def start_servers(self) -> None:
+        """Only PostgreSQL and Redis: sets `database_url` and `redis_url`."""
+        self.secrets = self._kept("secrets.json", new_secrets)
+        self.report("starting PostgreSQL and Valkey")
+        waits = []
+        if not self.database_url:
+            postgresql = PostgreSQL(
+                self.home / "postgresql",
+                self.log("postgresql"),
+                self.secrets["POSTGRESQL_PASSWORD"],
+                self.durable,
+            )
+            child = self._start(postgresql.child())
+            waits.append(lambda: postgresql.wait_until_ready(child))
+            self.database_url = postgresql.url
+        else:
+            waits.append(lambda: wait_for_postgresql(self.database_url))
+        if not self.redis_url:
+            valkey = Valkey(
+                self.home / "valkey", self.log("valkey"), self.secrets["VALKEY_PASSWORD"]
+            )
+            valkey_child = self._start(valkey.child())
+            waits.append(lambda: valkey.wait_until_ready(valkey_child))
+            self.redis_url = valkey.url
+        else:
+            waits.append(lambda: wait_for_redis(self.redis_url))
+        for wait in waits:
+            wait()
+
+    def _start_app(self) -> None:
+        preferred = int(os.environ.get("GUIDEPOST_PORT", WEB_PORT))
+        self.port, model_port = free_port(preferred), free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.env = self._environment(f"http://127.0.0.1:{model_port}/v1")
+        self._python("model", "-m", "llm.offline", "--port", str(model_port))
+        self.report("migrating the database")
+        self._prepare_database()
+        self.report("starting web and workers")
+        self._python(
+            "web", "-m", "gunicorn", "-c", "deploy/gunicorn.conf.py", "-b", f"127.0.0.1:{self.port}",
+            "config.wsgi:application",
+        )  # fmt: skip
+        celery = ("-m", "celery", "-A", "config", "worker", "--without-gossip", "--without-mingle")
+        self._python("worker", *celery, "-n", "worker@%h", "-Q", "jobs", "-P", "threads", "-c", "8")
+        self._python(
+            "maintenance", *celery, "-n", "maintenance@%h", "-Q", "maintenance", "-P", "solo"
+        )
+        schedule = str(self.home / "beat-schedule")
+        self._python("beat", "-m", "celery", "-A", "config", "beat", "-s", schedule)
+        self._wait_for_web()
+        self._write("stack.json", {"pid": os.getpid(), **self.facts()})
+
+    def stop(self) -> None:
+        """Application first, servers last; nothing is left running."""
+        self._remove("stack.json")
+        servers = [self.children.pop(n) for n in ("postgresql", "valkey") if n in self.children]
+        for group in (list(self.children.values()), servers):
+            for child in group:
+                child.ask_to_stop()
+            for child in group:
+                child.wait_stopped(STOP_SECONDS)
+        self.children.clear()
+
+    def watch(self) -> None:
+        """Starts again what has died. Call it every now and then. Raises StartFailed."""
+        for child in list(self.children.values()):
+            status = child.restart_if_dead()
+            if status is not None:
+                self.report(f"{child.name} died (exit status {status}) and was started again")
+
+    # --- What others need to know --------------------------------------------------------------
+
+    def facts(self) -> dict[str, Any]:
+        return {
+            "url": self.url,
+            "client": self.client,
+            "staff": self.staff,
+            "env": self.settings_made,
+        }
+
+    def log(self, name: str) -> Path:
+        return self.home / "log" / f"{name}.log"
+
+    # --- Pieces --------------------------------------------------------------------------------
+
+    def _lock(self) -> None:
+        self._lock_file = (self.home / "stack.lock").open("w")
+        try:
+            fcntl.flock(self._lock_file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise AlreadyRunning(str(self.home)) from None
+
+    def _environment(self, model_url: str) -> dict[str, str]:
+        keys = ("SECRET_KEY", "API_KEY_PEPPER", "TOKEN_SIGNING_KEY")
+        self.settings_made = {
+            **{key: self.secrets[key] for key in keys},
+            "DATABASE_URL": self.database_url,
+            "REDIS_URL": self.redis_url,
+            "PUBLIC_URL": self.url,
+            "OFFLINE_MODEL_URL": model_url,
+            "DJANGO_SETTINGS_MODULE": "config.settings",
+            **self.settings,
+        }
+        return {**os.environ, **self.settings_made}
+
+    def _start(self, child: Child) -> Child:
+        self.children[child.name] = child
+        child.start()
+        return child
+
+    def _python(self, name: str, *arguments: str) -> Child:
+        command = [sys.executable, *arguments]
+        return self._start(Child(name, command, self.log(name), cwd=ROOT, env=self.env))
+
+    def _prepare_database(self) -> None:
+        """Migrations, the demo tenant with its key, and a staff user."""
+        known = self.home / "client.json"
+        self.client = json.loads(known.read_text()) if known.exists() else {}
+        done = subprocess.run(
+            [sys.executable, "manage.py", "prepare_local", self.client.get("client_id", "")],
+            cwd=ROOT,
+            env={**self.env, "STAFF_PASSWORD": self.secrets["STAFF_PASSWORD"]},
+            capture_output=True,
+            text=True,
+        )
+        if done.returncode:
+            raise StartFailed(f"The database could not be prepared:\n{done.stderr}")
+        prepared = json.loads(done.stdout.splitlines()[-1])
+        self.staff = {"email": prepared["staff"], "password": self.secrets["STAFF_PASSWORD"]}
+        if prepared["client"]:
+            self.client = prepared["client"]
+            self._write("client.json", self.client)
+
+    def _wait_for_web(self, seconds: float = 60) -> None:
+        deadline = time.monotonic() + seconds
+        while True:
+            try:
+                with urllib.request.urlopen(f"{self.url}/readyz", timeout=5) as answer:
+                    if answer.status == 200:
+                        return
+            except (urllib.error.URLError, ConnectionError, TimeoutError):
+                if not self.children["web"].is_alive() or time.monotonic() > deadline:
+                    raise StartFailed("The web server does not answer.", self.log("web")) from None
+            time.sleep(0.05)
+
+    def _kept(self, name: str, make: Callable[[], dict[str, str]]) -> dict[str, str]:
+        path = self.home / name
+        if not path.exists():
+            self._write(name, make())
+        kept: dict[str, str] = json.loads(path.read_text())
+        return kept
+
+    def _write(self, name: str, value: dict[str, Any]) -> None:
+        """Whole or not at all, and for our eyes only: these files hold secrets."""
+        path = self.home / name
+        partial = path.with_suffix(".partial")
+        with os.fdopen(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
+            json.dump(value, file, indent=1)
+        partial.replace(path)
+
+    def _remove(self, name: str) -> None:
+        (self.home / name).unlink(missing_ok=True)
+
+
+def new_secrets() -> dict[str, str]:
+    """Made once for each state directory; none has a default."""
+    pem = Ed25519PrivateKey.generate().private_bytes(
+        Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()
+    )
+    return {
+        "SECRET_KEY": secrets.token_urlsafe(48),
+        "API_KEY_PEPPER": secrets.token_urlsafe(48),
+        "TOKEN_SIGNING_KEY": pem.decode(),
+        "POSTGRESQL_PASSWORD": new_password(),
+        "VALKEY_PASSWORD": new_password(),
+        "STAFF_PASSWORD": secrets.token_urlsafe(12),
+    }

@@ -1,0 +1,86 @@
+"""Wake-ups to the broker; no other module sends a task.
+
+A wake-up carries no job: it says that there may be work. Losing one loses nothing, since the
+pump sends another within seconds. So nobody waits for Redis: a thread sends what has come
+together since it last looked, and forgets what it could not send.
+"""
+
+import logging
+import threading
+
+from celery import current_app
+from django.conf import settings
+from kombu import Connection
+from kombu.exceptions import OperationalError
+from redis import Redis
+from redis.exceptions import RedisError
+
+logger = logging.getLogger(__name__)
+
+TASK = "jobs.tasks.process_guideline_job"
+QUEUE = "jobs"
+AT_ONCE = 64  # more are never useful together: each job that starts wakes the next worker
+SOCKET_TIMEOUT = 0.2  # seconds
+
+
+class Publisher:
+    """Sends wake-ups from a thread of its own, over a connection of its own."""
+
+    def __init__(self) -> None:
+        self._wanted = 0
+        self._condition = threading.Condition()
+        self._thread: threading.Thread | None = None
+
+    def wake(self, count: int = 1) -> None:
+        """Asks for wake-ups and returns at once."""
+        with self._condition:
+            self._wanted = min(self._wanted + count, AT_ONCE)
+            if self._thread is None:  # not at import: a process may fork before it publishes
+                self._thread = threading.Thread(target=self._run, name="wake-ups", daemon=True)
+                self._thread.start()
+            self._condition.notify()
+
+    def _run(self) -> None:
+        while True:
+            with self._condition:
+                self._condition.wait_for(lambda: self._wanted)
+                count, self._wanted = self._wanted, 0
+            try:
+                publish(count)
+            except (OperationalError, RedisError, OSError) as error:
+                logger.warning("wake_up_not_sent", extra={"reason": str(error)})
+
+
+_connection: Connection | None = None
+
+
+def publish(count: int) -> None:
+    """Sends wake-ups now. Raises kombu's OperationalError, RedisError or OSError."""
+    global _connection
+    if _connection is None:
+        timeouts = dict.fromkeys(("socket_timeout", "socket_connect_timeout"), SOCKET_TIMEOUT)
+        _connection = current_app.connection_for_write(
+            transport_options=settings.CELERY_BROKER_TRANSPORT_OPTIONS | timeouts
+        )
+    try:
+        for _ in range(count):
+            current_app.send_task(TASK, queue=QUEUE, connection=_connection, retry=False)
+    except BaseException:
+        _connection.release()
+        _connection = None
+        raise
+
+
+def waiting_wake_ups() -> int:
+    """Wake-ups in the queue. Raises RedisError."""
+    prefix = settings.CELERY_BROKER_TRANSPORT_OPTIONS["global_keyprefix"]
+    with Redis.from_url(settings.REDIS_URL, socket_timeout=1) as client:
+        return int(client.llen(prefix + QUEUE))  # type: ignore[arg-type]
+
+
+_publisher = Publisher()
+
+
+def wake_worker() -> None:
+    """One worker should look for work soon."""
+    _publisher.wake()

@@ -1,0 +1,32 @@
+"""The refusals of this app, and what a failed job says."""
+
+from config.errors import DomainError
+
+
+class DocumentTooLarge(DomainError):
+    code = "document_too_large"
+    title = "The guideline is too long"
+    status = 413
+
+
+class InvalidTransition(DomainError):
+    code = "invalid_transition"
+    title = "The job's status does not allow this"
+    status = 409
+
+
+class InvalidCursor(DomainError):
+    code = "invalid_cursor"
+    title = "The cursor is not one of ours"
+    status = 400
+    detail = "Follow the `next` link of a page as it is, or start again without a cursor."
+
+
+WORKER_LOST = "worker_lost"
+INTERNAL_ERROR = "internal_error"
+SAFE_DETAIL = {
+    WORKER_LOST: "The worker stopped before the job was done, in every attempt."
+    " Retry the job; if it fails again, tell support its event_id.",
+    INTERNAL_ERROR: "We made a mistake while working on this job; nothing is wrong with your"
+    " request. Retry the job; if it fails again, tell support its event_id.",
+}

@@ -1,0 +1,183 @@
+"""Jobs on the wire: what comes in is checked, what goes out is named."""
+
+from typing import Any
+from urllib.parse import urlencode
+
+from django.urls import reverse
+from drf_spectacular.utils import extend_schema_field
+from rest_framework import serializers
+
+from jobs.models import Job, JobStatus, Priority, Step
+
+PRIORITIES = {label: Priority(value) for value, label in Priority.choices}
+METADATA_KEYS, METADATA_BYTES = 16, 1024
+
+
+class MetadataField(serializers.DictField):
+    """Up to 16 pairs of strings, 1 KB together: the caller's own references, echoed back."""
+
+    child = serializers.CharField(allow_blank=True, max_length=500)
+
+    def to_internal_value(self, data: Any) -> dict[str, str]:
+        metadata: dict[str, str] = super().to_internal_value(data)
+        if len(metadata) > METADATA_KEYS:
+            raise serializers.ValidationError(
+                f"At most {METADATA_KEYS} keys; these are {len(metadata)}.", code="too_many_keys"
+            )
+        size = sum(len(key.encode()) + len(value.encode()) for key, value in metadata.items())
+        if size > METADATA_BYTES:
+            raise serializers.ValidationError(
+                f"At most {METADATA_BYTES} bytes in all; these are {size}.", code="too_large"
+            )
+        return metadata
+
+
+class JobSubmitSerializer(serializers.Serializer):
+    guideline_text = serializers.CharField(
+        trim_whitespace=False,
+        min_length=1,
+        error_messages={
+            "required": "Send the guideline's text, 1 character to 1 MB (1,048,576 bytes).",
+            "blank": "The guideline is empty. It needs 1 character to 1 MB (1,048,576 bytes).",
+        },
+        help_text="Markdown or plain text, 1 character to 1 MB (1,048,576 bytes of UTF-8).",
+    )
+    title = serializers.CharField(required=False, max_length=200, allow_blank=True)
+    priority = serializers.ChoiceField(
+        choices=list(PRIORITIES), default="normal", help_text="Among your own jobs only."
+    )
+    metadata = MetadataField(required=False)
+
+    def to_internal_value(self, data: Any) -> Any:
+        """A name we do not know is a mistake worth saying, not something to ignore."""
+        values = super().to_internal_value(data)
+        if unknown := sorted(set(data) - set(self.fields)):
+            message = f"Not known. Known are: {', '.join(self.fields)}."
+            raise serializers.ValidationError(
+                {name: [serializers.ErrorDetail(message, "unknown_field")] for name in unknown}
+            )
+        return values
+
+    def validate_guideline_text(self, text: str) -> str:
+        if not text.strip():
+            raise serializers.ValidationError(
+                "The guideline is only white space. It needs 1 character to 1 MB"
+                " (1,048,576 bytes).",
+                code="blank",
+            )
+        return text
+
+    def validate_priority(self, label: str) -> Priority:
+        return PRIORITIES[label]
+
+
+class ProgressSerializer(serializers.Serializer):
+    steps_done = serializers.IntegerField()
+    steps = serializers.IntegerField()
+
+
+class UsageSerializer(serializers.Serializer):
+    llm_calls = serializers.IntegerField()
+    prompt_tokens = serializers.IntegerField()
+    completion_tokens = serializers.IntegerField()
+
+
+class JobErrorSerializer(serializers.Serializer):
+    code = serializers.CharField()
+    detail = serializers.CharField()
+
+
+class JobLinksSerializer(serializers.Serializer):
+    self = serializers.CharField()
+    cancel = serializers.CharField()
+    retry = serializers.CharField()
+
+
+class JobSerializer(serializers.ModelSerializer):
+    """A job without its result: an entry of a list, and the answer to a submission."""
+
+    status = serializers.ChoiceField(choices=JobStatus.choices)
+    step = serializers.ChoiceField(
+        choices=Step.choices, help_text="The step that runs, or would run next."
+    )
+    priority = serializers.ChoiceField(choices=list(PRIORITIES), source="get_priority_display")
+    progress = serializers.SerializerMethodField()
+    completed_at = serializers.DateTimeField(source="ended_at", allow_null=True)
+    usage = serializers.SerializerMethodField()
+    error = serializers.SerializerMethodField()
+    links = serializers.SerializerMethodField()
+
+    class Meta:
+        model = Job
+        fields = [
+            "event_id",
+            "status",
+            "step",
+            "progress",
+            "attempt",
+            "title",
+            "priority",
+            "metadata",
+            "created_at",
+            "started_at",
+            "completed_at",
+            "error",
+            "usage",
+            "links",
+        ]
+        read_only_fields = fields
+
+    @extend_schema_field(ProgressSerializer)
+    def get_progress(self, job: Job) -> dict[str, int]:
+        done = 2 if job.status == JobStatus.COMPLETED else int(job.step == Step.CHECKLIST)
+        return {"steps_done": done, "steps": 2}
+
+    @extend_schema_field(UsageSerializer)
+    def get_usage(self, job: Job) -> dict[str, int]:
+        return {
+            "llm_calls": job.llm_calls,
+            "prompt_tokens": job.prompt_tokens,
+            "completion_tokens": job.completion_tokens,
+        }
+
+    @extend_schema_field(JobErrorSerializer(allow_null=True))
+    def get_error(self, job: Job) -> dict[str, str] | None:
+        if not job.error_code:
+            return None
+        return {"code": job.error_code, "detail": job.error_detail}
+
+    @extend_schema_field(JobLinksSerializer)
+    def get_links(self, job: Job) -> dict[str, str]:
+        return {
+            "self": reverse("job-detail", args=[job.event_id]),
+            "cancel": reverse("job-cancel", args=[job.event_id]),
+            "retry": reverse("job-retry", args=[job.event_id]),
+        }
+
+
+class JobDetailSerializer(JobSerializer):
+    result = serializers.JSONField(
+        allow_null=True, help_text="Summary, checklist, coverage, grounding and provenance."
+    )
+
+    class Meta(JobSerializer.Meta):
+        fields = [*JobSerializer.Meta.fields, "result"]
+        read_only_fields = fields
+
+
+class JobPageSerializer(serializers.Serializer):
+    data = JobSerializer(many=True)
+    next = serializers.CharField(allow_null=True, help_text="The next page, or null.")
+
+
+class JobListQuerySerializer(serializers.Serializer):
+    """The query string of GET /jobs."""
+
+    status = serializers.ChoiceField(choices=JobStatus.choices, required=False)
+    limit = serializers.IntegerField(min_value=1, max_value=100, default=20)
+    cursor = serializers.CharField(required=False, help_text="From the `next` link of a page.")
+
+
+def next_link(query: dict[str, Any], last: Job) -> str:
+    fields = {k: query[k] for k in ("status", "limit") if k in query}
+    return f"{reverse('job-list')}?{urlencode(fields | {'cursor': last.event_id.hex})}"

@@ -1,0 +1,12 @@
+from django.urls import path
+
+from jobs.docs import ErrorCodesView
+from jobs.views import JobCancelView, JobCreateView, JobDetailView, JobRetryView
+
+urlpatterns = [
+    path("jobs", JobCreateView.as_view(), name="job-list"),
+    path("jobs/<uuid:event_id>", JobDetailView.as_view(), name="job-detail"),
+    path("jobs/<uuid:event_id>/cancel", JobCancelView.as_view(), name="job-cancel"),
+    path("jobs/<uuid:event_id>/retry", JobRetryView.as_view(), name="job-retry"),
+    path("docs/errors", ErrorCodesView.as_view(), name="error-codes"),
+]

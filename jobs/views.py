@@ -1,0 +1,226 @@
+"""The HTTP doors to jobs."""
+
+from typing import Any
+from uuid import UUID
+
+from django.conf import settings
+from django.http import Http404
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import OpenApiExample, OpenApiParameter, extend_schema
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from config.openapi import ProblemSerializer
+from jobs import services
+from jobs.errors import InvalidCursor
+from jobs.models import Job
+from jobs.serializers import (
+    JobDetailSerializer,
+    JobListQuerySerializer,
+    JobPageSerializer,
+    JobSerializer,
+    JobSubmitSerializer,
+    next_link,
+)
+from tenants.models import Scope
+from tenants.permissions import TokenHasScope
+from tenants.throttling import count
+
+POLL_SECONDS = "1"
+REFUSALS = dict.fromkeys((401, 403), ProblemSerializer)
+EVENT_ID = OpenApiParameter("event_id", OpenApiTypes.UUID, OpenApiParameter.PATH)
+EXAMPLE = {
+    "event_id": "01936f6e-7b1c-7c3e-9d8f-2b6a4e1c0d5f",
+    "status": "PENDING",
+    "step": "summarize",
+    "progress": {"steps_done": 0, "steps": 2},
+    "attempt": 0,
+    "title": "Hand hygiene",
+    "priority": "normal",
+    "metadata": {"ward": "7b"},
+    "created_at": "2026-11-24T10:00:00Z",
+    "started_at": None,
+    "completed_at": None,
+    "error": None,
+    "usage": {"llm_calls": 0, "prompt_tokens": 0, "completion_tokens": 0},
+    "links": {
+        "self": "/jobs/01936f6e-7b1c-7c3e-9d8f-2b6a4e1c0d5f",
+        "cancel": "/jobs/01936f6e-7b1c-7c3e-9d8f-2b6a4e1c0d5f/cancel",
+        "retry": "/jobs/01936f6e-7b1c-7c3e-9d8f-2b6a4e1c0d5f/retry",
+    },
+}
+
+
+class JobView(APIView):
+    permission_classes = [TokenHasScope]
+    http_method_names = ["get", "head", "post"]
+    required_scopes: dict[str, Scope]
+
+    def poll_headers(self, job: Job) -> dict[str, str]:
+        """A job that goes on says when to look again."""
+        return {} if job.is_over else {"Retry-After": POLL_SECONDS}
+
+
+class JobCreateView(JobView):
+    """POST submits a guideline, GET lists the jobs."""
+
+    required_scopes = {"GET": Scope.JOBS_READ, "POST": Scope.JOBS_SUBMIT}
+
+    @extend_schema(
+        operation_id="submitJob",
+        summary="Submit a guideline",
+        description="Answers at once. The job is durable from the 202 on and is worked on by"
+        " background workers; poll its `Location`. Scope: `jobs:submit`.",
+        tags=["Jobs"],
+        request=JobSubmitSerializer,
+        responses={202: JobSerializer, 400: ProblemSerializer, **REFUSALS}
+        | dict.fromkeys((413, 415, 422, 429, 503), ProblemSerializer),
+        examples=[
+            OpenApiExample(
+                "Guideline",
+                value={
+                    "guideline_text": "# Hand hygiene\n\nStaff MUST disinfect their hands before"
+                    " and after every contact with a patient.",
+                    "title": "Hand hygiene",
+                    "metadata": {"ward": "7b"},
+                },
+                request_only=True,
+            ),
+            OpenApiExample("Accepted", value=EXAMPLE, response_only=True, status_codes=["202"]),
+        ],
+    )
+    def post(self, request: Request) -> Response:
+        principal = request.user
+        count(
+            request,
+            limit="jobs_submitted_per_tenant",
+            rate=settings.SUBMIT_RATE,
+            key=str(principal.tenant_id),
+        )
+        body = JobSubmitSerializer(data=request.data)
+        body.is_valid(raise_exception=True)
+        job = services.submit_job(
+            tenant_id=principal.tenant_id, submitted_by=principal.subject, **body.validated_data
+        )
+        data = JobSerializer(job).data
+        headers = {"Location": data["links"]["self"], **self.poll_headers(job)}
+        return Response(data, status=202, headers=headers)
+
+    @extend_schema(
+        operation_id="listJobs",
+        summary="List your jobs, newest first",
+        description="Pages by cursor: follow `next` until it is null. Scope: `jobs:read`.",
+        tags=["Jobs"],
+        parameters=[JobListQuerySerializer],
+        responses={
+            200: JobPageSerializer,
+            400: ProblemSerializer,
+            422: ProblemSerializer,
+            **REFUSALS,
+        },
+        examples=[
+            OpenApiExample("Page", value={"data": [EXAMPLE], "next": None}, response_only=True)
+        ],
+    )
+    def get(self, request: Request) -> Response:
+        parameters = JobListQuerySerializer(data=request.query_params)
+        parameters.is_valid(raise_exception=True)
+        query = parameters.validated_data
+        jobs = list(_page(request.user.tenant_id, query))
+        more = len(jobs) > query["limit"]
+        page = jobs[: query["limit"]]
+        return Response(
+            {
+                "data": JobSerializer(page, many=True).data,
+                "next": next_link(query, page[-1]) if more else None,
+            }
+        )
+
+
+class JobDetailView(JobView):
+    required_scopes = {"GET": Scope.JOBS_READ}
+
+    @extend_schema(
+        operation_id="getJob",
+        summary="Get a job and, once it is there, its result",
+        description="`Retry-After` says when to look again while the job goes on."
+        " Scope: `jobs:read`.",
+        tags=["Jobs"],
+        parameters=[EVENT_ID],
+        responses={200: JobDetailSerializer, 404: ProblemSerializer, **REFUSALS},
+        examples=[OpenApiExample("Waiting", value={**EXAMPLE, "result": None}, response_only=True)],
+    )
+    def get(self, request: Request, event_id: UUID) -> Response:
+        job = (
+            Job.objects.for_tenant(request.user.tenant_id)
+            .defer("summary")
+            .filter(event_id=event_id)
+            .first()
+        )
+        if job is None:
+            raise Http404
+        return Response(JobDetailSerializer(job).data, headers=self.poll_headers(job))
+
+
+class JobCancelView(JobView):
+    required_scopes = {"POST": Scope.JOBS_MANAGE}
+
+    @extend_schema(
+        operation_id="cancelJob",
+        summary="Cancel a job",
+        description="Waiting or running. Safe to repeat. Scope: `jobs:manage`.",
+        tags=["Jobs"],
+        parameters=[EVENT_ID],
+        request=None,
+        responses={202: JobSerializer, 404: ProblemSerializer, 409: ProblemSerializer, **REFUSALS},
+        examples=[
+            OpenApiExample(
+                "Cancelled",
+                value={**EXAMPLE, "status": "CANCELLED", "completed_at": "2026-11-24T10:00:03Z"},
+                response_only=True,
+                status_codes=["202"],
+            )
+        ],
+    )
+    def post(self, request: Request, event_id: UUID) -> Response:
+        job = services.cancel_job(tenant_id=request.user.tenant_id, event_id=event_id)
+        if job is None:
+            raise Http404
+        return Response(JobSerializer(job).data, status=202)
+
+
+class JobRetryView(JobView):
+    required_scopes = {"POST": Scope.JOBS_MANAGE}
+
+    @extend_schema(
+        operation_id="retryJob",
+        summary="Retry a failed or cancelled job",
+        description="Gives it new attempts; what step 1 has made is kept. Safe to repeat: a job"
+        " that waits or runs stays as it is. Scope: `jobs:manage`.",
+        tags=["Jobs"],
+        parameters=[EVENT_ID],
+        request=None,
+        responses={202: JobSerializer, 404: ProblemSerializer, 409: ProblemSerializer, **REFUSALS},
+        examples=[
+            OpenApiExample("Waiting", value=EXAMPLE, response_only=True, status_codes=["202"])
+        ],
+    )
+    def post(self, request: Request, event_id: UUID) -> Response:
+        job = services.retry_job(tenant_id=request.user.tenant_id, event_id=event_id)
+        if job is None:
+            raise Http404
+        return Response(JobSerializer(job).data, status=202, headers=self.poll_headers(job))
+
+
+def _page(tenant_id: UUID, query: dict[str, Any]) -> Any:
+    """One row more than the page holds, to know whether there is another."""
+    jobs = Job.objects.for_tenant(tenant_id).defer("summary", "result").order_by("-event_id")
+    if "status" in query:
+        jobs = jobs.filter(status=query["status"])
+    if "cursor" in query:
+        try:
+            jobs = jobs.filter(event_id__lt=UUID(hex=query["cursor"]))
+        except ValueError:
+            raise InvalidCursor from None
+    return jobs[: query["limit"] + 1]

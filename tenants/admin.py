@@ -1,0 +1,30 @@
+from django.contrib import admin
+
+from config.admin import ReadOnlyAdmin
+from tenants.models import ApiKey, Membership, Tenant
+
+
+class MembershipInline(admin.TabularInline):
+    model = Membership
+    extra = 0
+    can_delete = False
+    readonly_fields = ("user", "role", "created_at")
+    max_num = 0
+
+
+@admin.register(Tenant)
+class TenantAdmin(ReadOnlyAdmin):
+    list_display = ("name", "slug", "is_active", "created_at")
+    list_filter = ("is_active",)
+    search_fields = ("name", "slug", "=id")
+    inlines = [MembershipInline]
+
+
+@admin.register(ApiKey)
+class ApiKeyAdmin(ReadOnlyAdmin):
+    """Never the secret, nor its digest."""
+
+    exclude = ("digest",)
+    list_display = ("name", "client_id", "tenant", "created_at", "last_used_at", "revoked_at")
+    list_select_related = ("tenant",)
+    search_fields = ("client_id", "name", "tenant__slug")

@@ -1,0 +1,44 @@
+"""Everything a fresh local database needs: tables, a tenant with a key, a staff user."""
+
+import json
+import os
+from typing import Any
+
+from django.core.management import call_command
+from django.core.management.base import BaseCommand, CommandParser
+
+from accounts.models import User
+from tenants import services
+from tenants.models import ApiKey, Tenant
+
+TENANT = ("Demo", "demo")
+STAFF = "staff@guidepost.example"
+
+
+class Command(BaseCommand):
+    help = "Migrates and seeds the local stack; prints the credentials it made, as JSON."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument(
+            "client_id", nargs="?", default="", help="A key that is kept if it works."
+        )
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        call_command("migrate", verbosity=0, interactive=False)
+        credentials = {"client": self._client(options["client_id"]), "staff": self._staff()}
+        self.stdout.write(json.dumps(credentials))
+
+    def _client(self, client_id: str) -> dict[str, str] | None:
+        name, slug = TENANT
+        tenant = Tenant.objects.filter(slug=slug).first()
+        tenant = tenant or services.create_tenant(name=name, slug=slug)
+        key = ApiKey.objects.filter(tenant=tenant, client_id=client_id).first()
+        if key is not None and key.is_usable:
+            return None
+        new = services.issue_api_key(tenant=tenant, name="Local stack")
+        return {"client_id": new.key.client_id, "client_secret": new.client_secret}
+
+    def _staff(self) -> str:
+        if not User.objects.filter(email=STAFF).exists():
+            User.objects.create_superuser(STAFF, os.environ["STAFF_PASSWORD"])
+        return STAFF

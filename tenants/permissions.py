@@ -1,0 +1,63 @@
+"""What may be done for a tenant. django-guardian holds it: granted on the tenant, to groups.
+
+Every tenant has one group for each role and one for its API keys. A grant is looked up when a
+token is issued and travels in it as a scope, so that no request pays for the look-up again.
+"""
+
+from django.contrib.auth.models import Group
+from guardian.shortcuts import assign_perm, get_group_perms
+from rest_framework.permissions import BasePermission
+from rest_framework.request import Request
+from rest_framework.views import APIView
+
+from config.problems import InsufficientScope
+from tenants.models import Role, Scope, Tenant
+
+INTEGRATION = "integration"
+
+GRANTS: dict[str, list[Scope]] = {
+    Role.OWNER: list(Scope),
+    Role.ADMIN: list(Scope),
+    Role.MEMBER: [Scope.JOBS_SUBMIT, Scope.JOBS_READ, Scope.JOBS_MANAGE],
+    Role.VIEWER: [Scope.JOBS_READ],
+    INTEGRATION: list(Scope),
+}
+
+
+def group_name(tenant: Tenant, role: str) -> str:
+    return f"{tenant.id}:{role}"
+
+
+def create_groups(tenant: Tenant) -> None:
+    """The tenant's groups with their grants; safe to repeat."""
+    for role, scopes in GRANTS.items():
+        group, _ = Group.objects.get_or_create(name=group_name(tenant, role))
+        for scope in scopes:
+            assign_perm(scope.permission, group, tenant)
+
+
+def granted_scopes(tenant: Tenant, role: str) -> set[Scope]:
+    """The scopes that the role's group holds on the tenant now."""
+    group = Group.objects.get(name=group_name(tenant, role))
+    held = set(get_group_perms(group, tenant))
+    return {scope for scope in Scope if scope.permission in held}
+
+
+class TokenHasScope(BasePermission):
+    """A view names its scope by method: `required_scopes = {"GET": Scope.JOBS_READ}`.
+
+    A method that is not named is allowed to nobody.
+    """
+
+    def has_permission(self, request: Request, view: APIView) -> bool:
+        if request.user is None:
+            return False
+        method = "GET" if request.method == "HEAD" else request.method
+        scope = view.required_scopes.get(method)  # type: ignore[attr-defined]
+        if scope is None:
+            return request.method not in view.allowed_methods
+        if scope not in request.user.scopes:
+            raise InsufficientScope(
+                f"This needs the scope `{scope}`. Ask for a token of an API key that has it."
+            )
+        return True
