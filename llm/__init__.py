@@ -1,0 +1,1 @@
+"""Guideline text in; a summary and a checklist that can be traced back, out. No Django here."""

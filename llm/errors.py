@@ -1,0 +1,102 @@
+"""Why a call to the model failed. The type says whether trying again can help."""
+
+MAX_DETAIL = 2_000  # characters of raw text kept for staff
+
+# Shown to the tenant: what happened, what to do. Nothing in here comes from the provider.
+SAFE_DETAIL = {
+    "llm_throttled": "The language model is receiving too many requests. We will try again soon.",
+    "llm_unavailable": "The language model cannot be reached right now. We will try again soon.",
+    "llm_timeout": "The language model did not answer in time. We will try again soon.",
+    "llm_quota": "The account with the language model has no credit left. Our staff has to act;"
+    " nothing is lost.",
+    "llm_auth": "The language model does not accept our credentials. Our staff has to act;"
+    " nothing is lost.",
+    "llm_bad_request": "The language model refused the request as invalid. Contact support and"
+    " name this job.",
+    "llm_truncated": "The language model's answer was cut off because it became too long. Split"
+    " the guideline into parts and submit them one by one.",
+    "llm_refused": "The language model declined to work on this text. Check that the text is a"
+    " guideline, then submit it again.",
+    "llm_filtered": "The provider's content filter stopped the answer. Check the text for content"
+    " that its policy excludes, then submit it again.",
+    "llm_invalid_output": "The language model's answer could not be used. A new attempt often"
+    " helps: retry the job.",
+}
+
+
+class LLMError(Exception):
+    """A call that gave no usable reply.
+
+    code         stable slug, one of SAFE_DETAIL
+    retryable    may the same call succeed later?
+    retry_after  seconds the provider asked us to wait, None where it did not say
+    detail       raw text for staff only, at most MAX_DETAIL characters
+    """
+
+    code = "llm_invalid_output"
+    retryable = False
+
+    def __init__(self, detail: str = "", *, retry_after: float | None = None) -> None:
+        self.detail = detail[:MAX_DETAIL]
+        self.retry_after = retry_after
+        super().__init__(f"{self.code}: {self.detail[:200]}")
+
+    @property
+    def safe_detail(self) -> str:
+        return SAFE_DETAIL[self.code]
+
+
+class TransientLLMError(LLMError):
+    """The provider's trouble, not ours: wait, then try the same again."""
+
+    retryable = True
+
+
+class Throttled(TransientLLMError):
+    code = "llm_throttled"
+
+
+class Unavailable(TransientLLMError):
+    code = "llm_unavailable"
+
+
+class TimedOut(TransientLLMError):
+    code = "llm_timeout"
+
+
+class QuotaExhausted(LLMError):
+    """429 like a throttled call, but waiting does not help: somebody has to pay."""
+
+    code = "llm_quota"
+
+
+class AuthRefused(LLMError):
+    """401, 403, or a model this key may not use (404)."""
+
+    code = "llm_auth"
+
+
+class BadRequest(LLMError):
+    code = "llm_bad_request"
+
+
+class Truncated(LLMError):
+    code = "llm_truncated"
+
+
+class Refused(LLMError):
+    code = "llm_refused"
+
+
+class Filtered(LLMError):
+    code = "llm_filtered"
+
+
+class InvalidOutput(LLMError):
+    """A reply that is no JSON, breaks the schema or is no completion at all.
+
+    Retryable, since a model's reply is a draw.
+    """
+
+    code = "llm_invalid_output"
+    retryable = True

@@ -1,0 +1,181 @@
+"""Is this sentence an order? Base-form verbs, and what may stand before one."""
+
+import re
+from dataclasses import dataclass
+
+# Verbs that guidelines begin their orders with. Not here: words that begin descriptions far more
+# often ("face", "access", "content", "see", "note", "think of").
+_CLEAR = frozenset(
+    """accept acknowledge acquire adapt add adhere adjust administer adopt advise agree align
+    allocate allow analyse analyze announce annotate anticipate apply appoint arrange ascertain
+    ask assemble assess assign assist assume attach attain attend authenticate authorise authorize
+    avoid be become begin bind bring build calculate calibrate call cancel carry change check
+    choose clarify classify clean clear close collect combine commit communicate compare compile
+    complete comply conduct configure confirm connect conserve consider consult contact continue
+    contribute convert cooperate coordinate copy correct counsel cover create cut deactivate
+    decide declare decline decontaminate decrease define delegate delete deliver demonstrate deny
+    deploy describe detect determine develop direct disable disallow discard discharge disclose
+    disconnect discontinue discourage discuss disinfect dispose distinguish distribute divide
+    do draft draw drink drive dry earn eat educate elevate eliminate email employ empty enable
+    encourage encrypt end enforce engage enhance enlist enrol enroll ensure enter erase escalate
+    establish evaluate examine exclude execute exercise expand explain explore express extend
+    facilitate fill find fit fix flag flush follow formulate gather generate get give grant group
+    guarantee guard guide handle help hire hold hydrate identify immunise immunize implement
+    improve include incorporate increase indicate inform initiate inject insert inspect install
+    instruct integrate interview introduce investigate invite involve isolate issue join justify
+    keep know learn leave let lift limit listen locate lock log look lower maintain make manage map
+    mark match maximise maximize measure meet minimise minimize mitigate monitor move name
+    negotiate nominate notify observe obtain offer omit open operate optimise optimize order
+    organise organize palpate participate pass pause pay perform permit pick place plan post
+    practice practise prefer prepare prescribe present preserve press prevent prioritise
+    prioritize proceed process produce prohibit promote prompt protect prove provide publish
+    pull purchase push put quarantine raise read reassess receive recheck recommend reconcile record
+    redact reduce refer refrain refuse register regularise reject release relocate rely remember
+    remind remove render renew repeat replace report request require reschedule reserve resolve
+    respect respond rest restart restore restrict resume resuscitate retain retrain return review
+    revise revoke rinse rotate run safeguard sanitise sanitize save scan schedule score screen
+    seal search secure seek select send separate serve set share ship show shut sign specify
+    stabilise stabilize standardise standardize start state stay sterilise sterilize stop store
+    strive submit subscribe substitute supervise supply support suspend switch synchronise take
+    talk target teach tell terminate test thank think throw titrate track train transfer transmit
+    transport treat trigger try turn uninstall update upgrade upload use utilise utilize vaccinate
+    validate vary ventilate verify visit wait walk warn wash watch wear weigh wipe withdraw
+    withhold work write""".split()
+)
+# Also nouns: an order only if no finite verb follows at once ("Test results are filed weekly").
+_ALSO_NOUNS = frozenset(
+    """address answer approach audit balance block budget change check clean contact control copy
+    cover cut design document dose draft dress drink drive dry email end exercise fit fix flag
+    guard guide handle help hold issue join keep label leave lift limit lock log map mark match
+    measure monitor move name number offer order pass pause pay pick place plan post practice
+    present press process produce program prompt push raise record reduce release repair report
+    request rest return review run sample save scan schedule score screen seal search set share
+    ship show sign start state stay stop store supply support switch target test track train
+    transfer transport treat trigger turn update upgrade upload use visit walk watch wear work
+    rinse link open separate complete secure clear dry empty close present lower rank round
+    phase question reward sort stage staff stack supply time type value view vote""".split()
+)
+_ADVICE = frozenset("consider encourage prefer try strive think explore aim".split())
+_REFERENCE = re.compile(
+    r"(?:refer\s+to\s+(?:the\s+)?(?:section|table|figure|appendix|chapter|annex)"
+    r"|think of\b|let['’]s|be\s+(?:it|that)\b|remember\s+that|use\s+of\b|use\s+cases?\b"
+    r"|screen\s+readers?\b|read\s+(?:more|about)\b|learn\s+(?:more|about)\b|find\s+out\s+more|follow\s+us\b|help\s+us\b|thank\b)",
+    re.IGNORECASE,
+)
+_ADVISORY_LEAD = re.compile(
+    r"\b(?:whenever|wherever|where|if|as far as)\s+(?:possible|practical|practicable|appropriate|feasible)"
+    r"|\bideally\b|\bpreferably\b",
+    re.IGNORECASE,
+)
+_LABEL = re.compile(r"(?P<label>[^:.!?\n]{1,60}):\s+(?=\S)")
+_ADVERB = re.compile(
+    r"(?:(?:please|always|also|then|next|instead|first|secondly|finally|otherwise|therefore"
+    r"|thus|ideally|however|in addition|where possible|if possible"
+    r"|whenever possible|if necessary|when possible|as needed|[a-z]{3,14}ly),?\s+)",
+    re.IGNORECASE,
+)
+_NEGATION = re.compile(r"(?:do\s+not|don[’']t|never|at no time)\b\s*", re.IGNORECASE)
+_CONDITION = re.compile(
+    r"(?:if|when|whenever|before|after|for|to|in|during|once|unless|until|where|wherever|while"
+    r"|as|by|depending|on|at|within|with|without|prior|upon|given|because|since|via|using"
+    r"|following|from|until|every|each|should|every|between|under|regardless|except|although)\b",
+    re.IGNORECASE,
+)
+_WORD = re.compile(r"[A-Za-z][A-Za-z’'-]*")
+_FINITE = re.compile(
+    r"(?:is|are|was|were|will|has|have|had|must|should|shall|may|can|cannot|could|would|include"
+    r"|includes|contain|contains|consists?|provides|depends|means|applies|apply|requires|does"
+    r"|needs?|exists?|became|becomes|remains?|makes|helps|shows|gives|serves)$",
+    re.IGNORECASE,
+)
+_MAX_COMMAS = 8
+
+
+@dataclass(frozen=True)
+class Verb:
+    """The base-form verb a sentence starts with.
+
+    start      where the order begins in the sentence, its negation included
+    end        where the verb ends
+    negated    "do not", "don't", "never" before it
+    is_advice  "consider", "ideally": asked for, but not required
+    """
+
+    word: str
+    start: int
+    end: int
+    negated: bool
+    is_advice: bool
+
+
+def leading_verb(text: str) -> Verb | None:
+    """The verb of an order, after a label, adverbs or a condition; None where there is none."""
+    start = _skip(text, 0, "\"'“‘([ ")
+    label = _LABEL.match(text, start)
+    if label and (len(label["label"].split()) == 1 or not _starts_with_verb(text, start)):
+        if label["label"].strip().lower() in ("example", "for example", "failure"):
+            return None
+        start = label.end()
+    direct = _verb_at(text, start)
+    if direct or not _CONDITION.match(text, start):
+        return direct
+    at = start
+    for _ in range(_MAX_COMMAS):
+        comma = text.find(",", at)
+        if comma < 0:
+            return None
+        at = comma + 1
+        verb = _verb_at(text, _skip(text, at, " "))
+        if verb and is_imperative(text, verb):
+            advice = verb.is_advice or bool(_ADVISORY_LEAD.search(text[start:at]))
+            return Verb(verb.word, verb.start, verb.end, verb.negated, advice)
+    return None
+
+
+def is_imperative(text: str, verb: Verb) -> bool:
+    """Not a noun that looks like the verb, not a mere pointer to other text."""
+    if verb.negated:
+        return True
+    if _REFERENCE.match(text, verb.end - len(verb.word)):
+        return False
+    following = _WORD.findall(text[verb.end : verb.end + 60])[:4]
+    if following and re.match(r"\s*[-/]\w", text[verb.end :]):
+        return False
+    if following and (_FINITE.match(following[0]) or following[0].lower() == "of"):
+        return verb.word == "dispose" and following[0].lower() == "of"
+    if verb.word in _ALSO_NOUNS:
+        return not any(_FINITE.match(word) for word in following[:3])
+    return True
+
+
+def _starts_with_verb(text: str, at: int) -> bool:
+    word = _WORD.match(text, at)
+    return word is not None and word.group().lower() in _CLEAR
+
+
+def _verb_at(text: str, start: int) -> Verb | None:
+    at, negated, advice = start, False, False
+    for _ in range(4):
+        negation = _NEGATION.match(text, at)
+        if negation:
+            negated, at = True, negation.end()
+            continue
+        adverb = _ADVERB.match(text, at)
+        if adverb is None:
+            break
+        advice = advice or bool(_ADVISORY_LEAD.search(adverb.group()))
+        at = adverb.end()
+    word = _WORD.match(text, at)
+    if word is None:
+        return None
+    base = word.group().lower()
+    known = base in _CLEAR or base in _ALSO_NOUNS
+    if not known and not negated:
+        return None
+    return Verb(base, start, word.end(), negated, advice or base in _ADVICE)
+
+
+def _skip(text: str, at: int, chars: str) -> int:
+    while at < len(text) and text[at] in chars:
+        at += 1
+    return at
