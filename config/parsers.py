@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from typing import IO, Any, NoReturn
 
 from django.conf import settings
-from django.http.request import RequestDataTooBig
+from django.core.exceptions import RequestDataTooBig, TooManyFieldsSent
+from django.http import QueryDict
 from rest_framework.exceptions import ParseError
 from rest_framework.parsers import BaseParser
 
@@ -36,6 +37,24 @@ class StrictJSONParser(BaseParser):
     ) -> Any:
         """The parsed body. Raises ParseError (400) or BodyTooLarge (413)."""
         return loads(read_body(stream))
+
+
+class BoundedFormParser(BaseParser):
+    """`application/x-www-form-urlencoded`, up to the same limit."""
+
+    media_type = "application/x-www-form-urlencoded"
+
+    def parse(
+        self,
+        stream: IO[bytes],
+        media_type: str | None = None,
+        parser_context: Mapping[str, Any] | None = None,
+    ) -> QueryDict:
+        """The fields. Raises ParseError (400) or BodyTooLarge (413)."""
+        try:
+            return QueryDict(read_body(stream), encoding="utf-8")
+        except TooManyFieldsSent:
+            raise ParseError("The form has too many fields.") from None
 
 
 def read_body(stream: IO[bytes]) -> bytes:

@@ -110,6 +110,22 @@ CELERY_WORKER_PREFETCH_MULTIPLIER = 1
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_WORKER_SEND_TASK_EVENTS = False
 CELERY_TIMEZONE = "UTC"
+# Two queues, two kinds of worker: `jobs` runs the chain and mostly waits for models;
+# `maintenance` keeps the pump going and must never stand behind a busy job.
+CELERY_TASK_DEFAULT_QUEUE = "jobs"
+CELERY_TASK_ROUTES = {
+    "jobs.tasks.pump": {"queue": "maintenance"},
+    "celery.backend_cleanup": {"queue": "maintenance"},
+}
+PUMP_SECONDS = env.float("PUMP_SECONDS", default=1)
+CELERY_BEAT_SCHEDULE = {
+    "pump": {
+        "task": "jobs.tasks.pump",
+        "schedule": PUMP_SECONDS,
+        # One that could not run in time is worthless: the next is on its way.
+        "options": {"expires": 5 * PUMP_SECONDS},
+    },
+}
 
 # --- People, tokens, permissions ------------------------------------------------------------
 
@@ -186,7 +202,6 @@ JOB_LEASE = timedelta(seconds=env.float("JOB_LEASE_SECONDS", default=15))
 JOB_MAX_ATTEMPTS = env.int("JOB_MAX_ATTEMPTS", default=5)
 # One step of the chain, all its calls together, ends within this.
 JOB_STEP_TIMEOUT = timedelta(seconds=env.float("JOB_STEP_SECONDS", default=600))
-PUMP_SECONDS = env.float("PUMP_SECONDS", default=1)
 
 # --- The model ------------------------------------------------------------------------------
 
@@ -203,7 +218,6 @@ LANGUAGE_CODE = "en"
 TIME_ZONE = "UTC"
 USE_TZ = True
 STATIC_URL = "/static/"
-STATIC_ROOT = env.path("STATIC_ROOT", default=str(BASE_DIR / ".local/static"))
 # Files are served from the packages they ship in: no collectstatic step to forget.
 WHITENOISE_USE_FINDERS = True
 

@@ -8,13 +8,12 @@ from urllib.parse import unquote_plus
 from django.conf import settings
 from drf_spectacular.utils import OpenApiExample, extend_schema
 from rest_framework import serializers
-from rest_framework.parsers import FormParser
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from config.errors import DomainError
 from config.openapi import ProblemSerializer
-from config.parsers import StrictJSONParser
+from config.parsers import BoundedFormParser, StrictJSONParser
 from config.problems import problem
 from config.views import PublicView
 from tenants import services
@@ -51,7 +50,7 @@ class TokenSerializer(serializers.Serializer):
 
 
 class TokenView(PublicView):
-    parser_classes = [FormParser, StrictJSONParser]
+    parser_classes = [BoundedFormParser, StrictJSONParser]
 
     @extend_schema(
         operation_id="issueToken",

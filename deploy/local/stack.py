@@ -111,10 +111,8 @@ class Stack:
         self.report("migrating the database")
         self._prepare_database()
         self.report("starting web and workers")
-        self._python(
-            "web", "-m", "gunicorn", "-c", "deploy/gunicorn.conf.py", "-b", f"127.0.0.1:{self.port}",
-            "config.wsgi:application",
-        )  # fmt: skip
+        gunicorn = ("-m", "gunicorn", "-c", "deploy/gunicorn.conf.py")
+        self._python("web", *gunicorn, "-b", f"127.0.0.1:{self.port}", "config.wsgi:application")
         celery = ("-m", "celery", "-A", "config", "worker", "--without-gossip", "--without-mingle")
         self._python("worker", *celery, "-n", "worker@%h", "-Q", "jobs", "-P", "threads", "-c", "8")
         self._python(
@@ -194,6 +192,7 @@ class Stack:
         done = subprocess.run(
             [sys.executable, "manage.py", "prepare_local", self.client.get("client_id", "")],
             cwd=ROOT,
+            check=False,
             env={**self.env, "STAFF_PASSWORD": self.secrets["STAFF_PASSWORD"]},
             capture_output=True,
             text=True,

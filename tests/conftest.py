@@ -1,0 +1,39 @@
+import pytest
+from django.core.cache import cache
+from rest_framework.test import APIClient
+
+from accounts.tokens import issue_access_token
+from tenants import throttling
+from tenants.models import Scope
+from tests.factories import TenantFactory
+
+
+@pytest.fixture(autouse=True)
+def _fresh_counters(request):
+    """Rate limits count in the shared Redis: each test starts from none."""
+    if "db" in request.fixturenames:
+        cache.clear()
+    throttling._redis_away_until = 0.0
+
+
+@pytest.fixture
+def tenant(db):
+    return TenantFactory()
+
+
+@pytest.fixture
+def client_for():
+    """An API client with a token for the tenant."""
+
+    def make(tenant, scopes=tuple(Scope)):
+        token = issue_access_token(subject="gpc_test", tenant=str(tenant.id), scopes=list(scopes))
+        client = APIClient()
+        client.credentials(HTTP_AUTHORIZATION=f"Bearer {token}")
+        return client
+
+    return make
+
+
+@pytest.fixture
+def api(tenant, client_for):
+    return client_for(tenant)

@@ -1,0 +1,17 @@
+"""The settings of the tests: those of production with a fast password hasher.
+
+Type checkers load them too, without servers; then the addresses below are never used.
+"""
+
+import os
+
+from deploy.local.stack import new_secrets
+
+os.environ.setdefault("DATABASE_URL", "postgresql://nobody@127.0.0.1:1/nothing")
+os.environ.setdefault("REDIS_URL", "redis://127.0.0.1:1/0")
+for _name, _value in new_secrets().items():
+    os.environ.setdefault(_name, _value)
+
+from config.settings import *  # noqa: E402, F403
+
+PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
