@@ -1,0 +1,34 @@
+"""A worker's acts, for tests that need a job in some state."""
+
+from jobs import claims, services
+from jobs.models import Job
+from llm.errors import AuthRefused
+
+USAGE = {"calls": 2, "prompt_tokens": 20, "completion_tokens": 10}
+SUMMARY = {
+    "value": {"title": "T", "scope": "", "audience": "", "statements": []},
+    "usage": {"calls": 1, "prompt_tokens": 10, "completion_tokens": 5},
+    "provenance": {"prompt": "summarize.v1", "model": "m", "seconds": 0.1},
+}
+
+
+def claimed(job: Job, worker: str = "w") -> claims.Claim:
+    """Claims the job, which must be the next one."""
+    claim = claims.claim_next(worker)
+    assert claim is not None
+    assert claim.id == job.pk
+    return claim
+
+
+def completed(job: Job, result: dict | None = None) -> Job:
+    claim = claimed(job)
+    services.save_summary(claim, SUMMARY)
+    services.complete_job(claim, result or {"checklist": []}, USAGE)
+    job.refresh_from_db()
+    return job
+
+
+def failed(job: Job, error: Exception | None = None) -> Job:
+    services.fail_attempt(claimed(job), error or AuthRefused("raw provider text"))
+    job.refresh_from_db()
+    return job

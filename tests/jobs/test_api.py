@@ -1,0 +1,337 @@
+"""POST /jobs, GET /jobs, GET /jobs/{event_id}, cancel and retry."""
+
+import uuid
+
+import pytest
+from django.test import override_settings
+
+from jobs import claims, dispatch, services
+from jobs.models import Document, Job, JobStatus
+from tenants.models import Scope
+from tests.config.test_problems import check_problem
+from tests.factories import JobFactory, TenantFactory
+from tests.jobs.acts import USAGE, completed, failed
+
+
+@pytest.fixture
+def other(db):
+    return TenantFactory()
+
+
+def submit(api, **fields):
+    return api.post("/jobs", {"guideline_text": "Wash hands."} | fields, format="json")
+
+
+# --- Submitting -----------------------------------------------------------------------------
+
+
+def test_a_guideline_is_accepted_and_kept_unaltered(api, tenant):
+    text = "\r\n  Wash hands.\tÜ 漢 👩‍⚕️ e\u0301 \n"
+
+    response = submit(api, guideline_text=text, title="Hands", metadata={"ward": "7b"})
+
+    job = Job.objects.get()
+    body = response.json()
+    assert response.status_code == 202
+    assert response.headers["Location"] == f"/jobs/{job.event_id}"
+    assert response.headers["Retry-After"] == "1"
+    assert body["event_id"] == str(job.event_id)
+    assert (body["status"], body["step"], body["attempt"]) == ("PENDING", "summarize", 0)
+    assert (body["title"], body["metadata"], body["priority"]) == (
+        "Hands",
+        {"ward": "7b"},
+        "normal",
+    )
+    assert job.document.text == text
+    assert job.tenant == tenant == job.document.tenant
+    assert job.submitted_by == "gpc_test"
+
+
+def test_submitting_costs_two_statements(api, django_assert_num_queries):
+    with django_assert_num_queries(4):  # a savepoint of the test's own, twice
+        assert submit(api).status_code == 202
+
+
+def test_a_worker_is_woken_after_the_row_is_there(
+    api, monkeypatch, django_capture_on_commit_callbacks
+):
+    seen = []
+    monkeypatch.setattr(dispatch, "wake_worker", lambda: seen.append(Job.objects.count()))
+
+    with django_capture_on_commit_callbacks(execute=True):
+        submit(api)
+        assert seen == []
+
+    assert seen == [1]
+
+
+@pytest.mark.parametrize(
+    ("fields", "pointer", "code"),
+    [
+        ({"guideline_text": ""}, "/guideline_text", "blank"),
+        ({"guideline_text": " \n\t"}, "/guideline_text", "blank"),
+        ({"guideline_text": None}, "/guideline_text", "null"),
+        ({"guideline_text": ["x"]}, "/guideline_text", "invalid"),
+        ({"priority": "urgent"}, "/priority", "invalid_choice"),
+        ({"title": "x" * 201}, "/title", "max_length"),
+        ({"metadata": "x"}, "/metadata", "not_a_dict"),
+        ({"metadata": {"a": {"b": 1}}}, "/metadata/a", "invalid"),
+        ({"metadata": {str(n): "" for n in range(17)}}, "/metadata", "too_many_keys"),
+        ({"metadata": {"a": "x" * 500, "b": "x" * 500, "c": "xxx" * 9}}, "/metadata", "too_large"),
+        ({"tenant": "another"}, "/tenant", "unknown_field"),
+        ({"status": "COMPLETED"}, "/status", "unknown_field"),
+    ],
+)
+def test_a_field_that_will_not_do_is_named(api, fields, pointer, code):
+    body = check_problem(submit(api, **fields), 422, "invalid_fields")
+
+    assert [(e["pointer"], e["code"]) for e in body["errors"]] == [(pointer, code)]
+    assert Job.objects.count() == 0
+
+
+def test_a_missing_text_is_asked_for_with_both_limits(api):
+    body = check_problem(api.post("/jobs", {}, format="json"), 422, "invalid_fields")
+
+    assert body["errors"][0]["detail"] == (
+        "Send the guideline's text, 1 character to 1 MB (1,048,576 bytes)."
+    )
+
+
+@pytest.mark.parametrize("body", ["[]", '"text"', "null", "7"])
+def test_a_body_that_is_no_object_is_refused(api, body):
+    response = api.post("/jobs", body, content_type="application/json")
+
+    check_problem(response, 422, "invalid_fields")
+
+
+def test_one_character_is_enough_and_one_megabyte_is_not_too_much(api, settings):
+    assert submit(api, guideline_text="x").status_code == 202
+    assert submit(api, guideline_text="ü" * (settings.GUIDELINE_MAX_BYTES // 2)).status_code == 202
+
+
+def test_a_text_beyond_the_limit_is_413_with_both_limits(api, settings):
+    response = submit(api, guideline_text="ü" * (settings.GUIDELINE_MAX_BYTES // 2) + "x")
+
+    body = check_problem(response, 413, "document_too_large")
+    assert "1,048,577 bytes" in body["detail"]
+    assert "1 character to 1,048,576 bytes (1 MB)" in body["detail"]
+    assert Document.objects.count() == 0
+
+
+@override_settings(SUBMIT_RATE="2/m")
+def test_a_tenant_beyond_its_rate_is_stopped_and_no_other_is(api, client_for, other):
+    assert [submit(api).status_code for _ in range(3)] == [202, 202, 429]
+    assert submit(client_for(other)).status_code == 202
+
+
+# --- Scopes and tenants ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "scope"),
+    [
+        ("post", "/jobs", Scope.JOBS_SUBMIT),
+        ("get", "/jobs", Scope.JOBS_READ),
+        ("get", "/jobs/{id}", Scope.JOBS_READ),
+        ("post", "/jobs/{id}/cancel", Scope.JOBS_MANAGE),
+        ("post", "/jobs/{id}/retry", Scope.JOBS_MANAGE),
+    ],
+)
+def test_each_call_needs_its_scope_and_says_which(tenant, client_for, method, path, scope):
+    job = JobFactory(tenant=tenant)
+    others = [s for s in Scope if s != scope]
+    call = getattr(client_for(tenant, others), method)
+
+    body = check_problem(call(path.format(id=job.event_id)), 403, "insufficient_scope")
+
+    assert f"`{scope}`" in body["detail"]
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [("get", "/jobs/{id}"), ("post", "/jobs/{id}/cancel"), ("post", "/jobs/{id}/retry")],
+)
+def test_the_job_of_another_tenant_is_as_absent_as_one_that_never_was(api, other, method, path):
+    theirs = JobFactory(tenant=other)
+
+    foreign = getattr(api, method)(path.format(id=theirs.event_id))
+    absent = getattr(api, method)(path.format(id=uuid.uuid4()))
+
+    check_problem(foreign, 404, "not_found")
+    assert foreign.json() | {"request_id": ""} == absent.json() | {"request_id": ""}
+    theirs.refresh_from_db()
+    assert theirs.status == JobStatus.PENDING
+
+
+def test_a_list_holds_only_the_tenants_own_jobs(api, tenant, other):
+    mine = JobFactory(tenant=tenant)
+    JobFactory(tenant=other)
+
+    assert [job["event_id"] for job in api.get("/jobs").json()["data"]] == [str(mine.event_id)]
+
+
+def test_a_cursor_from_another_tenant_shows_only_ones_own_jobs(api, tenant, other):
+    mine = JobFactory(tenant=tenant)
+    theirs = JobFactory(tenant=other)
+
+    page = api.get("/jobs", {"cursor": theirs.event_id.hex}).json()
+
+    assert [job["event_id"] for job in page["data"]] == [str(mine.event_id)]
+
+
+# --- Reading --------------------------------------------------------------------------------
+
+
+def test_a_waiting_job_has_no_result_and_says_when_to_look_again(api, tenant):
+    job = JobFactory(tenant=tenant)
+
+    response = api.get(f"/jobs/{job.event_id}")
+
+    assert response.json()["result"] is None
+    assert response.headers["Retry-After"] == "1"
+
+
+def test_a_completed_job_has_its_result(api, tenant):
+    job = completed(JobFactory(tenant=tenant), result={"checklist": []})
+
+    response = api.get(f"/jobs/{job.event_id}")
+
+    body = response.json()
+    assert body["status"] == "COMPLETED"
+    assert body["result"] == {"checklist": []}
+    assert body["progress"] == {"steps_done": 2, "steps": 2}
+    assert body["usage"] == {"llm_calls": 3, "prompt_tokens": 30, "completion_tokens": 15}
+    assert "Retry-After" not in response.headers
+
+
+def test_a_failed_job_has_a_code_and_a_safe_text(api, tenant):
+    job = failed(JobFactory(tenant=tenant))
+
+    body = api.get(f"/jobs/{job.event_id}").json()
+
+    assert body["status"] == "FAILED"
+    assert body["error"]["code"] == "llm_auth"
+    assert "raw provider text" not in str(body)
+
+
+def test_reading_a_job_costs_one_statement(api, tenant, django_assert_num_queries):
+    job = JobFactory(tenant=tenant)
+
+    with django_assert_num_queries(1):
+        api.get(f"/jobs/{job.event_id}")
+
+
+@pytest.mark.parametrize("path", ["/jobs/1", "/jobs/xyz", "/jobs/" + "0" * 31, "/jobs/"])
+def test_what_is_no_id_is_404(api, path):
+    check_problem(api.get(path), 404, "not_found")
+
+
+# --- Listing --------------------------------------------------------------------------------
+
+
+def test_pages_follow_each_other_newest_first(api, tenant, django_assert_num_queries):
+    jobs = [JobFactory(tenant=tenant) for _ in range(5)]
+    newest_first = sorted((str(job.event_id) for job in jobs), reverse=True)
+
+    seen, path = [], "/jobs?limit=2"
+    while path:
+        with django_assert_num_queries(1):
+            page = api.get(path).json()
+        assert len(page["data"]) <= 2
+        seen += [job["event_id"] for job in page["data"]]
+        path = page["next"]
+
+    assert seen == newest_first
+
+
+def test_a_list_may_be_narrowed_to_a_status_on_every_page(api, tenant):
+    ended = [str(failed(JobFactory(tenant=tenant)).event_id) for _ in range(3)]
+    JobFactory(tenant=tenant)
+
+    first = api.get("/jobs", {"status": "FAILED", "limit": 2}).json()
+    second = api.get(first["next"]).json()
+
+    assert [job["event_id"] for job in first["data"] + second["data"]] == ended[::-1]
+    assert second["next"] is None
+
+
+@pytest.mark.parametrize(
+    ("query", "status", "code"),
+    [
+        ({"cursor": "yesterday"}, 400, "invalid_cursor"),
+        ({"status": "DONE"}, 422, "invalid_fields"),
+        ({"limit": 0}, 422, "invalid_fields"),
+        ({"limit": 101}, 422, "invalid_fields"),
+        ({"limit": "many"}, 422, "invalid_fields"),
+    ],
+)
+def test_a_query_that_will_not_do_is_refused(api, query, status, code):
+    check_problem(api.get("/jobs", query), status, code)
+
+
+# --- Cancelling and retrying ----------------------------------------------------------------
+
+
+def test_a_waiting_job_is_cancelled_and_never_runs(api, tenant):
+    job = JobFactory(tenant=tenant)
+
+    response = api.post(f"/jobs/{job.event_id}/cancel")
+
+    assert response.status_code == 202
+    assert response.json()["status"] == "CANCELLED"
+    assert claims.claim_next("w") is None
+
+
+def test_cancelling_twice_changes_nothing(api, tenant):
+    job = JobFactory(tenant=tenant)
+
+    first = api.post(f"/jobs/{job.event_id}/cancel")
+    second = api.post(f"/jobs/{job.event_id}/cancel")
+
+    assert second.status_code == 202
+    assert second.json() == first.json()
+
+
+def test_a_completed_job_can_be_neither_cancelled_nor_retried(api, tenant):
+    job = completed(JobFactory(tenant=tenant))
+
+    for act in ("cancel", "retry"):
+        response = api.post(f"/jobs/{job.event_id}/{act}")
+        body = check_problem(response, 409, "invalid_transition")
+        assert body["job_status"] == "COMPLETED"
+
+    job.refresh_from_db()
+    assert job.status == JobStatus.COMPLETED
+
+
+def test_a_failed_job_is_retried_with_new_attempts(api, tenant, settings):
+    job = failed(JobFactory(tenant=tenant))
+
+    response = api.post(f"/jobs/{job.event_id}/retry")
+
+    job.refresh_from_db()
+    assert response.status_code == 202
+    assert (job.status, job.attempt) == (JobStatus.PENDING, 1)
+    assert job.attempt_limit == 1 + settings.JOB_MAX_ATTEMPTS
+    assert (job.error_code, job.ended_at) == ("", None)
+    assert [a.outcome for a in job.attempts.all()] == ["failed"]
+
+
+def test_retrying_what_waits_already_changes_nothing(api, tenant):
+    job = JobFactory(tenant=tenant)
+
+    assert api.post(f"/jobs/{job.event_id}/retry").json()["status"] == "PENDING"
+    assert Job.objects.get().attempt_limit == job.attempt_limit
+
+
+def test_a_running_job_that_is_cancelled_accepts_nothing_more_of_its_worker(api, tenant):
+    job = JobFactory(tenant=tenant)
+    claim = claims.claim_next("w")
+
+    api.post(f"/jobs/{job.event_id}/cancel")
+
+    with pytest.raises(services.LeaseLost):
+        services.complete_job(claim, {"checklist": []}, USAGE)
+    job.refresh_from_db()
+    assert job.status == JobStatus.CANCELLED
+    assert [a.outcome for a in job.attempts.all()] == ["cancelled"]

@@ -1,0 +1,173 @@
+"""Claim, renew and reap against a real PostgreSQL, with real concurrency where it matters."""
+
+import threading
+from datetime import timedelta
+
+import pytest
+from django.db import connection
+from django.utils import timezone
+
+from jobs import claims, services
+from jobs.models import Job, JobAttempt, JobStatus, Priority
+from tests.factories import JobFactory, TenantFactory
+from tests.jobs.acts import SUMMARY, USAGE, claimed
+
+
+def expire(claim):
+    past = timezone.now() - timedelta(seconds=1)
+    Job.objects.filter(pk=claim.id).update(lease_expires_at=past)
+
+
+def test_a_claim_holds_the_job_and_counts_the_attempt_before_any_work(tenant, settings):
+    job = JobFactory(tenant=tenant)
+
+    claim = claims.claim_next("worker-1")
+
+    job.refresh_from_db()
+    attempt = JobAttempt.objects.get()
+    assert (claim.event_id, claim.attempt, claim.step) == (job.event_id, 1, "summarize")
+    assert (job.status, job.worker, job.attempt) == (JobStatus.PROCESSING, "worker-1", 1)
+    assert timedelta(0) < job.lease_expires_at - timezone.now() <= settings.JOB_LEASE
+    assert (attempt.number, attempt.outcome, attempt.worker) == (1, "running", "worker-1")
+    assert attempt.tenant_id == tenant.id
+
+
+def test_claiming_is_one_statement(tenant, django_assert_num_queries):
+    JobFactory(tenant=tenant)
+
+    with django_assert_num_queries(1):
+        claims.claim_next("w")
+
+
+def test_a_held_job_is_not_claimed_again(tenant):
+    claimed(JobFactory(tenant=tenant))
+
+    assert claims.claim_next("other") is None
+
+
+def test_a_job_that_is_not_due_waits(tenant):
+    job = JobFactory(tenant=tenant)
+    Job.objects.update(due_at=timezone.now() + timedelta(minutes=1))
+
+    assert claims.claim_next("w") is None
+    assert claims.count_due(10) == 0
+
+    Job.objects.update(due_at=timezone.now())
+    assert claims.count_due(10) == 1
+    assert claims.claim_next("w").id == job.pk
+
+
+def test_higher_priority_goes_first_then_age(tenant):
+    old = JobFactory(tenant=tenant)
+    low = JobFactory(tenant=tenant, priority=Priority.LOW)
+    high = JobFactory(tenant=tenant, priority=Priority.HIGH)
+
+    order = [claims.claim_next("w").id for _ in range(3)]
+
+    assert order == [high.pk, old.pk, low.pk]
+
+
+def test_a_claim_says_whether_more_is_waiting(tenant):
+    JobFactory(tenant=tenant)
+    JobFactory(tenant=tenant)
+
+    assert [claims.claim_next("w").more_waiting for _ in range(2)] == [True, False]
+
+
+def test_renewing_extends_only_what_is_still_held(tenant, settings):
+    held = claimed(JobFactory(tenant=tenant))
+    late = claimed(JobFactory(tenant=tenant))
+    gone = claimed(JobFactory(tenant=tenant))
+    expire(late)
+    services.save_summary(gone, SUMMARY)
+    services.complete_job(gone, {"checklist": []}, USAGE)
+    other_attempt = claims.Claim(**{**_fields(held), "attempt": 7})
+
+    assert claims.renew([held, late, gone], timedelta(minutes=9)) == {held.id}
+    assert claims.renew([other_attempt], timedelta(minutes=9)) == set()
+
+    left = Job.objects.get(pk=held.id).lease_expires_at - timezone.now()
+    assert timedelta(minutes=8) < left <= timedelta(minutes=9)
+
+
+def _fields(claim):
+    return {name: getattr(claim, name) for name in claim.__slots__}
+
+
+def test_a_lost_lease_puts_the_job_back_with_its_checkpoint(tenant):
+    job = JobFactory(tenant=tenant)
+    claim = claimed(job)
+    services.save_summary(claim, SUMMARY)
+    expire(claim)
+
+    assert claims.reap("lost") == [(job.event_id, "PENDING")]
+
+    job.refresh_from_db()
+    assert (job.status, job.step, job.summary) == (JobStatus.PENDING, "checklist", SUMMARY)
+    assert JobAttempt.objects.get().outcome == "lease_lost"
+    assert claims.claim_next("next").attempt == 2
+
+
+def test_a_live_lease_is_left_alone(tenant):
+    claimed(JobFactory(tenant=tenant))
+
+    assert claims.reap("lost") == []
+
+
+def test_a_job_that_loses_every_worker_fails_in_the_end(tenant, settings):
+    settings.JOB_MAX_ATTEMPTS = 2
+    job = JobFactory(tenant=tenant)
+    for _ in range(2):
+        expire(claimed(job))
+        services.claims.reap("It was lost.")
+
+    job.refresh_from_db()
+    assert (job.status, job.error_code, job.error_detail) == (
+        JobStatus.FAILED,
+        "worker_lost",
+        "It was lost.",
+    )
+    assert claims.claim_next("w") is None
+
+
+def test_a_worker_that_lost_its_job_can_write_nothing(tenant):
+    job = JobFactory(tenant=tenant)
+    late = claimed(job, "late")
+    expire(late)
+    claims.reap("lost")
+    current = claimed(job, "current")
+
+    with pytest.raises(services.LeaseLost):
+        services.save_summary(late, SUMMARY)
+    with pytest.raises(services.LeaseLost):
+        services.fail_attempt(late, RuntimeError())
+    services.save_summary(current, SUMMARY)
+    with pytest.raises(services.LeaseLost):
+        services.complete_job(late, {"checklist": ["late"]}, USAGE)
+
+    job.refresh_from_db()
+    assert (job.status, job.attempt, job.result) == (JobStatus.PROCESSING, 2, None)
+    assert job.llm_calls == 1
+
+
+@pytest.mark.django_db(transaction=True)
+def test_workers_that_claim_at_once_never_get_the_same_job():
+    tenant = TenantFactory()
+    for _ in range(40):
+        JobFactory(tenant=tenant)
+    barrier, got, lock = threading.Barrier(8), [], threading.Lock()
+
+    def work():
+        barrier.wait()
+        while claim := claims.claim_next(threading.current_thread().name):
+            with lock:
+                got.append(claim.id)
+        connection.close()
+
+    threads = [threading.Thread(target=work) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert len(got) == len(set(got)) == 40
