@@ -21,7 +21,7 @@ class ProblemSerializer(serializers.Serializer):
     code = serializers.CharField(help_text="Stable slug: decide on this.")
     retryable = serializers.BooleanField()
     request_id = serializers.CharField()
-    errors = FieldErrorSerializer(many=True, required=False)
+    errors = FieldErrorSerializer(many=True, required=False)  # type: ignore[assignment]
 
 
 def describe_problems(

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Any
 from uuid import UUID
 
 from django.conf import settings
@@ -94,7 +95,7 @@ class Claim:
 
 def claim_next(worker: str) -> Claim | None:
     """Takes the next job that is due, for one lease; None if there is none."""
-    parameters = {"worker": worker, "lease": settings.JOB_LEASE}
+    parameters: dict[str, Any] = {"worker": worker, "lease": settings.JOB_LEASE}
     with connection.cursor() as cursor:
         cursor.execute(CLAIM, parameters)
         row = cursor.fetchone()
@@ -103,7 +104,7 @@ def claim_next(worker: str) -> Claim | None:
 
 def renew(claims: list[Claim], lease: timedelta) -> set[int]:
     """Extends the leases still held; the ids of the others are missing from the answer."""
-    parameters = {
+    parameters: dict[str, Any] = {
         "lease": lease,
         "ids": [claim.id for claim in claims],
         "attempts": [claim.attempt for claim in claims],

@@ -75,7 +75,7 @@ def waiting_wake_ups() -> int:
     """Wake-ups in the queue. Raises RedisError."""
     prefix = settings.CELERY_BROKER_TRANSPORT_OPTIONS["global_keyprefix"]
     with Redis.from_url(settings.REDIS_URL, socket_timeout=1) as client:
-        return int(client.llen(prefix + QUEUE))  # type: ignore[arg-type]
+        return int(client.llen(prefix + QUEUE))
 
 
 _publisher = Publisher()

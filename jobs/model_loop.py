@@ -12,6 +12,9 @@ from llm.client import Client
 
 T = TypeVar("T")
 
+CALL_SECONDS = 180.0
+MAX_REPLY_BYTES = 4 * 1024 * 1024
+
 
 class ModelLoop:
     """Runs the chain's coroutines. Threads share its loop, its client and its connections."""
@@ -23,6 +26,8 @@ class ModelLoop:
             base_url=settings.OPENAI_BASE_URL
             or (None if settings.OPENAI_API_KEY else settings.OFFLINE_MODEL_URL),
             model=settings.OPENAI_MODEL,
+            timeout=CALL_SECONDS,
+            max_reply_bytes=MAX_REPLY_BYTES,
         )
         threading.Thread(target=self._loop.run_forever, name="model-loop", daemon=True).start()
 

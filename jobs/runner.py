@@ -53,12 +53,13 @@ def _fail(claim: Claim, error: Exception) -> None:
 
 def _work(claim: Claim, calls: "ModelCalls") -> None:
     source = Document.objects.get(pk=claim.document_id).text
+    summary: dict[str, Any]
     if claim.step == Step.SUMMARIZE:
         step = calls.run(lambda c: summarize_guidelines(c, source, deadline=_deadline()))
         summary = {"value": step.value, "usage": step.usage, "provenance": step.provenance}
         services.save_summary(claim, summary)
     else:
-        summary = Job.objects.values_list("summary", flat=True).get(pk=claim.id)
+        summary = Job.objects.values("summary").get(pk=claim.id)["summary"]
     step = calls.run(
         lambda c: generate_checklist(c, source, summary["value"], deadline=_deadline())
     )

@@ -166,7 +166,7 @@ class JobDetailSerializer(JobSerializer):
 
 
 class JobPageSerializer(serializers.Serializer):
-    data = JobSerializer(many=True)
+    data = JobSerializer(many=True)  # type: ignore[assignment]
     next = serializers.CharField(allow_null=True, help_text="The next page, or null.")
 
 

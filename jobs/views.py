@@ -23,6 +23,7 @@ from jobs.serializers import (
     JobSubmitSerializer,
     next_link,
 )
+from tenants.authentication import principal
 from tenants.models import Scope
 from tenants.permissions import TokenHasScope
 from tenants.throttling import count
@@ -91,17 +92,17 @@ class JobCreateView(JobView):
         ],
     )
     def post(self, request: Request) -> Response:
-        principal = request.user
+        caller = principal(request)
         count(
             request,
             limit="jobs_submitted_per_tenant",
             rate=settings.SUBMIT_RATE,
-            key=str(principal.tenant_id),
+            key=str(caller.tenant_id),
         )
         body = JobSubmitSerializer(data=request.data)
         body.is_valid(raise_exception=True)
         job = services.submit_job(
-            tenant_id=principal.tenant_id, submitted_by=principal.subject, **body.validated_data
+            tenant_id=caller.tenant_id, submitted_by=caller.subject, **body.validated_data
         )
         data = JobSerializer(job).data
         headers = {"Location": data["links"]["self"], **self.poll_headers(job)}
@@ -127,7 +128,7 @@ class JobCreateView(JobView):
         parameters = JobListQuerySerializer(data=request.query_params)
         parameters.is_valid(raise_exception=True)
         query = parameters.validated_data
-        jobs = list(_page(request.user.tenant_id, query))
+        jobs = list(_page(principal(request).tenant_id, query))
         more = len(jobs) > query["limit"]
         page = jobs[: query["limit"]]
         return Response(
@@ -153,7 +154,7 @@ class JobDetailView(JobView):
     )
     def get(self, request: Request, event_id: UUID) -> Response:
         job = (
-            Job.objects.for_tenant(request.user.tenant_id)
+            Job.objects.for_tenant(principal(request).tenant_id)
             .defer("summary")
             .filter(event_id=event_id)
             .first()
@@ -184,7 +185,7 @@ class JobCancelView(JobView):
         ],
     )
     def post(self, request: Request, event_id: UUID) -> Response:
-        job = services.cancel_job(tenant_id=request.user.tenant_id, event_id=event_id)
+        job = services.cancel_job(tenant_id=principal(request).tenant_id, event_id=event_id)
         if job is None:
             raise Http404
         return Response(JobSerializer(job).data, status=202)
@@ -207,7 +208,7 @@ class JobRetryView(JobView):
         ],
     )
     def post(self, request: Request, event_id: UUID) -> Response:
-        job = services.retry_job(tenant_id=request.user.tenant_id, event_id=event_id)
+        job = services.retry_job(tenant_id=principal(request).tenant_id, event_id=event_id)
         if job is None:
             raise Http404
         return Response(JobSerializer(job).data, status=202, headers=self.poll_headers(job))

@@ -4,6 +4,8 @@ Every tenant has one group for each role and one for its API keys. A grant is lo
 token is issued and travels in it as a scope, so that no request pays for the look-up again.
 """
 
+from typing import cast
+
 from django.contrib.auth.models import Group
 from guardian.shortcuts import assign_perm, get_group_perms
 from rest_framework.permissions import BasePermission
@@ -11,6 +13,7 @@ from rest_framework.request import Request
 from rest_framework.views import APIView
 
 from config.problems import InsufficientScope
+from tenants.authentication import Principal
 from tenants.models import Role, Scope, Tenant
 
 INTEGRATION = "integration"
@@ -39,7 +42,7 @@ def create_groups(tenant: Tenant) -> None:
 def granted_scopes(tenant: Tenant, role: str) -> set[Scope]:
     """The scopes that the role's group holds on the tenant now."""
     group = Group.objects.get(name=group_name(tenant, role))
-    held = set(get_group_perms(group, tenant))
+    held: set[str] = set(get_group_perms(group, tenant))
     return {scope for scope in Scope if scope.permission in held}
 
 
@@ -56,7 +59,7 @@ class TokenHasScope(BasePermission):
         scope = view.required_scopes.get(method)  # type: ignore[attr-defined]
         if scope is None:
             return request.method not in view.allowed_methods
-        if scope not in request.user.scopes:
+        if scope not in cast(Principal, request.user).scopes:
             raise InsufficientScope(
                 f"This needs the scope `{scope}`. Ask for a token of an API key that has it."
             )

@@ -1,0 +1,153 @@
+"""The whole stack in real processes, started once: web, workers, Beat, model, own database."""
+
+import json
+import os
+import tempfile
+import threading
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+from urllib.parse import urlsplit, urlunsplit
+
+import psycopg
+import pytest
+from psycopg.rows import dict_row
+
+from deploy.local.demo import get_token
+from deploy.local.stack import Stack
+from tests.live.proxy import Proxy
+
+LEASE_SECONDS = 2
+DATABASE = f"guidepost_live_{os.getpid()}"
+
+
+class Live:
+    """What a test may do to the stack, and how it asks what came of it."""
+
+    def __init__(self, stack, redis, database_url):
+        self.stack, self.redis, self.database_url = stack, redis, database_url
+        self.url = stack.url
+        self.model = stack.env["OFFLINE_MODEL_URL"].removesuffix("/v1")
+        self._token = get_token(stack.url, stack.client)
+
+    def request(self, method, path, body=None, timeout=30):
+        """(status, headers, decoded body) of one API call."""
+        request = urllib.request.Request(
+            self.url + path,
+            method=method,
+            data=None if body is None else json.dumps(body).encode(),
+            headers={
+                "Authorization": f"Bearer {self._token}",
+                "Content-Type": "application/json",
+            },
+        )
+        try:
+            with urllib.request.urlopen(request, timeout=timeout) as answer:
+                return answer.status, answer.headers, json.load(answer)
+        except urllib.error.HTTPError as error:
+            return error.code, error.headers, json.load(error)
+
+    def submit(self, text="Staff MUST wash their hands before every contact."):
+        status, _, job = self.request("POST", "/jobs", {"guideline_text": text})
+        assert status == 202, job
+        return job["event_id"]
+
+    def job(self, event_id):
+        return self.request("GET", f"/jobs/{event_id}")[2]
+
+    def wait_for(self, event_id, *statuses, seconds=30):
+        return self.until(
+            lambda: (j := self.job(event_id))["status"] in statuses and j, seconds=seconds
+        )
+
+    def until(self, condition, seconds=30):
+        """What the condition returns, once that is true."""
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            if value := condition():
+                return value
+            time.sleep(0.05)
+        raise AssertionError("It did not come about in time.")
+
+    def rows(self, query, *parameters):
+        with psycopg.connect(self.database_url, row_factory=dict_row) as connection:
+            return connection.execute(query, parameters).fetchall()
+
+    # --- The model's side ---------------------------------------------------------------------
+
+    def script(self, *behaviours):
+        self._control("script", {"behaviours": list(behaviours)})
+
+    def release(self):
+        self._control("release", {})
+
+    def reset_model(self):
+        self._control("reset", {})
+
+    def calls(self):
+        with urllib.request.urlopen(f"{self.model}/_control/ledger") as answer:
+            ledger = json.load(answer)
+        return ledger["calls"] if isinstance(ledger, dict) else ledger
+
+    def _control(self, what, body):
+        urllib.request.urlopen(
+            urllib.request.Request(
+                f"{self.model}/_control/{what}",
+                data=json.dumps(body).encode(),
+                headers={"Content-Type": "application/json"},
+            )
+        ).close()
+
+
+def _with_path(url, path):
+    return urlunsplit(urlsplit(url)._replace(path=path))
+
+
+@pytest.fixture(scope="session")
+def live_stack():
+    server = os.environ["DATABASE_URL"]
+    with psycopg.connect(server, autocommit=True) as connection:
+        connection.execute(f"CREATE DATABASE {DATABASE}")
+    redis = Proxy(os.environ["REDIS_URL"])
+    database_url = _with_path(server, f"/{DATABASE}")
+    stack = Stack(
+        Path(tempfile.mkdtemp(prefix="guidepost-live-")),
+        database_url=database_url,
+        redis_url=redis.url,
+        settings={
+            "JOB_LEASE_SECONDS": str(LEASE_SECONDS),
+            "PUMP_SECONDS": "0.5",
+            "TOKEN_RATE": "10000/m",
+            "SUBMIT_RATE": "100000/m",
+            "OPENAI_API_KEY": "",
+            "OPENAI_BASE_URL": "",
+        },
+    )
+    stack.start()
+    ended = threading.Event()
+    watcher = threading.Thread(target=_watch, args=(stack, ended))
+    watcher.start()
+    yield Live(stack, redis, database_url)
+    ended.set()
+    watcher.join()
+    redis.restore()
+    stack.stop()
+    with psycopg.connect(server, autocommit=True) as connection:
+        connection.execute(f"DROP DATABASE {DATABASE} WITH (FORCE)")
+
+
+def _watch(stack, ended):
+    while not ended.wait(0.1):
+        stack.watch()
+
+
+@pytest.fixture
+def live(live_stack):
+    """The stack with everything in place and a model that behaves."""
+    live_stack.redis.restore()
+    live_stack.reset_model()
+    yield live_stack
+    live_stack.redis.restore()
+    live_stack.release()
+    live_stack.reset_model()

@@ -1,0 +1,136 @@
+"""The whole way in real processes: what is accepted is finished, whoever dies meanwhile."""
+
+import os
+import signal
+import time
+
+TEXT = """# Hand hygiene
+
+Staff MUST wash their hands before every contact with a patient.
+
+Visitors SHOULD NOT bring flowers. The ward sister MAY allow a visit after 20:00.
+"""
+
+
+def test_a_guideline_becomes_a_checklist_whose_quotes_stand_in_the_source(live):
+    job = live.wait_for(live.submit(TEXT), "COMPLETED")
+
+    result = job["result"]
+    citations = [c for item in result["checklist"] for c in item["citations"]]
+    assert [item["level"] for item in result["checklist"]] == ["must", "should_not", "may"]
+    assert all(TEXT[c["start"] : c["end"]] == c["quote"] for c in citations)
+    assert result["grounding"]["exact"] == len(citations) == 3
+    assert result["coverage"]["missing"] == []
+    assert job["usage"]["llm_calls"] == 2
+    assert job["usage"]["prompt_tokens"] > 0
+    assert {step["model"] for step in result["provenance"]["steps"].values()} == {
+        "guidepost-offline-1"
+    }
+
+
+def test_staff_can_see_which_task_ran_which_job(live):
+    event_id = live.submit()
+    live.wait_for(event_id, "COMPLETED")
+
+    def traced():
+        return live.rows(
+            "SELECT task_name, status FROM django_celery_results_taskresult WHERE result = %s",
+            f'"{event_id}"',
+        )
+
+    assert live.until(traced) == [
+        {"task_name": "jobs.tasks.process_guideline_job", "status": "SUCCESS"}
+    ]
+
+
+def test_a_killed_worker_costs_neither_the_job_nor_step_one(live):
+    live.script({"do": "hold", "step": "checklist", "times": 1})
+    event_id = live.submit(TEXT)
+    live.until(lambda: live.job(event_id)["step"] == "checklist")
+
+    os.kill(live.stack.children["worker"].pid, signal.SIGKILL)
+
+    job = live.wait_for(event_id, "COMPLETED")
+    steps = [call["step"] for call in live.calls()]
+    attempts = live.rows(
+        "SELECT number, step, outcome FROM jobs_jobattempt a JOIN jobs_job j ON j.id = a.job_id"
+        " WHERE event_id = %s ORDER BY number",
+        event_id,
+    )
+    assert job["attempt"] == 2
+    assert steps.count("summary") == 1
+    assert attempts == [
+        {"number": 1, "step": "summarize", "outcome": "lease_lost"},
+        {"number": 2, "step": "checklist", "outcome": "completed"},
+    ]
+
+
+def check_accepted_quickly_and_finished_later(live, restore):
+    started = time.monotonic()
+    event_ids = [live.submit() for _ in range(5)]
+    seconds = (time.monotonic() - started) / 5
+
+    restore()
+
+    for event_id in event_ids:
+        live.wait_for(event_id, "COMPLETED", seconds=60)
+    assert seconds < 0.2, f"{seconds:.3f} s for each submission"
+
+
+def test_without_redis_jobs_are_accepted_at_once_and_run_when_it_is_back(live):
+    live.redis.refuse()
+
+    check_accepted_quickly_and_finished_later(live, live.redis.restore)
+
+
+def test_with_a_redis_that_hangs_jobs_are_accepted_at_once_too(live):
+    live.redis.hang()
+
+    check_accepted_quickly_and_finished_later(live, live.redis.restore)
+
+
+def test_without_redis_the_service_says_it_is_degraded(live):
+    live.redis.refuse()
+
+    status, _, body = live.request("GET", "/readyz")
+
+    assert (status, body["status"]) == (200, "degraded")
+
+
+def test_a_model_that_fails_for_a_while_is_asked_again(live):
+    live.script({"do": "status", "status": 500, "times": 1})
+
+    job = live.wait_for(live.submit(), "COMPLETED")
+
+    assert job["attempt"] == 2
+
+
+def test_a_model_that_refuses_fails_the_job_with_a_safe_reason(live):
+    live.script({"do": "refuse", "times": 1})
+
+    job = live.wait_for(live.submit(), "FAILED")
+
+    assert job["error"]["code"] == "llm_refused"
+    assert job["attempt"] == 1
+
+
+def test_a_running_job_is_cancelled_for_good(live):
+    live.script({"do": "hold", "times": 1})
+    event_id = live.submit()
+    live.wait_for(event_id, "PROCESSING")
+    live.until(live.calls)
+
+    status, _, _ = live.request("POST", f"/jobs/{event_id}/cancel")
+    live.release()
+
+    assert status == 202
+    time.sleep(1)
+    assert live.job(event_id)["status"] == "CANCELLED"
+    assert [call["step"] for call in live.calls()] == ["summary"]
+
+
+def test_many_jobs_of_one_submitter_all_end(live):
+    event_ids = [live.submit() for _ in range(30)]
+
+    for event_id in event_ids:
+        live.wait_for(event_id, "COMPLETED", seconds=60)
