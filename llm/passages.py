@@ -156,15 +156,18 @@ class _Splitter:
         table_end = _table_end(lines, at)
         if table_end > at:
             return self._read_table(lines, at, table_end)
-        if self._read_heading(lines, at):
-            return at + 1
+        if not self._read_heading(lines, at) and not self._read_underline(line):
+            self._read_text(line)
+        return at + 1
+
+    def _read_underline(self, line: _Line) -> bool:
+        """A line of === or ---: under one line of text a heading, elsewhere the end of a block."""
         if _SETEXT.match(line.text) and self._underlines_heading(line):
-            return at + 1
+            return True
         if _RULE.match(line.text):
             self._close()
-            return at + 1
-        self._read_text(line)
-        return at + 1
+            return True
+        return False
 
     def _read_heading(self, lines: list[_Line], at: int) -> bool:
         line = lines[at]
@@ -222,7 +225,10 @@ class _Splitter:
             self._read_block_tag(tag)
             return
         if self.html_lists and "li" in self.html_lists[-1]:
-            self._continue(line, line.start) if self.block else self._start_html_item(line)
+            if self.block:
+                self._continue(self.block, line, line.start)
+            else:
+                self._start_html_item(line)
             return
         quote = _QUOTE.match(line.text)
         content = line.start + (quote.end() if quote else 0)
@@ -230,13 +236,11 @@ class _Splitter:
         if marker:
             self._start_item(line, content, content + marker)
         elif self.block:
-            self._continue(line, content)
+            self._continue(self.block, line, content)
         else:
             self._start_paragraph(line, content, in_quote=quote is not None)
 
-    def _continue(self, line: _Line, content: int) -> None:
-        block = self.block
-        assert block is not None
+    def _continue(self, block: _Block, line: _Line, content: int) -> None:
         if line.end > content:
             block.end = line.end
         block.lines += 1
@@ -255,16 +259,19 @@ class _Splitter:
         marker = _BULLET.match(text, indented) or _NUMBER.match(text, indented)
         if marker is None or marker.end() >= len(text.rstrip()):
             return 0
-        if self.block and not self.lists and not _may_interrupt(marker.group(), self._tail()):
+        if (
+            self.block
+            and not self.lists
+            and not _may_interrupt(marker.group(), self._tail(self.block))
+        ):
             return 0
         after = marker.end()
         after += len(text) - after - len(text[after:].lstrip())
         box = _CHECKBOX.match(text, after)
         return box.end() if box else after
 
-    def _tail(self) -> str:
-        assert self.block is not None
-        return self.source[max(self.block.start, self.block.end - 40) : self.block.end]
+    def _tail(self, block: _Block) -> str:
+        return self.source[max(block.start, block.end - 40) : block.end]
 
     def _start_item(self, line: _Line, content: int, start: int) -> None:
         self._close()

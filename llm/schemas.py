@@ -20,6 +20,8 @@ def _at_most(limit: int) -> BeforeValidator:
     def check(value: Any) -> Any:
         if isinstance(value, str | list) and len(value) > limit:
             raise ValueError(f"longer than {limit}")
+        if isinstance(value, str) and "\x00" in value:
+            raise ValueError("holds a NUL, which no database takes")
         return value
 
     return BeforeValidator(check)

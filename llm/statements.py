@@ -123,7 +123,9 @@ _BARE_STEM = re.compile(
     r"\b(?:must|shall|should|may)(?:\s+not|\s+never)?(?:\s+(?:always|also|only|either|both))*\s*:$",
     re.IGNORECASE,
 )
-_DO_STEM = re.compile(r"^(?P<never>do not|don[’']t|never|avoid)\W*$|^(?:do|always)\W*$", re.IGNORECASE)
+_DO_STEM = re.compile(
+    r"^(?P<never>do not|don[’']t|never|avoid)\W*$|^(?:do|always)\W*$", re.IGNORECASE
+)
 
 
 @dataclass(frozen=True)

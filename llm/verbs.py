@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 # Verbs that guidelines begin their orders with. Not here: words that begin descriptions far more
 # often ("face", "access", "content", "see", "note", "think of").
-_CLEAR = frozenset(
-    """accept acknowledge acquire adapt add adhere adjust administer adopt advise agree align
+_CLEAR_WORDS = """
+    accept acknowledge acquire adapt add adhere adjust administer adopt advise agree align
     allocate allow analyse analyze announce annotate anticipate apply appoint arrange ascertain
     ask assemble assess assign assist assume attach attain attend authenticate authorise authorize
     avoid be become begin bind bring build calculate calibrate call cancel carry change check
@@ -40,11 +40,11 @@ _CLEAR = frozenset(
     talk target teach tell terminate test thank think throw titrate track train transfer transmit
     transport treat trigger try turn uninstall update upgrade upload use utilise utilize vaccinate
     validate vary ventilate verify visit wait walk warn wash watch wear weigh wipe withdraw
-    withhold work write""".split()
-)
+    withhold work write
+"""
 # Also nouns: an order only if no finite verb follows at once ("Test results are filed weekly").
-_ALSO_NOUNS = frozenset(
-    """address answer approach audit balance block budget change check clean contact control copy
+_NOUN_WORDS = """
+    address answer approach audit balance block budget change check clean contact control copy
     cover cut design document dose draft dress drink drive dry email end exercise fit fix flag
     guard guide handle help hold issue join keep label leave lift limit lock log map mark match
     measure monitor move name number offer order pass pause pay pick place plan post practice
@@ -53,9 +53,11 @@ _ALSO_NOUNS = frozenset(
     ship show sign start state stay stop store supply support switch target test track train
     transfer transport treat trigger turn update upgrade upload use visit walk watch wear work
     rinse link open separate complete secure clear dry empty close present lower rank round
-    phase question reward sort stage staff stack supply time type value view vote""".split()
-)
-_ADVICE = frozenset("consider encourage prefer try strive think explore aim".split())
+    phase question reward sort stage staff stack supply time type value view vote
+"""
+_CLEAR = frozenset(_CLEAR_WORDS.split())
+_ALSO_NOUNS = frozenset(_NOUN_WORDS.split())
+_ADVICE = frozenset({"consider", "encourage", "prefer", "try", "strive", "think", "explore", "aim"})
 _REFERENCE = re.compile(
     r"(?:refer\s+to\s+(?:the\s+)?(?:section|table|figure|appendix|chapter|annex)"
     r"|think of\b|let['’]s|be\s+(?:it|that)\b|remember\s+that|use\s+of\b|use\s+cases?\b"
@@ -63,7 +65,8 @@ _REFERENCE = re.compile(
     re.IGNORECASE,
 )
 _ADVISORY_LEAD = re.compile(
-    r"\b(?:whenever|wherever|where|if|as far as)\s+(?:possible|practical|practicable|appropriate|feasible)"
+    r"\b(?:whenever|wherever|where|if|as far as)\s+"
+    r"(?:possible|practical|practicable|appropriate|feasible)"
     r"|\bideally\b|\bpreferably\b",
     re.IGNORECASE,
 )

@@ -1,0 +1,312 @@
+"""One call to a language model: prompt and data in, a validated reply and token counts out.
+
+The only module that imports openai. The SDK retries what it should not, has no total deadline,
+follows redirects and returns whatever a 200 carries; here its retries are off, and every way in
+which a call can fail becomes one of `llm.errors`.
+"""
+
+import asyncio
+import json
+import time
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from http import HTTPStatus
+from typing import Any, Generic, TypeVar, cast
+
+import httpx2
+import openai
+from pydantic import BaseModel, ValidationError
+
+from llm import errors
+from llm.prompts import Prompt
+from llm.schemas import response_format
+
+T = TypeVar("T", bound=BaseModel)
+
+_QUOTA_CODES = {"insufficient_quota", "billing_hard_limit_reached", "billing_not_active"}
+_BY_STATUS: dict[int, type[errors.LLMError]] = {
+    HTTPStatus.UNAUTHORIZED: errors.AuthRefused,
+    HTTPStatus.PAYMENT_REQUIRED: errors.QuotaExhausted,
+    HTTPStatus.FORBIDDEN: errors.AuthRefused,
+    HTTPStatus.NOT_FOUND: errors.AuthRefused,  # a model that this key may not use
+    HTTPStatus.REQUEST_TIMEOUT: errors.TimedOut,
+    HTTPStatus.CONFLICT: errors.Unavailable,
+    HTTPStatus.TOO_MANY_REQUESTS: errors.Throttled,
+}
+_CONNECT_SECONDS = 5.0
+_MAX_WAIT = 86_400.0  # seconds; a Retry-After beyond a day is a mistake
+
+
+@dataclass(frozen=True)
+class Reply(Generic[T]):
+    """value is validated; model is the one the server says it used; seconds are wall time."""
+
+    value: T
+    model: str
+    prompt_tokens: int
+    completion_tokens: int
+    seconds: float
+    request_id: str
+
+
+class ReplyTooLarge(Exception):
+    """The body is longer than we are willing to read, or packed so that we cannot know."""
+
+
+class Client:
+    """One provider, one model. Belongs to the event loop it is first used in.
+
+    timeout           seconds for a whole call, from the first byte sent to the last received
+    max_reply_bytes   a longer body ends the call
+    """
+
+    def __init__(
+        self,
+        *,
+        api_key: str,
+        base_url: str | None,
+        model: str,
+        timeout: float,
+        max_reply_bytes: int,
+    ) -> None:
+        self.model = model
+        self.timeout = timeout
+        transport = _CappedTransport(httpx2.AsyncHTTPTransport(retries=0), max_reply_bytes)
+        self._http = httpx2.AsyncClient(
+            transport=transport,
+            follow_redirects=False,
+            trust_env=False,
+            timeout=httpx2.Timeout(timeout, connect=min(timeout, _CONNECT_SECONDS)),
+        )
+        self._openai = openai.AsyncOpenAI(
+            api_key=api_key, base_url=base_url, max_retries=0, http_client=self._http
+        )
+
+    async def aclose(self) -> None:
+        await self._openai.close()
+
+    async def complete(
+        self,
+        *,
+        prompt: Prompt,
+        data: dict[str, Any],
+        schema: type[T],
+        deadline: float,
+        request_label: str = "",
+    ) -> Reply[T]:
+        """Ask once. Retrying is the caller's decision.
+
+        data            becomes the user message as JSON; nothing of it reaches the system message
+        deadline        time.monotonic() seconds; no call starts after it or outlives it
+        request_label   sent as X-Client-Request-Id, to match our calls with the provider's log
+
+        Raises an LLMError.
+        """
+        started = time.monotonic()
+        seconds = min(self.timeout, deadline - started)
+        if seconds <= 0:
+            raise errors.TimedOut("the deadline passed before the call")
+        try:
+            async with asyncio.timeout(seconds):
+                body, request_id = await self._post(prompt, data, schema, request_label)
+        except TimeoutError as error:
+            raise errors.TimedOut(f"no complete answer within {seconds:.1f} s") from error
+        except ReplyTooLarge as error:
+            raise errors.InvalidOutput(str(error)) from error
+        except openai.APIStatusError as error:
+            raise _from_status(error) from error
+        except openai.APIConnectionError as error:
+            raise _from_connection(error) from error
+        except (openai.OpenAIError, httpx2.HTTPError, httpx2.InvalidURL) as error:
+            raise errors.Unavailable(repr(error)) from error
+        return _read_reply(body, schema, request_id, time.monotonic() - started)
+
+    async def _post(
+        self, prompt: Prompt, data: dict[str, Any], schema: type[T], request_label: str
+    ) -> tuple[bytes, str]:
+        # The raw response: the SDK's own parsing turns a page of HTML into a str, and accepts
+        # truncated and empty answers.
+        response = await self._openai.chat.completions.with_raw_response.create(
+            model=self.model,
+            messages=[
+                {"role": "system", "content": prompt.text},
+                {"role": "user", "content": json.dumps(data, ensure_ascii=False)},
+            ],
+            response_format=cast(Any, response_format(schema)),
+            extra_headers=_headers(request_label),
+        )
+        return response.http_response.content, response.headers.get("x-request-id", "")
+
+
+def _headers(request_label: str) -> dict[str, str]:
+    # A compressed body could grow past any cap after we have counted it.
+    headers = {"Accept-Encoding": "identity"}
+    if request_label:
+        headers["X-Client-Request-Id"] = request_label
+    return headers
+
+
+# What came back with 200
+
+
+def _read_reply(body: bytes, schema: type[T], request_id: str, seconds: float) -> Reply[T]:
+    completion = _parse_json(body)
+    content = _content(completion)
+    try:
+        value = schema.model_validate_json(content)
+    except ValidationError as error:
+        problems = error.errors(include_url=False, include_input=False, include_context=False)
+        raise errors.InvalidOutput(f"{problems[:5]}\n{content}") from None
+    usage = completion.get("usage")
+    usage = usage if isinstance(usage, dict) else {}
+    return Reply(
+        value=value,
+        model=str(completion.get("model") or ""),
+        prompt_tokens=_count(usage.get("prompt_tokens")),
+        completion_tokens=_count(usage.get("completion_tokens")),
+        seconds=seconds,
+        request_id=request_id,
+    )
+
+
+def _parse_json(body: bytes) -> dict[str, Any]:
+    try:
+        completion = json.loads(body)
+    except (ValueError, RecursionError):
+        completion = None
+    if not isinstance(completion, dict):
+        raise errors.InvalidOutput(_readable(body))
+    return completion
+
+
+def _content(completion: dict[str, Any]) -> str:
+    """The text of the answer, once nothing says that it is none or only a part of one."""
+    try:
+        choice = completion["choices"][0]
+        message = choice["message"]
+        refusal, content = message.get("refusal"), message.get("content")
+        finish = choice.get("finish_reason")
+    except (KeyError, IndexError, TypeError, AttributeError):
+        raise errors.InvalidOutput(json.dumps(completion)[: errors.MAX_DETAIL]) from None
+    if refusal:
+        raise errors.Refused(str(refusal))
+    if finish == "length":
+        raise errors.Truncated(str(content))
+    if finish == "content_filter":
+        raise errors.Filtered(str(content))
+    if not isinstance(content, str) or finish != "stop":
+        raise errors.InvalidOutput(f"finish_reason {finish!r}: {content!r}")
+    return content
+
+
+def _count(value: object) -> int:
+    return value if isinstance(value, int) and value > 0 else 0
+
+
+def _readable(body: bytes) -> str:
+    return body[: errors.MAX_DETAIL].decode("utf-8", errors="replace")
+
+
+# What came back otherwise
+
+
+def _from_status(error: openai.APIStatusError) -> errors.LLMError:
+    """One of our errors for a status of 300 or more."""
+    kind = _kind_of(error.status_code, error.code or error.type or "")
+    detail = f"{error.status_code} {_error_text(error)}"
+    return kind(detail, retry_after=retry_after(error.response.headers) if kind.retryable else None)
+
+
+def _kind_of(status: int, code: str) -> type[errors.LLMError]:
+    if code in _QUOTA_CODES:
+        return errors.QuotaExhausted
+    if code == "content_filter":
+        return errors.Filtered
+    # A redirect is a gateway that is not itself today; the text must not follow it elsewhere.
+    if status >= HTTPStatus.INTERNAL_SERVER_ERROR or status < HTTPStatus.BAD_REQUEST:
+        return errors.Unavailable
+    return _BY_STATUS.get(status, errors.BadRequest)
+
+
+def _error_text(error: openai.APIStatusError) -> str:
+    return _readable(error.response.content) if error.response.is_closed else error.message
+
+
+def _from_connection(error: openai.APIConnectionError) -> errors.LLMError:
+    cause = error.__cause__
+    if isinstance(cause, ReplyTooLarge):
+        return errors.InvalidOutput(str(cause))
+    if isinstance(error, openai.APITimeoutError):
+        return errors.TimedOut(repr(cause))
+    return errors.Unavailable(repr(cause or error))
+
+
+def retry_after(headers: httpx2.Headers) -> float | None:
+    """Seconds to wait, from `Retry-After` (seconds or an HTTP date) or `retry-after-ms`."""
+    milliseconds = _number(headers.get("retry-after-ms"))
+    if milliseconds is not None:
+        return _within_a_day(milliseconds / 1000)
+    given = headers.get("retry-after")
+    seconds = _number(given)
+    if seconds is not None:
+        return _within_a_day(seconds)
+    try:
+        moment = parsedate_to_datetime(given or "")
+    except ValueError:
+        return None
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=UTC)
+    return _within_a_day((moment - datetime.now(UTC)).total_seconds())
+
+
+def _number(text: str | None) -> float | None:
+    try:
+        value = float(text or "")
+    except ValueError:
+        return None
+    return value if abs(value) < float("inf") else None
+
+
+def _within_a_day(seconds: float) -> float:
+    return min(max(seconds, 0.0), _MAX_WAIT)
+
+
+# The cap on the body
+
+
+class _CappedTransport(httpx2.AsyncBaseTransport):
+    """Counts the bytes of each body as they arrive and stops at the limit."""
+
+    def __init__(self, inner: httpx2.AsyncBaseTransport, limit: int) -> None:
+        self._inner, self._limit = inner, limit
+
+    async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
+        response = await self._inner.handle_async_request(request)
+        packed = response.headers.get("content-encoding", "identity")
+        if packed != "identity":
+            await response.aclose()
+            raise ReplyTooLarge(f"content-encoding {packed} was not asked for")
+        stream = cast(httpx2.AsyncByteStream, response.stream)
+        response.stream = _CappedStream(stream, self._limit)
+        return response
+
+    async def aclose(self) -> None:
+        await self._inner.aclose()
+
+
+class _CappedStream(httpx2.AsyncByteStream):
+    def __init__(self, inner: httpx2.AsyncByteStream, limit: int) -> None:
+        self._inner, self._limit = inner, limit
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        received = 0
+        async for chunk in self._inner:
+            received += len(chunk)
+            if received > self._limit:
+                raise ReplyTooLarge(f"the reply is longer than {self._limit} bytes")
+            yield chunk
+
+    async def aclose(self) -> None:
+        await self._inner.aclose()

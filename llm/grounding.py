@@ -1,0 +1,159 @@
+"""Is a quote in the source? Found by comparing characters; no model is asked."""
+
+import unicodedata
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import islice
+from typing import Literal
+
+from llm.markup import plain_with_origins
+from llm.passages import Passage
+from llm.statements import Statement
+
+Kind = Literal["exact", "normalised", "unsupported"]
+
+MIN_QUOTE = 4  # letters and digits; less than that is found in any text and supports nothing
+MIN_INSIDE = 20  # characters of a quote inside a statement that are enough to cover it
+MIN_SHARE = 0.5  # of a statement that a quote must overlap to cover it
+
+# Other spellings of the same sign: what editors, browsers and models exchange unasked.
+_SAME = str.maketrans(
+    {
+        **dict.fromkeys("‘’‚‛′`´", "'"),
+        **dict.fromkeys("“”„‟″«»", '"'),
+        **dict.fromkeys("‐‑‒–—―−", "-"),
+        **dict.fromkeys("\u00a0\u2007\u202f", " "),
+    }
+)
+_UNSPACED = 0x2E80  # from here on: scripts that put no blanks between words
+
+
+@dataclass(frozen=True)
+class Match:
+    """Where the quote stands; both offsets are None where it is unsupported."""
+
+    start: int | None
+    end: int | None
+    kind: Kind
+
+
+UNSUPPORTED = Match(None, None, "unsupported")
+
+
+def locate(quote: str, source: str, passage: Passage | None) -> Match:
+    """Find a quote: exactly in its passage, exactly anywhere, then with normalised signs."""
+    return Locator(source).locate(quote, passage)
+
+
+def normalise(text: str) -> str:
+    """What two texts must share to be the same quote: not mark-up, blanks, shapes of signs."""
+    return plain_with_origins(text).text.replace("\n", " ").translate(_SAME)
+
+
+class Locator:
+    """Finds many quotes in one source, and normalises that source only if it has to."""
+
+    def __init__(self, source: str) -> None:
+        self._source = source
+        self._folded: tuple[str, list[int]] | None = None
+
+    def locate(self, quote: str, passage: Passage | None) -> Match:
+        quote = quote.strip()
+        if sum(char.isalnum() for char in quote) < MIN_QUOTE:
+            whole = passage is not None and quote != "" and quote == passage.text
+            if not whole:
+                return UNSUPPORTED
+        if passage is not None:
+            match = self._exact(quote, passage.start, passage.end)
+            if match:
+                return match
+        match = self._exact(quote, 0, len(self._source))
+        if match:
+            return match
+        if passage is not None:
+            match = self._normalised(quote, passage.start, passage.end)
+        return match or self._normalised(quote, 0, len(self._source)) or UNSUPPORTED
+
+    def _exact(self, quote: str, start: int, end: int) -> Match | None:
+        at = self._source.find(quote, start, end)
+        while at >= 0:
+            if not _cuts_a_word(self._source, at, at + len(quote)):
+                return Match(at, at + len(quote), "exact")
+            at = self._source.find(quote, at + 1, end)
+        return None
+
+    def _normalised(self, quote: str, start: int, end: int) -> Match | None:
+        wanted = normalise(quote)
+        if not wanted:
+            return None
+        text, origins = self._fold()
+        at = text.find(wanted)
+        while at >= 0:
+            first, last = origins[at], origins[at + len(wanted) - 1] + 1
+            inside = start <= first and last <= end
+            if inside and self._is_same(first, last, wanted):
+                return Match(first, last, "normalised")
+            at = text.find(wanted, at + 1)
+        return None
+
+    def _is_same(self, first: int, last: int, wanted: str) -> bool:
+        """Mark-up is read in context, so a part may read differently than it did in the whole."""
+        cut = _cuts_a_word(self._source, first, last)
+        return not cut and normalise(self._source[first:last]) == wanted
+
+    def _fold(self) -> tuple[str, list[int]]:
+        if self._folded is None:
+            readable = plain_with_origins(self._source)
+            self._folded = (
+                readable.text.replace("\n", " ").translate(_SAME),
+                readable.origins,
+            )
+        return self._folded
+
+
+def covers(start: int, end: int, statement: Statement) -> bool:
+    """Does a citation of source[start:end] show that this statement was taken up?"""
+    shared = min(end, statement.end) - max(start, statement.start)
+    if shared <= 0:
+        return False
+    inside = statement.start <= start and end <= statement.end
+    if inside and end - start >= MIN_INSIDE:
+        return True
+    return shared >= MIN_SHARE * (statement.end - statement.start)
+
+
+def covered(statements: Sequence[Statement], spans: Sequence[tuple[int, int]]) -> list[bool]:
+    """For each statement: does any citation cover it? Both in the order of the source."""
+    ordered = sorted(spans)
+    longest = max((end - start for start, end in ordered), default=0)
+    result, first = [], 0
+    for statement in statements:
+        while first < len(ordered) and ordered[first][0] + longest < statement.start:
+            first += 1
+        result.append(_any_covers(ordered, first, statement))
+    return result
+
+
+def _any_covers(ordered: list[tuple[int, int]], first: int, statement: Statement) -> bool:
+    for start, end in islice(ordered, first, None):
+        if start >= statement.end:
+            return False
+        if covers(start, end, statement):
+            return True
+    return False
+
+
+def _cuts_a_word(source: str, start: int, end: int) -> bool:
+    """Would "able to" be found in "unable to", or a letter without its accent?"""
+    return _joined(source, start) or _joined(source, end)
+
+
+def _joined(source: str, at: int) -> bool:
+    if at <= 0 or at >= len(source):
+        return False
+    before, after = source[at - 1], source[at]
+    if unicodedata.combining(after):
+        return True
+    if ord(before) >= _UNSPACED or ord(after) >= _UNSPACED:
+        return False
+    return before.isalnum() and after.isalnum()

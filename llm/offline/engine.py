@@ -1,0 +1,198 @@
+"""The extractive engine: what a chat completion about a guideline would say, by rule.
+
+It reads the user message as a model would and knows nothing else. It never invents: each item is
+a sentence of the message, turned into an order where grammar allows, and quotes that sentence.
+"""
+
+import json
+import re
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from llm.markup import plain
+from llm.offline import wording
+from llm.passages import Kind, Passage, split_passages
+from llm.sentences import split_sentences
+from llm.statements import (
+    Convention,
+    Level,
+    Statement,
+    find_convention,
+    find_statements,
+    opens_list,
+)
+
+_SCOPE = re.compile(
+    r"\bthis (?:section|document|policy|guideline|guide|procedure|standard|checklist|chapter|page)"
+    r"\b(?: \w+)? (?:provides|describes|explains|lists|covers|applies|sets|defines|specifies"
+    r"|outlines|gives|establishes|is intended)\b",
+    re.IGNORECASE,
+)
+_HEADING_NUMBER = re.compile(r"^(?:\d+(?:\.\d+)*\.?|[A-Z]\.)\s+")
+_PRIORITY = {"must": "high", "must_not": "high", "should": "medium", "should_not": "medium"}
+_MAX_TITLE = 100  # characters
+
+
+@dataclass(frozen=True)
+class Document:
+    """What a user message holds."""
+
+    passages: list[Passage]
+    convention: Convention
+    audience: str
+
+
+def answer(user_message: str, schema_name: str) -> str:
+    """The content of the reply: JSON for "summary" and "checklist", else plain text."""
+    document = read_message(user_message)
+    if schema_name == "summary":
+        return json.dumps(write_summary(document), ensure_ascii=False)
+    if schema_name == "checklist":
+        return json.dumps(write_checklist(document), ensure_ascii=False)
+    return write_text(document)
+
+
+def read_message(user_message: str) -> Document:
+    """Our own JSON, or any text, which is then cut into passages here."""
+    try:
+        data = json.loads(user_message)
+        passages = [_passage(entry) for entry in data["passages"]]
+        convention = data.get("convention") or find_convention(passages)
+        audience = (data.get("summary") or {}).get("audience", "")
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        passages = split_passages(user_message)
+        convention, audience = find_convention(passages), ""
+    return Document(passages, convention, audience)
+
+
+def _passage(entry: dict[str, Any]) -> Passage:
+    """A passage of the message; its offsets count from its own beginning."""
+    text, stem = str(entry["text"]), str(entry.get("stem", ""))
+    is_row = " | " in stem and "|" in text
+    kind: Kind = "table_row" if is_row else "list_item" if stem else "paragraph"
+    return Passage(int(entry["id"]), 0, len(text), text, str(entry.get("section", "")), stem, kind)
+
+
+@dataclass(frozen=True)
+class _Finding:
+    """A statement, the passage that says it, and the introduction it needs, if that is here."""
+
+    statement: Statement
+    passage: Passage
+    introduction: tuple[Passage, str] | None
+
+    @property
+    def quote(self) -> str:
+        offset = self.passage.start
+        return self.passage.text[self.statement.start - offset : self.statement.end - offset]
+
+
+def find(document: Document) -> list[_Finding]:
+    """All statements, save the bare beginnings of lists whose items are here: those say it all."""
+    introductions = _introductions(document.passages)
+    findings = []
+    for passage in document.passages:
+        for statement in find_statements([passage], document.convention):
+            needs = wording.needs_stem(statement)
+            introduction = introductions.get(id(passage)) if needs else None
+            findings.append(_Finding(statement, passage, introduction))
+    said = {f.introduction[1] for f in findings if f.introduction}
+    return [f for f in findings if not (f.quote in said and opens_list(f.statement.text))]
+
+
+def _introductions(passages: Sequence[Passage]) -> dict[int, tuple[Passage, str]]:
+    """For each item of a list: the passage and the sentence of it that introduces the list."""
+    found: dict[int, tuple[Passage, str]] = {}
+    candidate: tuple[Passage, str, str] | None = None
+    for passage in passages:
+        readable = plain(passage.text)
+        if candidate and passage.stem and passage.stem.endswith(candidate[2]):
+            found[id(passage)] = (candidate[0], candidate[1])
+        if readable.endswith(":"):
+            last = split_sentences(passage)[-1]
+            quote = passage.text[last.start - passage.start : last.end - passage.start]
+            candidate = (passage, quote, last.text)
+    return found
+
+
+# Step 1
+
+
+def write_summary(document: Document) -> dict[str, Any]:
+    findings = find(document)
+    return {
+        "title": _title(document.passages),
+        "scope": _scope(document.passages),
+        "audience": _audience(findings),
+        "statements": [
+            {"text": wording.full_sentence(f.statement), "passages": [f.passage.id]}
+            for f in findings
+        ],
+    }
+
+
+def _title(passages: Sequence[Passage]) -> str:
+    for passage in passages:
+        if passage.section:
+            return _HEADING_NUMBER.sub("", passage.section.split(" > ")[0])[:_MAX_TITLE]
+    first = plain(passages[0].text).split("\n")[0] if passages else ""
+    return first if len(first) <= _MAX_TITLE else first[: _MAX_TITLE - 1] + "…"
+
+
+def _scope(passages: Sequence[Passage]) -> str:
+    for passage in passages:
+        for sentence in split_sentences(passage):
+            if _SCOPE.search(sentence.text):
+                return sentence.text
+    return ""
+
+
+def _audience(findings: Iterable[_Finding]) -> str:
+    """The two actors named most often."""
+    actors = Counter(
+        actor
+        for f in findings
+        if (actor := wording.named_actor(f.statement, f.statement.levels[0]))
+    )
+    return ", ".join(actor for actor, _ in actors.most_common(2))
+
+
+# Step 2
+
+
+def write_checklist(document: Document) -> dict[str, Any]:
+    items, previous_actor = [], ""
+    for finding in find(document):
+        for level in finding.statement.levels:
+            item = _item(finding, level, document.audience, previous_actor)
+            items.append(item)
+            previous_actor = wording.named_actor(finding.statement, level) or previous_actor
+    return {"items": items}
+
+
+def _item(finding: _Finding, level: Level, audience: str, previous_actor: str) -> dict[str, Any]:
+    statement = finding.statement
+    citations = [{"passage": finding.passage.id, "quote": finding.quote}]
+    if finding.introduction:
+        passage, quote = finding.introduction
+        citations.append({"passage": passage.id, "quote": quote})
+    return {
+        "action": wording.action(statement, level),
+        "actor": wording.actor(statement, level, audience=audience, previous=previous_actor),
+        "level": level,
+        "category": wording.category(statement),
+        "priority": _PRIORITY.get(level, "low"),
+        "condition": wording.condition(statement.text),
+        "citations": citations,
+    }
+
+
+# Neither step: a person talks to the engine
+
+
+def write_text(document: Document) -> str:
+    lines = [f"- {wording.full_sentence(f.statement)}" for f in find(document)]
+    found = "\n".join(lines) or "I found no requirement in this text."
+    return f"I am Guidepost's offline engine, not a language model. By rule I found:\n{found}"
