@@ -52,7 +52,7 @@ types: setup-dev  ## check types
 	@$(BIN)/python -m mypy
 
 openapi: setup-dev  ## write docs/openapi.yaml anew
-	@$(BIN)/python -m tests.openapi docs/openapi.yaml
+	@DJANGO_SETTINGS_MODULE=tests.settings $(BIN)/python -m django spectacular --validate --fail-on-warn --file docs/openapi.yaml
 
 lock: setup-dev  ## compile the lock files anew from pyproject.toml
 	@for name in base local dev; do \

@@ -1,5 +1,6 @@
 """What the generated OpenAPI document says of errors, the same for every operation."""
 
+from http import HTTPStatus
 from typing import Any
 
 from rest_framework import serializers
@@ -35,6 +36,7 @@ def describe_problems(
             responses = operation["responses"]
             responses["500"] = {"description": "Our mistake; the request id finds it in our logs."}
             for status, response in responses.items():
+                response["description"] = response["description"] or HTTPStatus(int(status)).phrase
                 wrapped = response.get("content", {}).get("application/json", {}).get("schema")
                 if int(status) >= 400 and (wrapped in (None, reference)):
                     response["content"] = content

@@ -59,7 +59,7 @@ def _work(claim: Claim, calls: "ModelCalls") -> None:
         summary = {"value": step.value, "usage": step.usage, "provenance": step.provenance}
         services.save_summary(claim, summary)
     else:
-        summary = Job.objects.values("summary").get(pk=claim.id)["summary"]
+        summary = Job.objects.values_list("summary", flat=True).get(pk=claim.id) or {}
     step = calls.run(
         lambda c: generate_checklist(c, source, summary["value"], deadline=_deadline())
     )

@@ -42,7 +42,7 @@ def create_groups(tenant: Tenant) -> None:
 def granted_scopes(tenant: Tenant, role: str) -> set[Scope]:
     """The scopes that the role's group holds on the tenant now."""
     group = Group.objects.get(name=group_name(tenant, role))
-    held: set[str] = set(get_group_perms(group, tenant))
+    held = {str(codename) for codename in get_group_perms(group, tenant)}
     return {scope for scope in Scope if scope.permission in held}
 
 

@@ -77,7 +77,7 @@ class Stack:
         """Only PostgreSQL and Redis: sets `database_url` and `redis_url`."""
         self.secrets = self._kept("secrets.json", new_secrets)
         self.report("starting PostgreSQL and Valkey")
-        waits = []
+        waits: list[Callable[[], None]] = []
         if not self.database_url:
             postgresql = PostgreSQL(
                 self.home / "postgresql",

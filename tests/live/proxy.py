@@ -24,6 +24,7 @@ class Proxy:
 
     def refuse(self):
         """As if the server were stopped: connections end, new ones are refused."""
+        self._listener.shutdown(socket.SHUT_RDWR)  # close() alone leaves a waiting accept() at it
         self._listener.close()
         with self._lock:
             for end in self._open:

@@ -53,7 +53,7 @@ def test_a_killed_worker_costs_neither_the_job_nor_step_one(live):
     job = live.wait_for(event_id, "COMPLETED")
     steps = [call["step"] for call in live.calls()]
     attempts = live.rows(
-        "SELECT number, step, outcome FROM jobs_jobattempt a JOIN jobs_job j ON j.id = a.job_id"
+        "SELECT number, a.step, outcome FROM jobs_jobattempt a JOIN jobs_job j ON j.id = a.job_id"
         " WHERE event_id = %s ORDER BY number",
         event_id,
     )
