@@ -3,11 +3,11 @@
 from typing import Any
 
 from django.views.generic import TemplateView
-from llm.errors import SAFE_DETAIL as MODEL_DETAIL
 
 from config.errors import DomainError
 from config.problems import KNOWN, OTHER
 from jobs.errors import SAFE_DETAIL
+from llm.errors import SAFE_DETAIL as MODEL_DETAIL
 
 
 class ErrorCodesView(TemplateView):

@@ -8,6 +8,7 @@ from functools import cache
 from typing import Any, TypeVar
 
 from django.conf import settings
+
 from llm.client import Client
 
 T = TypeVar("T")

@@ -9,9 +9,6 @@ from typing import Any
 
 from django.conf import settings
 from django.db import connection
-from llm.chain import StepResult, build_result, generate_checklist, summarize_guidelines
-from llm.client import Client
-from llm.errors import LLMError
 
 from jobs import services
 from jobs.claims import Claim
@@ -19,6 +16,9 @@ from jobs.leases import keeper
 from jobs.model_loop import model_loop
 from jobs.models import Document, Job, Step
 from jobs.services import LeaseLost
+from llm.chain import StepResult, build_result, generate_checklist, summarize_guidelines
+from llm.client import Client
+from llm.errors import LLMError
 
 logger = logging.getLogger(__name__)
 

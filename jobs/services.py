@@ -10,8 +10,6 @@ from django.conf import settings
 from django.db import transaction
 from django.db.models import F
 from django.db.models.functions import Now
-from llm.errors import SAFE_DETAIL as MODEL_DETAIL
-from llm.errors import LLMError
 
 from jobs import claims, dispatch
 from jobs.claims import Claim
@@ -32,6 +30,8 @@ from jobs.models import (
     Step,
     attempt_limit,
 )
+from llm.errors import SAFE_DETAIL as MODEL_DETAIL
+from llm.errors import LLMError
 
 logger = logging.getLogger(__name__)
 

