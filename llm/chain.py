@@ -41,10 +41,13 @@ class StepResult:
     provenance: dict[str, Any]
 
 
-async def summarize_guidelines(client: Client, source: str, *, deadline: float) -> StepResult:
+async def summarize_guidelines(
+    client: Client, source: str, *, deadline: float, request_label: str = ""
+) -> StepResult:
     """Step 1: what the guideline says, each statement with the ids of its passages.
 
-    deadline   time.monotonic() seconds; no call starts after it
+    deadline        time.monotonic() seconds; no call starts after it
+    request_label   for the provider's log; each call adds its number
 
     The value is {title, scope, audience, statements: [{text, passages: [id]}]}, with no statement
     twice. A text that holds no words costs no call. Raises an LLMError.
@@ -54,9 +57,15 @@ async def summarize_guidelines(client: Client, source: str, *, deadline: float) 
     passages = split_passages(source)
     convention = find_convention(passages)
 
-    async def ask(chunk: list[Passage]) -> Reply[Summary]:
+    async def ask(chunk: list[Passage], number: int) -> Reply[Summary]:
         data = {"convention": convention, "passages": _as_data(chunk)}
-        return await client.complete(prompt=prompt, data=data, schema=Summary, deadline=deadline)
+        return await client.complete(
+            prompt=prompt,
+            data=data,
+            schema=Summary,
+            deadline=deadline,
+            request_label=_numbered(request_label, number),
+        )
 
     replies = await _all_of(ask, _chunks(_readable(passages)))
     value = _merge_summaries([reply.value for reply in replies], {p.id for p in passages})
@@ -64,12 +73,18 @@ async def summarize_guidelines(client: Client, source: str, *, deadline: float) 
 
 
 async def generate_checklist(
-    client: Client, source: str, summary: dict[str, Any], *, deadline: float
+    client: Client,
+    source: str,
+    summary: dict[str, Any],
+    *,
+    deadline: float,
+    request_label: str = "",
 ) -> StepResult:
     """Step 2: what to do, each item with quotes of the source.
 
-    summary    the value of step 1 for the same source
-    deadline   time.monotonic() seconds; no call starts after it
+    summary         the value of step 1 for the same source
+    deadline        time.monotonic() seconds; no call starts after it
+    request_label   for the provider's log; each call adds its number
 
     The model sees the passages that the summary names, and all others in which we find a normative
     statement ourselves: a lossy summary loses no requirement. The value is {items: [...]} as in
@@ -81,13 +96,19 @@ async def generate_checklist(
     convention = find_convention(passages)
     wanted = _wanted(passages, summary, find_statements(passages, convention))
 
-    async def ask(chunk: list[Passage]) -> Reply[Checklist]:
+    async def ask(chunk: list[Passage], number: int) -> Reply[Checklist]:
         data = {
             "convention": convention,
             "summary": _part_of_summary(summary, {passage.id for passage in chunk}),
             "passages": _as_data(chunk),
         }
-        return await client.complete(prompt=prompt, data=data, schema=Checklist, deadline=deadline)
+        return await client.complete(
+            prompt=prompt,
+            data=data,
+            schema=Checklist,
+            deadline=deadline,
+            request_label=_numbered(request_label, number),
+        )
 
     replies = await _all_of(ask, _chunks(wanted))
     items = [item.model_dump() for reply in replies for item in reply.value.items]
@@ -192,21 +213,28 @@ def _part_of_summary(summary: dict[str, Any], ids: set[int]) -> dict[str, Any]:
 # The calls of one step
 
 
-async def _all_of(ask: Callable[[A], Awaitable[R]], chunks: Sequence[A]) -> list[R]:
+async def _all_of(ask: Callable[[A, int], Awaitable[R]], chunks: Sequence[A]) -> list[R]:
     """Ask for all chunks, a few at a time, replies in order. The first failure stops the rest."""
     free = asyncio.Semaphore(MAX_CONCURRENT)
 
-    async def ask_when_free(chunk: A) -> R:
+    async def ask_when_free(chunk: A, number: int) -> R:
         async with free:
-            return await ask(chunk)
+            return await ask(chunk, number)
 
-    tasks = [asyncio.ensure_future(ask_when_free(chunk)) for chunk in chunks]
+    tasks = [
+        asyncio.ensure_future(ask_when_free(chunk, number))
+        for number, chunk in enumerate(chunks, start=1)
+    ]
     try:
         return list(await asyncio.gather(*tasks))
     finally:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def _numbered(request_label: str, number: int) -> str:
+    return f"{request_label}.{number}" if request_label else ""
 
 
 def _step_result(

@@ -99,6 +99,7 @@ _SUBORDINATE = re.compile(
     r"|\b(?:if|when|while|unless|as|where|once|until)(?:\s+[\w-]+){1,3}\s+$"
 )
 _CONDITIONAL = re.compile(r"\b(?:if|when|while|unless|as|where|once|until)\b[^,;:.]*$")
+_BRACKETS = re.compile(r"\([^()]*\)")
 _WEAK = ("is", "are", "ha", "ne")  # "is required to", "has to", "needs to"
 _NEGATED_NEED = re.compile(
     r"(?:\b(?:not|never|no longer|may|might|could|would|will)|n[’']t)\s+(?:always\s+|also\s+)?$"
@@ -231,7 +232,7 @@ def _modal_levels(text: str) -> tuple[Level, ...]:
 
 def _explains(lowered: str, match: re.Match[str]) -> bool:
     """Does the modal stand in a clause that gives a reason, or is it negated ("need not to")?"""
-    before = lowered[max(0, match.start() - 160) : match.start()]
+    before = _BRACKETS.sub("", lowered[max(0, match.start() - 300) : match.start()])
     if not before and match.group() == "should":  # "Should the alarm sound, leave."
         return "," in lowered
     if match.group().startswith(_WEAK) and _CONDITIONAL.search(before):

@@ -150,13 +150,17 @@ def _scope(passages: Sequence[Passage]) -> str:
 
 
 def _audience(findings: Iterable[_Finding]) -> str:
-    """The two actors named most often."""
+    """The two actors named most often, and at least twice; users are mostly acted for."""
     actors = Counter(
         actor
         for f in findings
         if (actor := wording.named_actor(f.statement, f.statement.levels[0]))
     )
-    return ", ".join(actor for actor, _ in actors.most_common(2))
+    return ", ".join(
+        actor
+        for actor, count in actors.most_common(2)
+        if count > 1 and actor not in ("Users", "The user")
+    )
 
 
 # Step 2

@@ -457,7 +457,7 @@ class OfflineServer:
         self.url = f"{self.root}/v1"
 
     def serve_forever(self) -> None:
-        self._server.serve_forever(poll_interval=0.1)
+        self._server.serve_forever(poll_interval=0.02)
 
     def start(self) -> Self:
         self._thread = threading.Thread(target=self.serve_forever, daemon=True)

@@ -3,7 +3,7 @@
 import re
 
 from llm.statements import Level, Statement, inherits
-from llm.verbs import leading_verb
+from llm.verbs import is_imperative, leading_verb
 
 ORGANISATION = "The organisation"
 _MAX_ACTOR = 8  # words; a longer subject is a thing described, not somebody who acts
@@ -36,15 +36,21 @@ _PASSIVE = re.compile(r"^(?:\w+ly\s+|also\s+|only\s+|then\s+)*be\b", re.IGNORECA
 _NO_ONE = re.compile(r"^(?:no|nobody|none|neither)\b", re.IGNORECASE)
 _LEADING_CONDITION = re.compile(
     r"^(?:if|when|whenever|unless|before|after|where|wherever|once|until|while|during|in cases?"
-    r"|in the event|should|prior to|upon|depending on|in situations|for)\b[^,]{3,300}(?=,)",
+    r"|in the event|should (?:the|an?|any|you|it|there)|prior to|upon|depending on"
+    r"|in situations|for)\b[^,—]{3,300}(?=,|—)",
     re.IGNORECASE,
 )
 _TRAILING_CONDITION = re.compile(
-    r"\b(?:only if|if|unless|only when|when|whenever|within \d|within (?:a|one|two|three|the)\b"
-    r"|provided that|except|until|before|after|prior to|at least (?:once )?every|every \d|once)\b"
-    r"[^;.]{3,}",
+    r"(?<!decide )(?<!determine )(?<!check )(?<!see )\b(?:only if|if|unless|only when|when|whenever"
+    r"|within \d+|within (?:a|one|two|three|the)\b|provided that|except|until|before|after|prior to"
+    r"|at least (?:once )?every|every \d+|once (?!every\b|per\b|a\b|an\b|during\b))\b"
+    r"(?:[^;.]|\.(?=\d)){3,}",
     re.IGNORECASE,
 )
+_MAIN_CLAUSE = re.compile(
+    r",\s+(?=(?:and\s+|but\s+)?(?:[\w-]+\s+){0,4}(?:must|shall|should|may)\b)", re.IGNORECASE
+)
+_BRACKETS = re.compile(r"\s*\([^()]*\)")
 _CATEGORIES = [
     ("Training", r"train(?:ing|ed)?|educat\w+|competen\w+|awareness|instruct(?:ion)?s?"),
     ("Incident response", r"incident|breach|emergenc\w+|alarm|escalat\w+|fire|compromis\w+"),
@@ -88,14 +94,21 @@ def action(statement: Statement, level: Level) -> str:
     text = _LEAD.sub("", statement.text)
     if inherits(text, statement.stem) and not _MODAL.search(text):
         return _order(re.sub(r"^(?:not|never)\s+", "", text), level)
-    modals = list(_MODAL.finditer(text))
+    modals = [] if is_order(text) else list(_MODAL.finditer(text))
     if len(modals) == 1 and len(statement.levels) == 1 and level != "may":
         rest = text[modals[0].end() :]
         subject = text[: modals[0].start()].strip()
-        if _acts(subject) and not _PASSIVE.match(rest) and rest[:1].isalpha():
+        acts = _acts(subject) or subject.lower() in ("it", "they")
+        if acts and not _PASSIVE.match(rest) and rest[:1].isalpha():
             return _order(rest, level)
     full = full_sentence(statement) if text == statement.text else text
     return full[:1].upper() + full[1:]
+
+
+def is_order(text: str) -> bool:
+    """An imperative; a modal verb further on in it belongs to a side clause."""
+    verb = leading_verb(text)
+    return verb is not None and is_imperative(text, verb)
 
 
 def _order(rest: str, level: Level) -> str:
@@ -111,8 +124,8 @@ def actor(statement: Statement, level: Level, *, audience: str, previous: str) -
     if named:
         return named
     modal = _modal_of(statement.text, level)
-    if modal is None:
-        return audience if leading_verb(statement.text) and audience else "You"
+    if modal is None or is_order(statement.text):
+        return audience or "You"
     subject = _subject(statement.text, modal)
     if _PRONOUN.match(subject) and previous and not _PASSIVE.match(statement.text[modal.end() :]):
         return previous
@@ -122,7 +135,7 @@ def actor(statement: Statement, level: Level, *, audience: str, previous: str) -
 def named_actor(statement: Statement, level: Level) -> str:
     """The subject of the modal verb or the agent of a passive; '' if the sentence names none."""
     text = statement.text
-    modal = _modal_of(text, level)
+    modal = None if is_order(text) else _modal_of(text, level)
     if modal is None:
         stem_modal = _MODAL.search(statement.stem) if inherits(text, statement.stem) else None
         return _named(statement.stem, stem_modal) if stem_modal else ""
@@ -166,10 +179,12 @@ def _capitalised(text: str) -> str:
 
 def condition(text: str) -> str:
     """The clause that says when it applies, in the author's words; '' if it always does."""
-    text = _LEAD.sub("", text)
+    text = _LEAD.sub("", _BRACKETS.sub("", text))
     leading = _LEADING_CONDITION.match(text)
     found = leading or _TRAILING_CONDITION.search(text)
-    return found.group().strip(" ,:()")[:_MAX_CONDITION] if found else ""
+    if not found:
+        return ""
+    return _MAIN_CLAUSE.split(found.group())[0].strip(" ,:()")[:_MAX_CONDITION]
 
 
 def category(statement: Statement) -> str:

@@ -1,0 +1,98 @@
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from llm.grounding import Match, covers, locate, normalise
+from llm.markup import plain
+from llm.passages import split_passages
+from llm.statements import find_statements
+
+SOURCE = "Wash **hands** well.\n\nDo it.\n\nShe said “wear  gloves” – always.\nWash **hands** well."
+
+
+def test_a_quote_is_found_in_its_passage_before_anywhere_else():
+    last = split_passages(SOURCE)[-1]
+
+    match = locate("Wash **hands** well.", SOURCE, last)
+
+    assert match == Match(SOURCE.rindex("Wash"), len(SOURCE), "exact")
+
+
+def test_a_quote_from_another_passage_than_named_is_still_found():
+    wrong = split_passages(SOURCE)[-1]
+
+    assert locate("Do it.", SOURCE, wrong) == Match(22, 28, "exact")
+
+
+@pytest.mark.parametrize("quote", ['"wear gloves" - always.', "Wash hands well.", "wear\ngloves"])
+def test_other_quotes_blanks_and_missing_mark_up_are_normalised(quote):
+    match = locate(quote, SOURCE, None)
+
+    assert match.kind == "normalised"
+    assert normalise(SOURCE[match.start : match.end]) == normalise(quote)
+
+
+@pytest.mark.parametrize(
+    "quote", ["Wash feet well.", "", "  ", "it.", "ash **hands** well.", "\x00"]
+)
+def test_what_the_source_does_not_say_is_unsupported(quote):
+    assert locate(quote, SOURCE, None) == Match(None, None, "unsupported")
+
+
+def test_a_quote_may_not_begin_inside_a_word_or_drop_an_accent():
+    assert locate("able to work", "You are unable to work.", None).kind == "unsupported"
+    assert locate("at the cafe", "at the cafe\u0301 you rest", None).kind == "unsupported"
+
+
+_WORDS = st.sampled_from(
+    [
+        "wash",
+        "**wash**",
+        "_a",
+        "b_",
+        "[see](u)",
+        "“x y”",
+        '"x y"',
+        "–",
+        "é",
+        "手",
+        "&amp;",
+        "<b>",
+        "a*b",
+        "`q",
+        "\n",
+        "> ",
+        "|",
+        "\\_",
+        "(z",
+        ")",
+        "***",
+    ]
+)
+_CHANGES = st.sampled_from(
+    [str, plain, lambda t: t.replace(" ", "\n "), lambda t: t.replace("–", "-"), lambda t: t[1:]]
+)
+
+
+@settings(max_examples=500, deadline=None)
+@given(st.lists(_WORDS, min_size=3, max_size=20), st.integers(0, 19), st.integers(2, 20), _CHANGES)
+def test_a_found_span_reads_like_the_quote(words, start, length, change):
+    source = " ".join(words)
+    quote = change(" ".join(words[start : start + length]))
+
+    match = locate(quote, source, None)
+
+    if match.kind == "exact":
+        assert source[match.start : match.end] == quote.strip()
+    elif match.kind == "normalised":
+        assert normalise(source[match.start : match.end]) == normalise(quote)
+
+
+def test_a_statement_is_covered_by_half_of_it_or_by_a_quote_from_within_it():
+    source = "Staff must wash both of their hands before each and every contact with patients."
+    (statement,) = find_statements(split_passages(source))
+
+    assert covers(0, 45, statement)
+    assert covers(0, 25, statement)
+    assert not covers(0, 10, statement)
+    assert not covers(len(source), len(source) + 50, statement)

@@ -1,0 +1,148 @@
+import time
+
+import pytest
+
+from llm.passages import split_passages
+from llm.statements import find_convention, find_statements
+
+
+def levels(source):
+    return [(s.text, s.levels) for s in find_statements(split_passages(source))]
+
+
+@pytest.mark.parametrize(
+    ("sentence", "expected"),
+    [
+        ("Staff must wear a badge.", ("must",)),
+        ("Visitors shall sign in.", ("must",)),
+        ("Records are required to be kept for 10 years.", ("must",)),
+        ("The nurse has to double-check the dose.", ("must",)),
+        ("Staff must not share passwords.", ("must_not",)),
+        ("Smoking is strictly prohibited.", ("must_not",)),
+        ("Samples may not be stored here.", ("must_not",)),
+        ("You should not run.", ("should_not",)),
+        ("A hoist is recommended.", ("should",)),
+        ("It is important to rest.", ("should",)),
+        ("Nurses may give paracetamol 1 g p.o. every 6 hours.", ("may",)),
+        ("Visitors may only enter with an escort.", ("may",)),
+        ("Wash your hands.", ("must",)),
+        ("Always log out.", ("must",)),
+        ("Never recap needles.", ("must_not",)),
+        ("Don't share PINs.", ("must_not",)),
+        ("Avoid jargon in letters.", ("should_not",)),
+        ("Consider a second opinion.", ("should",)),
+        ("Whenever possible, use a hoist.", ("should",)),
+        ("If the patient deteriorates, call the team.", ("must",)),
+        ("Before surgery, mark the site.", ("must",)),
+        ("Note: Ensure that doors are locked.", ("must",)),
+        ("Store between 2 °C and 8 °C.", ("must",)),
+        ("Give 0.5 mg/kg i.v. within 30 minutes unless contraindicated.", ("must",)),
+        ("Contractors shall sign in; visitors may only enter escorted.", ("must", "may")),
+        ("STAFF MUST WASH HANDS.", ("must",)),
+    ],
+)
+def test_the_level_of_a_sentence(sentence, expected):
+    assert levels(sentence) == [(sentence, expected)]
+
+
+@pytest.mark.parametrize(
+    "sentence",
+    [
+        "What must we do?",
+        "Results are reported daily.",
+        "Test results are filed weekly.",
+        "For example, staff must wear blue.",
+        "Users forget passwords because they must remember many.",
+        "You don't need to sign.",
+        "Read more about hygiene.",
+        "Access controls limit what people see.",
+        "The drug may cause nausea.",
+        "Use of phones is noted in the log.",
+        "请勿吸烟。",
+    ],
+)
+def test_what_explains_or_asks_is_no_statement(sentence):
+    assert levels(sentence) == []
+
+
+def test_abbreviations_doses_and_soft_line_breaks_end_no_sentence():
+    source = "Dr. Lee (e.g. on duty) must give 3.5 ml\nb.i.d. unless told otherwise. It works."
+
+    assert levels(source) == [
+        ("Dr. Lee (e.g. on duty) must give 3.5 ml b.i.d. unless told otherwise.", ("must",))
+    ]
+
+
+def test_where_capital_keywords_are_the_convention_lower_case_explains():
+    source = (
+        "Keys MUST exist. Logs SHALL NOT leak. Staff SHOULD rest. Guests MAY wait. Doors MUST shut."
+        "\n\n"
+        "Users should be happy. Press the button.\n\nNo other rule SHOULD apply."
+    )
+
+    assert find_convention(split_passages(source)) == "rfc2119"
+    assert [found for _, found in levels(source)] == [
+        ("must",),
+        ("must_not",),
+        ("should",),
+        ("may",),
+        ("must",),
+        ("should",),
+    ]
+
+
+def test_two_levels_in_one_sentence_are_both_kept():
+    source = "It MUST run. " * 4 + "They SHOULD discourage and SHALL NOT help."
+
+    assert levels(source)[-1] == (
+        "They SHOULD discourage and SHALL NOT help.",
+        ("must_not", "should"),
+    )
+
+
+def test_items_complete_the_modal_verb_of_their_introduction():
+    source = "All staff must:\n- wash hands\n- not wear rings\n\nDo not:\n- eat in the lab\n"
+
+    assert levels(source) == [
+        ("All staff must:", ("must",)),
+        ("wash hands", ("must",)),
+        ("not wear rings", ("must_not",)),
+        ("eat in the lab", ("must_not",)),
+    ]
+
+
+def test_the_quote_is_verbatim_and_the_text_is_readable():
+    source = "Intro. The key **must** be kept as in [Section 4](#s4), see `a_b`. End."
+
+    (statement,) = find_statements(split_passages(source))
+
+    assert statement.text == "The key must be kept as in Section 4, see a_b."
+    assert source[statement.start : statement.end] == (
+        "The key **must** be kept as in [Section 4](#s4), see `a_b`."
+    )
+
+
+def test_sample_rows_of_a_table_are_no_statements_but_rules_in_a_table_are():
+    sample = "**Examples**\n| Task | Note |\n|---|---|\n| Send mail | All should attend |\n"
+    rules = "| Area | Rule |\n|---|---|\n| Lab | You must wear goggles.<br>- Eat outside. |\n"
+
+    assert levels(sample) == []
+    assert [text for text, _ in levels(rules)] == ["You must wear goggles.", "Eat outside."]
+
+
+def test_offsets_are_right_beside_wide_and_combining_characters():
+    source = "👩‍⚕️ größer. Cafe\u0301 staff must wash 手 well. Ende."
+
+    (statement,) = find_statements(split_passages(source))
+
+    assert source[statement.start : statement.end] == "Cafe\u0301 staff must wash 手 well."
+
+
+@pytest.mark.parametrize("unit", ["a ", "must ", "if a, ", "a! ", "(", "a: ", "not ", "MUST "])
+def test_hostile_sentences_cost_linear_time(unit):
+    passages = split_passages(unit * (200_000 // len(unit)))
+    started = time.process_time()
+
+    find_statements(passages)
+
+    assert time.process_time() - started < 4
