@@ -55,13 +55,23 @@ def _work(claim: Claim, calls: "ModelCalls") -> None:
     source = Document.objects.get(pk=claim.document_id).text
     summary: dict[str, Any]
     if claim.step == Step.SUMMARIZE:
-        step = calls.run(lambda c: summarize_guidelines(c, source, deadline=_deadline()))
+        step = calls.run(
+            lambda client: summarize_guidelines(
+                client, source, deadline=_deadline(), request_label=_label(claim, Step.SUMMARIZE)
+            )
+        )
         summary = {"value": step.value, "usage": step.usage, "provenance": step.provenance}
         services.save_summary(claim, summary)
     else:
         summary = Job.objects.values_list("summary", flat=True).get(pk=claim.id) or {}
     step = calls.run(
-        lambda c: generate_checklist(c, source, summary["value"], deadline=_deadline())
+        lambda client: generate_checklist(
+            client,
+            source,
+            summary["value"],
+            deadline=_deadline(),
+            request_label=_label(claim, Step.CHECKLIST),
+        )
     )
     provenance = {
         "app_version": settings.APP_VERSION,
@@ -73,6 +83,11 @@ def _work(claim: Claim, calls: "ModelCalls") -> None:
 
 def _deadline() -> float:
     return time.monotonic() + settings.JOB_STEP_TIMEOUT.total_seconds()
+
+
+def _label(claim: Claim, step: Step) -> str:
+    """Finds our call in the provider's log: which job, which attempt, which step."""
+    return f"{claim.event_id}.{claim.attempt}.{step}"
 
 
 class ModelCalls:

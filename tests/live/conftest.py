@@ -114,7 +114,7 @@ def live_stack():
     stack = Stack(
         Path(tempfile.mkdtemp(prefix="guidepost-live-")),
         database_url=database_url,
-        redis_url=redis.url,
+        redis_url=_with_path(redis.url, "/1"),  # wake-ups of other tests are not for its workers
         settings={
             "JOB_LEASE_SECONDS": str(LEASE_SECONDS),
             "PUMP_SECONDS": "0.5",
