@@ -66,7 +66,11 @@ def read_body(stream: IO[bytes]) -> bytes:
     except RequestDataTooBig:
         body = None
     if body is None or len(body) > limit:
-        raise BodyTooLarge(f"Send at most {limit:,} bytes in one request.", limit_bytes=limit)
+        raise BodyTooLarge(
+            f"Send at most {limit:,} bytes in one request. A guideline may have 1 character to"
+            f" {settings.GUIDELINE_MAX_BYTES:,} bytes (1 MB) of text.",
+            limit_bytes=limit,
+        )
     return body
 
 

@@ -44,7 +44,11 @@ KNOWN: dict[type[Exception], tuple[str, str, str]] = {
         "There is nothing here",
         "Check the id. What belongs to another tenant is absent as well.",
     ),
-    exceptions.MethodNotAllowed: ("method_not_allowed", "The method does not exist here", ""),
+    exceptions.MethodNotAllowed: (
+        "method_not_allowed",
+        "The method does not exist here",
+        "The header Allow lists the methods of this path.",
+    ),
     exceptions.NotAcceptable: (
         "not_acceptable",
         "No such representation",
@@ -53,7 +57,7 @@ KNOWN: dict[type[Exception], tuple[str, str, str]] = {
     exceptions.UnsupportedMediaType: (
         "unsupported_media_type",
         "The body's media type is not supported",
-        "",
+        "Send `Content-Type: application/json`; POST /oauth/token takes a form as well.",
     ),
 }
 

@@ -7,11 +7,14 @@ from drf_spectacular.views import SpectacularJSONAPIView, SpectacularSwaggerSpli
 
 from config.health import HealthView, ReadyView
 
+admin.site.site_header = admin.site.site_title = "Guidepost staff"
+
 urlpatterns = [
     path("", RedirectView.as_view(pattern_name="docs")),
     path("", include("accounts.urls")),
     path("", include("tenants.urls")),
     path("", include("jobs.urls")),
+    path("favicon.ico", RedirectView.as_view(url="/static/guidepost/icon.svg")),
     path("healthz", HealthView.as_view(), name="healthz"),
     path("readyz", ReadyView.as_view(), name="readyz"),
     path(

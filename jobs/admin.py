@@ -3,11 +3,23 @@
 from django.contrib import admin, messages
 from django.db.models import QuerySet
 from django.http import HttpRequest
+from django_celery_results.models import GroupResult, TaskResult
 
 from config.admin import ReadOnlyAdmin
 from jobs import services
 from jobs.errors import InvalidTransition
 from jobs.models import Job, JobAttempt
+
+admin.site.unregister([GroupResult, TaskResult])
+
+
+@admin.register(TaskResult)
+class TaskResultAdmin(ReadOnlyAdmin):
+    """Which task of which worker ran which job: search for an event_id."""
+
+    list_display = ("task_id", "result", "status", "worker", "date_created", "date_done")
+    list_filter = ("status", "task_name")
+    search_fields = ("=task_id", "result")
 
 
 class AttemptInline(admin.TabularInline):
@@ -44,6 +56,7 @@ class JobAdmin(ReadOnlyAdmin):
     search_fields = ("=event_id", "tenant__slug", "error_code")
     ordering = ("-id",)
     exclude = ("document", "summary", "result")
+    readonly_fields = ("event_id", "created_at")
     inlines = [AttemptInline]
     actions = ["retry"]
 

@@ -44,18 +44,27 @@ class JobSubmitSerializer(serializers.Serializer):
     )
     title = serializers.CharField(required=False, max_length=200, allow_blank=True)
     priority = serializers.ChoiceField(
-        choices=list(PRIORITIES), default="normal", help_text="Among your own jobs only."
+        choices=list(PRIORITIES),
+        default="normal",
+        error_messages={"invalid_choice": f"One of {', '.join(PRIORITIES)}."},
+        help_text="Among your own jobs only.",
     )
     metadata = MetadataField(required=False)
 
     def to_internal_value(self, data: Any) -> Any:
         """A name we do not know is a mistake worth saying, not something to ignore."""
-        values = super().to_internal_value(data)
-        if unknown := sorted(set(data) - set(self.fields)):
-            message = f"Not known. Known are: {', '.join(self.fields)}."
-            raise serializers.ValidationError(
-                {name: [serializers.ErrorDetail(message, "unknown_field")] for name in unknown}
-            )
+        known = ", ".join(self.fields)
+        unknown = {
+            name: [serializers.ErrorDetail(f"Not known. Known are: {known}.", "unknown_field")]
+            for name in (data if isinstance(data, dict) else ())
+            if name not in self.fields
+        }
+        try:
+            values = super().to_internal_value(data)
+        except serializers.ValidationError as error:
+            raise serializers.ValidationError({**error.detail, **unknown}) from None
+        if unknown:
+            raise serializers.ValidationError(unknown)
         return values
 
     def validate_guideline_text(self, text: str) -> str:
@@ -173,7 +182,11 @@ class JobPageSerializer(serializers.Serializer):
 class JobListQuerySerializer(serializers.Serializer):
     """The query string of GET /jobs."""
 
-    status = serializers.ChoiceField(choices=JobStatus.choices, required=False)
+    status = serializers.ChoiceField(
+        choices=JobStatus.choices,
+        required=False,
+        error_messages={"invalid_choice": f"One of {', '.join(JobStatus.values)}."},
+    )
     limit = serializers.IntegerField(min_value=1, max_value=100, default=20)
     cursor = serializers.CharField(required=False, help_text="From the `next` link of a page.")
 

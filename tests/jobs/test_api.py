@@ -89,6 +89,16 @@ def test_a_field_that_will_not_do_is_named(api, fields, pointer, code):
     assert Job.objects.count() == 0
 
 
+def test_every_mistake_is_named_at_once(api):
+    body = check_problem(submit(api, guideline_text="", priority="x", foo=1), 422, "invalid_fields")
+
+    assert {error["pointer"] for error in body["errors"]} == {
+        "/guideline_text",
+        "/priority",
+        "/foo",
+    }
+
+
 def test_a_missing_text_is_asked_for_with_both_limits(api):
     body = check_problem(api.post("/jobs", {}, format="json"), 422, "invalid_fields")
 
