@@ -1,6 +1,7 @@
 """Sentences of one passage, each with its place in the source."""
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 
@@ -18,6 +19,11 @@ _ABBREVIATION = re.compile(
 )
 _NUMBER_FOLLOWS = re.compile(
     r"\b(?:nos?|figs?|sect?|sections?|para|art|ch|pp?|vol|ref|eq|min|max)\.$", re.IGNORECASE
+)
+_WORD_ENDS = re.compile(r"\b([A-Za-z]?[a-z]{3,24})[.!?] +(?=[A-Z])")
+_LONG_ABBREVIATIONS = frozenset(
+    {"approx", "resp", "incl", "excl", "dept", "prof", "sect", "figs", "paras", "vols", "corp"}
+    | {"sept", "temp", "tabs", "caps", "inst", "supp", "univ", "subsect", "assn"}
 )
 _MAX_JOIN = 1_500  # characters; a bracket left open must not swallow the rest of a document
 
@@ -65,8 +71,8 @@ def _fragments(text: str) -> list[tuple[int, int]]:
 def _sentence_spans(text: str, start: int, end: int) -> list[tuple[int, int]]:
     """What nupunkt finds, minus its splits after an abbreviation or inside brackets."""
     spans: list[tuple[int, int]] = []
-    for found in _tokenizer().span_tokenize(text[start:end]):
-        first, last = _strip(text, start + found[0], start + found[1])
+    for found in _split_after_words(text, start, end):
+        first, last = _strip(text, *found)
         if first >= last:
             continue
         if spans and _is_one_sentence(text, spans[-1], first):
@@ -74,6 +80,17 @@ def _sentence_spans(text: str, start: int, end: int) -> list[tuple[int, int]]:
         else:
             spans.append((first, last))
     return spans
+
+
+def _split_after_words(text: str, start: int, end: int) -> Iterator[tuple[int, int]]:
+    """Split where nupunkt takes a word for a legal abbreviation: "Staff must rest. Guests wait"."""
+    for found in _tokenizer().span_tokenize(text[start:end]):
+        at, last = start + found[0], start + found[1]
+        for word in _WORD_ENDS.finditer(text, at, last):
+            if word[1].lower() not in _LONG_ABBREVIATIONS:
+                yield at, word.end()
+                at = word.end()
+        yield at, last
 
 
 def _is_one_sentence(text: str, before: tuple[int, int], next_start: int) -> bool:

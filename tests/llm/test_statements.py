@@ -73,6 +73,15 @@ def test_abbreviations_doses_and_soft_line_breaks_end_no_sentence():
     ]
 
 
+def test_a_word_that_lawyers_abbreviate_ends_a_sentence_like_any_other():
+    source = "Staff must rest. Guests may not be disturbed. See Sect. 4. (Note this. Then act.)"
+
+    assert levels(source) == [
+        ("Staff must rest.", ("must",)),
+        ("Guests may not be disturbed.", ("must_not",)),
+    ]
+
+
 def test_where_capital_keywords_are_the_convention_lower_case_explains():
     source = (
         "Keys MUST exist. Logs SHALL NOT leak. Staff SHOULD rest. Guests MAY wait. Doors MUST shut."
