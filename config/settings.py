@@ -188,7 +188,12 @@ SPECTACULAR_SETTINGS = {
     "SERVE_INCLUDE_SCHEMA": False,
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
-    "ENUM_NAME_OVERRIDES": {"JobStatus": "jobs.models.JobStatus.choices"},
+    "ENUM_NAME_OVERRIDES": {
+        "JobStatus": "jobs.models.JobStatus.choices",
+        "JobPriority": "jobs.serializers.PRIORITIES",
+        "ItemPriority": "jobs.result_schema.PRIORITIES",
+        "Level": "jobs.result_schema.LEVELS",
+    },
     "POSTPROCESSING_HOOKS": [
         "drf_spectacular.hooks.postprocess_schema_enums",
         "config.openapi.describe_problems",

@@ -8,8 +8,9 @@ from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from jobs.models import Job, JobStatus, Priority, Step
+from jobs.result_schema import ResultField
 
-PRIORITIES = {label: Priority(value) for value, label in Priority.choices}
+PRIORITIES = [label for _, label in Priority.choices]
 METADATA_KEYS, METADATA_BYTES = 16, 1024
 
 
@@ -44,7 +45,7 @@ class JobSubmitSerializer(serializers.Serializer):
     )
     title = serializers.CharField(required=False, max_length=200, allow_blank=True)
     priority = serializers.ChoiceField(
-        choices=list(PRIORITIES),
+        choices=PRIORITIES,
         default="normal",
         error_messages={"invalid_choice": f"One of {', '.join(PRIORITIES)}."},
         help_text="Among your own jobs only.",
@@ -62,7 +63,8 @@ class JobSubmitSerializer(serializers.Serializer):
         try:
             values = super().to_internal_value(data)
         except serializers.ValidationError as error:
-            raise serializers.ValidationError({**error.detail, **unknown}) from None
+            wrong = error.detail if isinstance(error.detail, dict) else {}
+            raise serializers.ValidationError({**wrong, **unknown}) from None
         if unknown:
             raise serializers.ValidationError(unknown)
         return values
@@ -77,7 +79,7 @@ class JobSubmitSerializer(serializers.Serializer):
         return text
 
     def validate_priority(self, label: str) -> Priority:
-        return PRIORITIES[label]
+        return Priority[label.upper()]
 
 
 class ProgressSerializer(serializers.Serializer):
@@ -109,7 +111,7 @@ class JobSerializer(serializers.ModelSerializer):
     step = serializers.ChoiceField(
         choices=Step.choices, help_text="The step that runs, or would run next."
     )
-    priority = serializers.ChoiceField(choices=list(PRIORITIES), source="get_priority_display")
+    priority = serializers.ChoiceField(choices=PRIORITIES, source="get_priority_display")
     progress = serializers.SerializerMethodField()
     completed_at = serializers.DateTimeField(source="ended_at", allow_null=True)
     usage = serializers.SerializerMethodField()
@@ -165,9 +167,7 @@ class JobSerializer(serializers.ModelSerializer):
 
 
 class JobDetailSerializer(JobSerializer):
-    result = serializers.JSONField(
-        allow_null=True, help_text="Summary, checklist, coverage, grounding and provenance."
-    )
+    result = ResultField(allow_null=True, help_text="Null until the job is COMPLETED.")
 
     class Meta(JobSerializer.Meta):
         fields = [*JobSerializer.Meta.fields, "result"]

@@ -4,6 +4,10 @@ import os
 import signal
 import time
 
+import yaml
+
+from tests.test_openapi import COMMITTED, check
+
 TEXT = """# Hand hygiene
 
 Staff MUST wash their hands before every contact with a patient.
@@ -21,6 +25,7 @@ def test_a_guideline_becomes_a_checklist_whose_quotes_stand_in_the_source(live):
     assert all(TEXT[c["start"] : c["end"]] == c["quote"] for c in citations)
     assert result["grounding"]["exact"] == len(citations) == 3
     assert result["coverage"]["missing"] == []
+    check(yaml.safe_load(COMMITTED.read_text()), "JobDetail", job)
     assert job["usage"]["llm_calls"] == 2
     assert job["usage"]["prompt_tokens"] > 0
     assert {step["model"] for step in result["provenance"]["steps"].values()} == {

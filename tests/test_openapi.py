@@ -1,0 +1,81 @@
+"""The committed OpenAPI document is what the code says, and answers are what it promises."""
+
+from pathlib import Path
+
+import jsonschema
+import pytest
+import yaml
+from drf_spectacular.generators import SchemaGenerator
+from drf_spectacular.validation import validate_schema
+
+from tests.factories import JobFactory
+from tests.jobs.acts import completed, failed
+
+COMMITTED = Path(__file__).parent.parent / "docs" / "openapi.yaml"
+
+
+@pytest.fixture(scope="module")
+def document():
+    return yaml.safe_load(COMMITTED.read_text())
+
+
+def check(document, name, value):
+    """Raises ValidationError if the value is not what the component says."""
+    schema = {**document, "$ref": f"#/components/schemas/{name}"}
+    jsonschema.validate(value, schema, format_checker=jsonschema.FormatChecker())
+
+
+def test_the_committed_document_is_the_generated_one(document):
+    generated = SchemaGenerator().get_schema(request=None, public=True)
+
+    validate_schema(generated)
+    assert yaml.safe_load(yaml.safe_dump(_plain(generated))) == document, "run: make openapi"
+
+
+def _plain(value):
+    if isinstance(value, dict):
+        return {str(k): _plain(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(v) for v in value]
+    return value if value is None or isinstance(value, bool | int | float) else str(value)
+
+
+def test_every_operation_has_what_a_reader_needs(document):
+    for path, operations in document["paths"].items():
+        for method, operation in operations.items():
+            where = f"{method} {path}"
+            assert operation.get("summary"), where
+            assert operation.get("description"), where
+            assert any(int(status) >= 400 for status in operation["responses"]), where
+
+
+def test_jobs_look_as_the_document_says(api, tenant, document):
+    jobs = [JobFactory(tenant=tenant)]
+    jobs += [failed(jobs[0]), JobFactory(tenant=tenant)]
+    completed(jobs[2], result=RESULT)
+
+    for job in jobs:
+        check(document, "JobDetail", api.get(f"/jobs/{job.event_id}").json())
+    check(document, "JobPage", api.get("/jobs?limit=1").json())
+    check(document, "Problem", api.get("/jobs?limit=0").json())
+
+
+def test_the_document_refuses_what_it_does_not_promise(document):
+    with pytest.raises(jsonschema.ValidationError):
+        check(document, "Result", {**RESULT, "checklist": [{}]})
+
+
+RESULT = {
+    "summary": {"title": "T", "scope": "", "audience": "", "statements": []},
+    "checklist": [],
+    "coverage": {"statements": 0, "covered": 0, "must": 0, "must_covered": 0, "missing": []},
+    "grounding": {"citations": 0, "exact": 0, "normalised": 0, "unsupported": 0},
+    "provenance": {
+        "app_version": "0",
+        "source_sha256": "0" * 64,
+        "steps": {
+            step: {"prompt": "p.v1", "prompt_sha256": "0", "model": "m", "seconds": 0.1}
+            for step in ("summarize", "checklist")
+        },
+    },
+}
