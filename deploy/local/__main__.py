@@ -31,7 +31,8 @@ def main() -> int:
     manage = commands.add_parser("manage", help="manage.py against the running stack")
     manage.add_argument("arguments", nargs=argparse.REMAINDER)
     options = parser.parse_args()
-    for number in (signal.SIGTERM, signal.SIGHUP):
+    # SIGINT too: a shell starts background jobs with it ignored.
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _interrupt)
     try:
         if options.command == "run":
@@ -110,7 +111,10 @@ def some_stack() -> Iterator[dict[str, Any]]:
     try:
         stack.start()
     except AlreadyRunning:
-        yield running_stack()
+        report("using the stack that runs already")
+        facts = running_stack()
+        done()
+        yield facts
         return
     done()
     ended = threading.Event()
