@@ -37,16 +37,24 @@ def start(home, *arguments):
     )
 
 
-def descendants(pid):
-    """Every process below `pid`, from /proc."""
-    parents = {}
+def parents():
+    """The parent of every process, from /proc."""
+    found = {}
     for stat in Path("/proc").glob("[0-9]*/stat"):
         with contextlib.suppress(FileNotFoundError, ProcessLookupError):
-            parents[int(stat.parent.name)] = int(stat.read_text().rpartition(")")[2].split()[1])
-    found, waiting = set(), {pid}
+            found[int(stat.parent.name)] = int(stat.read_text().rpartition(")")[2].split()[1])
+    return found
+
+
+def children(pid):
+    return {child for child, parent in parents().items() if parent == pid}
+
+
+def descendants(pid):
+    found, waiting = set(), children(pid)
     while waiting:
-        waiting = {child for child, parent in parents.items() if parent in waiting} - found
         found |= waiting
+        waiting = {child for one in waiting for child in children(one)} - found
     return found
 
 
@@ -95,7 +103,7 @@ def test_a_second_run_describes_the_first(running):
 @pytest.mark.skipif(sys.platform != "linux", reason="counts processes in /proc")
 def test_a_demo_uses_the_stack_that_runs(running):
     home, process, _ = running
-    before = descendants(process.pid)
+    before = children(process.pid)
 
     demo = start(home, "demo")
     output, _ = demo.communicate(timeout=60)
@@ -107,7 +115,7 @@ def test_a_demo_uses_the_stack_that_runs(running):
         r" must=(\d+) must_covered=\2 seconds=\d+\.\d",
         last,
     )
-    assert descendants(process.pid) == before
+    assert children(process.pid) == before
 
 
 def test_manage_runs_against_the_stack(running):
