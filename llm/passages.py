@@ -10,11 +10,13 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from llm.markup import plain
+from llm.verbs import leading_verb
 
 Kind = Literal["paragraph", "list_item", "table_row", "code", "heading"]
 
 MAX_STEM = 600  # characters; a longer "introduction" is a paragraph that happens to end in ':'
 MAX_HEADING = 120  # characters of a heading that no mark-up announces
+_MAX_DEPTH = 6  # parts of a heading's number
 _BOLD_LEVEL = 7  # a line in bold is a heading below all that Markdown numbers
 _TAB = 4  # columns
 
@@ -104,10 +106,14 @@ class _Line:
 
 @dataclass
 class _List:
-    """An open list: where its markers stand, what introduces it, the item read last."""
+    """An open list: where its markers stand, what introduces it, the item read last.
+
+    depth   parts of its numbers: 2 for "1.4"; 0 for bullets
+    """
 
     indent: int
     stem: str
+    depth: int = 0
     last_item: str = ""
 
 
@@ -176,12 +182,18 @@ class _Splitter:
             self._close()
             self._open_heading(len(atx[1]), line, line.start + atx.end())
             return True
-        if self.block is None and not self.lists and _stands_alone(lines, at):
+        if self._takes_headings(line) and _may_be_heading(lines, at):
             level = _unmarked_heading_level(line.text.strip(), _next_text(lines, at))
             if level:
                 self._open_heading(level, line, line.start)
                 return True
         return False
+
+    def _takes_headings(self, line: _Line) -> bool:
+        """Between blocks, and not in a list: "2." is an item after "1.", a heading after "1.4"."""
+        number = _PLAIN_NUMBERED_HEADING.match(line.text.strip())
+        depth = _depth(number[1]) if number else _MAX_DEPTH
+        return self.block is None and all(depth < open_list.depth for open_list in self.lists)
 
     def _underlines_heading(self, line: _Line) -> bool:
         """A line of === or --- under a paragraph of one line makes that line a heading."""
@@ -279,7 +291,9 @@ class _Splitter:
         while self.lists and self.lists[-1].indent > indent:
             self.lists.pop()
         if not self.lists or self.lists[-1].indent < indent:
-            self.lists.append(_List(indent, self._list_stem()))
+            number = _PLAIN_NUMBERED_HEADING.match(line.text.strip())
+            depth = _depth(number[1]) if number else 0
+            self.lists.append(_List(indent, self._list_stem(), depth))
         self.block = _Block("list_item", start, line.end, self.lists[-1].stem)
 
     def _list_stem(self) -> str:
@@ -437,9 +451,18 @@ def _table_end(lines: list[_Line], at: int) -> int:
     return end
 
 
-def _stands_alone(lines: list[_Line], at: int) -> bool:
-    before = at == 0 or lines[at - 1].blank or bool(_ONLY_TAGS.match(lines[at - 1].text))
-    return before and (at + 1 >= len(lines) or lines[at + 1].blank)
+def _may_be_heading(lines: list[_Line], at: int) -> bool:
+    """A line on its own, or a numbered one right above the text it announces."""
+    if at and not lines[at - 1].blank and not _ONLY_TAGS.match(lines[at - 1].text):
+        return False
+    if at + 1 >= len(lines) or lines[at + 1].blank:
+        return True
+    text, following = lines[at].text.strip(), lines[at + 1].text.strip()
+    numbered = _PLAIN_NUMBERED_HEADING.match(text)
+    if numbered is None or leading_verb(text[numbered.end() - 1 :]):
+        return False
+    deeper = _PLAIN_NUMBERED_HEADING.match(following)
+    return _depth(deeper[1]) > _depth(numbered[1]) if deeper else following[0].isupper()
 
 
 def _next_text(lines: list[_Line], at: int) -> str:
@@ -461,7 +484,9 @@ def _unmarked_heading_level(text: str, following: str) -> int:
         return 0
     numbered = _PLAIN_NUMBERED_HEADING.match(text)
     if numbered and len(text.split()) <= 9:
-        return 0 if _NUMBER.match(following) and "." not in numbered[1] else _depth(numbered[1])
+        sibling = _PLAIN_NUMBERED_HEADING.match(following)
+        is_list = sibling is not None and _depth(sibling[1]) <= _depth(numbered[1]) == 1
+        return 0 if is_list else _depth(numbered[1]) + 1  # below a title in capitals
     capitals = text.isupper() and len(text) > 3 and not _RULE.match(text)
     return 1 if capitals and not _BULLET.match(text) and not numbered else 0
 

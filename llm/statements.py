@@ -64,7 +64,7 @@ _MODALS: list[tuple[Level, re.Pattern[str]]] = [
             r"|\b(?:is|are)\s+(?:mandatory|compulsory|obligatory)\b"
             r"|\b(?:is|are)\s+required\b(?=\s*[.;:]|\s+(?:for|before|after|when|if|in|at|on|by)\b)"
             r"|\b(?:has|have|needs?)\s+to\b"
-            r"|\b(?:is|are)\s+responsible\s+for\b"
+            r"|\b(?:is|are)\s+responsible\s+for\b|\bis\s+the\s+responsibility\s+of\b"
             r"|\bit\s+is\s+(?:essential|vital|mandatory|necessary|imperative)\s+(?:to|that)\b"
         ),
     ),
@@ -87,7 +87,9 @@ _MODALS: list[tuple[Level, re.Pattern[str]]] = [
             r"|worn|removed|replaced|reused|deferred|offered|considered|increased|reduced"
             r"|submitted|approved|appointed|made)\b"
             r"|\b(?:staff|employees|employee|managers?|nurses?|members?|contractors|visitors"
-            r"|personnel|students|authors|reviewers|applicants)\s+may\b(?!\s+(?:need|be|find|feel"
+            r"|personnel|students|authors|reviewers|applicants|parents|patients|relatives|carers"
+            r"|doctors|physicians|pharmacists|teachers|supervisors|operators|volunteers|residents"
+            r"|clients|guests)\s+may\b(?!\s+(?:not|never|only|need|be|find|feel"
             r"|have|want|experience|forget|see))"
         ),
     ),
@@ -95,10 +97,13 @@ _MODALS: list[tuple[Level, re.Pattern[str]]] = [
 _SHADOWS: dict[Level, Level] = {"must_not": "must", "should_not": "should"}
 # After these words a modal explains or reports; it does not ask.
 _SUBORDINATE = re.compile(
-    r"\b(?:because|since|so\s+that|how|whether|what|whose|(?:that|which|who)(?=\s*$)|times|amount|number)\b[^,;:.]*$"
-    r"|\b(?:if|when|while|unless|as|where|once|until)(?:\s+[\w-]+){1,3}\s+$"
+    r"\b(?:because(?!\s+of)|since(?!\s+\d)|so\s+that)\b[^,;:.]*$"
+    r"|\b(?:that|which|who)\s+$"
+    r"|(?<=\w )(?:how|whether|what|whose)(?:\s+[\w-]+){0,4}\s+$"
+    # Not at the start of a clause: there its comma may only have been forgotten.
+    r"|(?<=\w )(?:if|when|while|unless|as|where|once|until)(?:\s+[\w-]+){1,3}\s+$"
 )
-_CONDITIONAL = re.compile(r"\b(?:if|when|while|unless|as|where|once|until)\b[^,;:.]*$")
+_CONDITIONAL = re.compile(r"\b(?:if|when|while|unless|as|times|information)\b[^,;:.]*$")
 _BRACKETS = re.compile(r"\([^()]*\)")
 _WEAK = ("is", "are", "ha", "ne")  # "is required to", "has to", "needs to"
 _NEGATED_NEED = re.compile(

@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import dataclass
+from itertools import islice
 
 # Verbs that guidelines begin their orders with. Not here: words that begin descriptions far more
 # often ("face", "access", "content", "see", "note", "think of").
@@ -84,6 +85,8 @@ _CONDITION = re.compile(
     r"|following|from|until|every|each|should|every|between|under|regardless|except|although)\b",
     re.IGNORECASE,
 )
+# "If SpO2 < 92 % start oxygen": after a figure the order may follow without a comma.
+_FIGURE = re.compile(r"(?:\d\s?(?:%|°C|[a-zA-Zµ/]{1,7})?|\bthen|→)\s+(?=[a-z])")
 _WORD = re.compile(r"[A-Za-z][A-Za-z’'-]*")
 _FINITE = re.compile(
     r"(?:is|are|was|were|will|has|have|had|must|should|shall|may|can|cannot|could|would|include"
@@ -122,6 +125,10 @@ def leading_verb(text: str) -> Verb | None:
     direct = _verb_at(text, start)
     if direct or not _CONDITION.match(text, start):
         return direct
+    return _verb_after_comma(text, start) or _verb_after_figure(text, start)
+
+
+def _verb_after_comma(text: str, start: int) -> Verb | None:
     at = start
     for _ in range(_MAX_COMMAS):
         comma = text.find(",", at)
@@ -132,6 +139,16 @@ def leading_verb(text: str) -> Verb | None:
         if verb and is_imperative(text, verb):
             advice = verb.is_advice or bool(_ADVISORY_LEAD.search(text[start:at]))
             return Verb(verb.word, verb.start, verb.end, verb.negated, advice)
+    return None
+
+
+def _verb_after_figure(text: str, start: int) -> Verb | None:
+    for figure in islice(_FIGURE.finditer(text, start), _MAX_COMMAS):
+        verb = _verb_at(text, figure.end())
+        if verb and verb.word not in _ALSO_NOUNS | {"be"} and is_imperative(text, verb):
+            return verb
+        if verb and verb.word == "start":
+            return verb
     return None
 
 

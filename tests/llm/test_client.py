@@ -73,6 +73,13 @@ def test_every_fault_has_its_code_and_costs_one_call(ask, offline, fault, code, 
     assert len(offline.stage.ledger()) == 1
 
 
+def test_a_huge_body_is_not_read_to_its_end(ask, offline):
+    script(offline, "huge")
+
+    with pytest.raises(errors.InvalidOutput, match="longer than 1000 bytes"):
+        ask(max_reply_bytes=1_000)
+
+
 def test_the_wait_a_provider_asks_for_is_passed_on_in_seconds(ask, offline):
     script(offline, "status", status=429, retry_after="7")
 

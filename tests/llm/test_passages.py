@@ -26,10 +26,27 @@ def test_underlined_and_plain_numbered_and_capital_headings_are_headings():
 
     assert kinds == [
         ("heading", "HAND HYGIENE"),
-        ("heading", "1. Purpose"),
-        ("paragraph", "1. Purpose"),
-        ("heading", "1. Purpose > Rules"),
-        ("paragraph", "1. Purpose > Rules"),
+        ("heading", "HAND HYGIENE > 1. Purpose"),
+        ("paragraph", "HAND HYGIENE > 1. Purpose"),
+        ("heading", "HAND HYGIENE > Rules"),
+        ("paragraph", "HAND HYGIENE > Rules"),
+    ]
+
+
+def test_a_numbered_heading_may_stand_right_above_its_text_but_a_list_stays_a_list():
+    source = (
+        "1. First hour\n1.1 Measure it.\n\n2. Who does what\nThe nurse calls.\n\n1. Soap\n2. Gel\n"
+    )
+
+    found = [(p.kind, p.text, p.section) for p in split_passages(source)]
+
+    assert found == [
+        ("heading", "1. First hour", "1. First hour"),
+        ("list_item", "Measure it.", "1. First hour"),
+        ("heading", "2. Who does what", "2. Who does what"),
+        ("paragraph", "The nurse calls.", "2. Who does what"),
+        ("list_item", "Soap", "2. Who does what"),
+        ("list_item", "Gel", "2. Who does what"),
     ]
 
 

@@ -39,6 +39,13 @@ def levels(source):
         ("Give 0.5 mg/kg i.v. within 30 minutes unless contraindicated.", ("must",)),
         ("Contractors shall sign in; visitors may only enter escorted.", ("must", "may")),
         ("STAFF MUST WASH HANDS.", ("must",)),
+        ("If SpO2 < 92 % start oxygen.", ("must",)),
+        ("Where possible staff must wear gloves.", ("must",)),
+        ("The number of visitors must not exceed 2.", ("must_not",)),
+        ("Because of the risk staff must wear masks.", ("must",)),
+        ("Parents may stay with the child.", ("may",)),
+        ("It is the responsibility of the registrar to document doses.", ("must",)),
+        ('Staff must press "Stop!" before leaving.', ("must",)),
     ],
 )
 def test_the_level_of_a_sentence(sentence, expected):
