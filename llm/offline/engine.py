@@ -33,6 +33,7 @@ _SCOPE = re.compile(
 _HEADING_NUMBER = re.compile(r"^(?:\d+(?:\.\d+)*\.?|[A-Z]\.)\s+")
 _PRIORITY = {"must": "high", "must_not": "high", "should": "medium", "should_not": "medium"}
 _MAX_TITLE = 100  # characters
+_MAX_ROW = 500  # characters; a longer row is quoted by its sentences
 
 
 @dataclass(frozen=True)
@@ -178,7 +179,7 @@ def write_checklist(document: Document) -> dict[str, Any]:
 
 def _item(finding: _Finding, level: Level, audience: str, previous_actor: str) -> dict[str, Any]:
     statement = finding.statement
-    citations = [{"passage": finding.passage.id, "quote": finding.quote}]
+    citations = [{"passage": finding.passage.id, "quote": _whole_row(finding) or finding.quote}]
     if finding.introduction:
         passage, quote = finding.introduction
         citations.append({"passage": passage.id, "quote": quote})
@@ -188,9 +189,26 @@ def _item(finding: _Finding, level: Level, audience: str, previous_actor: str) -
         "level": level,
         "category": wording.category(statement),
         "priority": _PRIORITY.get(level, "low"),
-        "condition": wording.condition(statement.text),
+        "condition": _row_head(finding) or wording.condition(statement.text),
         "citations": citations,
     }
+
+
+def _row_head(finding: _Finding) -> str:
+    """What a row of a table is about: "Weight: < 10 kg". Its other cells hold only for that."""
+    if finding.passage.kind != "table_row":
+        return ""
+    cell, _, _ = finding.passage.text.partition("|")
+    if finding.quote in cell:
+        return ""
+    head = finding.statement.stem.partition(" | ")[0].rpartition(": ")[2]
+    return f"{head}: {plain(cell)}"
+
+
+def _whole_row(finding: _Finding) -> str:
+    """A short row is quoted whole: a dose without its weight would be half the truth."""
+    text = finding.passage.text
+    return text if _row_head(finding) and len(text) <= _MAX_ROW else ""
 
 
 # Neither step: a person talks to the engine

@@ -133,6 +133,15 @@ def test_who_does_what_and_when(text, actor, action, condition):
     assert (found.actor, found.action, found.condition) == (actor, action, condition)
 
 
+def test_a_dose_in_a_table_keeps_the_row_it_stands_in():
+    row = "< 10 kg | Give 10 ml/kg over 10 min"
+
+    (found,) = items(passage(row, stem="Table 1: Fluids: Weight | Bolus"))
+
+    assert (found.action, found.condition) == ("Give 10 ml/kg over 10 min", "Weight: < 10 kg")
+    assert found.citations[0].quote == row
+
+
 def test_an_order_is_addressed_to_the_audience_of_the_summary():
     (found,) = items(passage("Wash hands."), summary={"audience": "Nurses"})
 
