@@ -2,24 +2,28 @@
 
 MAX_DETAIL = 2_000  # characters of raw text kept for staff
 
-# Shown to the tenant: what happened, what to do. Nothing in here comes from the provider.
+# Shown to the tenant on a job that failed: what happened, what to do. Nothing in here comes from
+# the provider.
 SAFE_DETAIL = {
-    "llm_throttled": "The language model is receiving too many requests. We will try again soon.",
-    "llm_unavailable": "The language model cannot be reached right now. We will try again soon.",
-    "llm_timeout": "The language model did not answer in time. We will try again soon.",
+    "llm_throttled": "The language model received too many requests, in every attempt. Retry the"
+    " job later.",
+    "llm_unavailable": "The language model could not be reached, in every attempt. Retry the job"
+    " later.",
+    "llm_timeout": "The language model did not answer in time, in every attempt. Retry the job"
+    " later, or split the guideline into parts.",
     "llm_quota": "The account with the language model has no credit left. Our staff has to act;"
-    " nothing is lost.",
+    " nothing is lost. Retry the job later.",
     "llm_auth": "The language model does not accept our credentials. Our staff has to act;"
-    " nothing is lost.",
-    "llm_bad_request": "The language model refused the request as invalid. Contact support and"
-    " name this job.",
+    " nothing is lost. Retry the job later.",
+    "llm_bad_request": "The language model refused the request as invalid. Tell support the job's"
+    " event_id.",
     "llm_truncated": "The language model's answer was cut off because it became too long. Split"
     " the guideline into parts and submit them one by one.",
     "llm_refused": "The language model declined to work on this text. Check that the text is a"
     " guideline, then submit it again.",
     "llm_filtered": "The provider's content filter stopped the answer. Check the text for content"
     " that its policy excludes, then submit it again.",
-    "llm_invalid_output": "The language model's answer could not be used. A new attempt often"
+    "llm_invalid_output": "The language model's answers could not be used. A new attempt often"
     " helps: retry the job.",
 }
 

@@ -193,7 +193,7 @@ def find_levels(found: Sentence, passage: Passage, convention: Convention) -> tu
         return _capital_levels(text) or _inherited(text, passage, capitals=True)
     if _is_quiet(text, passage):
         return ()
-    modal = _modal_levels(text)
+    modal = _in_order({*_modal_levels(text), *_emphasised_levels(text)})
     return modal or _inherited(text, passage, capitals=False) or _imperative_level(text)
 
 
@@ -219,6 +219,11 @@ def _capital_levels(text: str) -> tuple[Level, ...]:
         else:
             found.add("must_not" if match["may_not"] else "may")
     return _in_order(found)
+
+
+def _emphasised_levels(text: str) -> tuple[Level, ...]:
+    """A capital keyword is meant, however few of them there are; in a shouted line it is not."""
+    return () if text.isupper() else _capital_levels(text)
 
 
 def _modal_levels(text: str) -> tuple[Level, ...]:

@@ -162,3 +162,13 @@ def test_hostile_sentences_cost_linear_time(unit):
     find_statements(passages)
 
     assert time.process_time() - started < 4
+
+
+def test_a_single_capital_keyword_counts_in_a_text_without_the_convention():
+    passages = split_passages("The ward sister MAY allow a visit after 20:00. Doors open at 8.")
+
+    found = find_statements(passages)
+
+    assert [(s.text, s.levels) for s in found] == [
+        ("The ward sister MAY allow a visit after 20:00.", ("may",))
+    ]
