@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -58,12 +59,19 @@ def descendants(pid):
     return found
 
 
+def passable(folder):
+    """The same folder, for PostgreSQL too: it does not run as root and has to pass through."""
+    for one in (folder, *folder.parents):
+        if one == Path(tempfile.gettempdir()):
+            break
+        one.chmod(0o711)
+    return folder
+
+
 @pytest.fixture(scope="module")
 def running(tmp_path_factory):
     """A served stack, and what it printed when it was up."""
-    home = tmp_path_factory.mktemp("local") / "state"
-    for folder in home.parents[:3]:
-        folder.chmod(0o755)  # PostgreSQL does not run as root and has to pass through
+    home = passable(tmp_path_factory.mktemp("local")) / "state"
     process = start(home, "run")
     printed = ""
     while "Ctrl-C" not in printed:
@@ -136,10 +144,7 @@ def test_secrets_are_for_their_owner_alone(running):
 
 @pytest.mark.skipif(sys.platform != "linux", reason="counts processes in /proc")
 def test_a_stop_leaves_nothing_behind_and_the_next_start_finds_the_data(tmp_path):
-    for folder in tmp_path.parents[:3]:
-        folder.chmod(0o755)
-    home = tmp_path / "state"
-    tmp_path.chmod(0o755)
+    home = passable(tmp_path) / "state"
     first = start(home, "demo")
     output, _ = first.communicate(timeout=90)
     assert first.returncode == 0, output
