@@ -49,7 +49,12 @@ def _die_with_parent() -> None:
 
 
 class Child:
-    """One process in a session of its own, its output in a log file."""
+    """One process in a session of its own, its output in a log file.
+
+    patient  it is started again however often it dies: somebody kills it on purpose
+    """
+
+    patient = False
 
     def __init__(
         self,
@@ -104,7 +109,7 @@ class Child:
         status = self.process.returncode
         self._kill_group()  # a master's orphaned workers
         recent = [at for at in self._starts if at > time.monotonic() - WITHIN]
-        if len(recent) > RESTARTS:
+        if len(recent) > RESTARTS and not self.patient:
             raise StartFailed(f"{self.name} keeps dying (exit status {status}).", self.log)
         self.start()
         return status

@@ -40,6 +40,7 @@ class Stack:
 
     database_url, redis_url  servers to use instead of the embedded ones
     settings                 environment variables on top of the usual ones
+    patient                  start again what dies, however often: see Child
     report                   is told, in a few words, what is being done
     """
 
@@ -51,9 +52,11 @@ class Stack:
         redis_url: str = "",
         settings: dict[str, str] | None = None,
         durable: bool = True,
+        patient: bool = False,
         report: Report = lambda what: None,
     ):
         self.home, self.report, self.durable = home, report, durable
+        self.patient = patient
         self.database_url, self.redis_url = database_url, redis_url
         self.settings = settings or {}
         self.children: dict[str, Child] = {}
@@ -177,6 +180,7 @@ class Stack:
         return {**os.environ, **self.settings_made}
 
     def _start(self, child: Child) -> Child:
+        child.patient = self.patient
         self.children[child.name] = child
         child.start()
         return child
