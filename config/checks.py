@@ -1,5 +1,6 @@
 """Start-up checks: a wrong deployment says so at once, with an id and what to do."""
 
+import os
 from typing import Any
 
 from cryptography.exceptions import UnsupportedAlgorithm
@@ -45,3 +46,11 @@ def signing_key_is_ed25519(app_configs: Any, **kwargs: Any) -> list[CheckMessage
             id="guidepost.E003",
         )
     ]
+
+
+@register()
+def nothing_fails_on_purpose(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
+    if settings.HTTPS and os.environ.get("FAILPOINTS"):
+        hint = "It is for tests: unset it."
+        return [Error("FAILPOINTS is set on a public server.", hint=hint, id="guidepost.E004")]
+    return []

@@ -204,7 +204,6 @@ SPECTACULAR_SETTINGS = {
 
 # A worker holds a job for so long; it renews four times in that span.
 JOB_LEASE = timedelta(seconds=env.float("JOB_LEASE_SECONDS", default=15))
-JOB_MAX_ATTEMPTS = env.int("JOB_MAX_ATTEMPTS", default=5)
 # One step of the chain, all its calls together, ends within this.
 JOB_STEP_TIMEOUT = timedelta(seconds=env.float("JOB_STEP_SECONDS", default=600))
 

@@ -65,7 +65,7 @@ class JobAdmin(ReadOnlyAdmin):
 
     @admin.action(description="Retry selected failed or cancelled jobs", permissions=["retry"])
     def retry(self, request: HttpRequest, queryset: QuerySet[Job]) -> None:
-        retried = sum(self._retry(job) for job in queryset)
+        retried = sum(self._retry(job, request.user.get_username()) for job in queryset)
         skipped = len(queryset) - retried
         self.message_user(
             request,
@@ -74,11 +74,11 @@ class JobAdmin(ReadOnlyAdmin):
             messages.SUCCESS if retried else messages.WARNING,
         )
 
-    def _retry(self, job: Job) -> bool:
+    def _retry(self, job: Job, actor: str) -> bool:
         if not job.is_over:
             return False
         try:
-            services.retry_job(tenant_id=job.tenant_id, event_id=job.event_id)
+            services.retry_job(tenant_id=job.tenant_id, event_id=job.event_id, actor=actor)
         except InvalidTransition:
             return False
         return True

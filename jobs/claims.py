@@ -8,33 +8,53 @@ from uuid import UUID
 from django.conf import settings
 from django.db import connection
 
-# The attempt is counted, and its row written, before any work starts: a job that kills its
-# worker every time runs out of attempts.
+MAX_CRASHES = 3  # workers that one run of a job may cost
+BATCH = 100  # jobs that one sweep moves at most; the next sweep is a second away
+
+# Fairest tenant first, then priority, then age. The tenant's row is locked, so its cap is exact;
+# the job's is skipped if somebody has it. The attempt is counted, and its row written, before any
+# work starts: a job that kills its worker every time runs out of attempts.
 CLAIM = """
-WITH next AS (
-    SELECT id FROM jobs_job
-    WHERE status = 'PENDING' AND due_at <= statement_timestamp() AND attempt < attempt_limit
-    ORDER BY priority DESC, due_at, id
+WITH fairest AS (
+    SELECT tenant_id FROM jobs_tenantqueue AS queue
+    WHERE is_active AND NOT is_paused AND running < max_running
+        AND EXISTS (
+            SELECT FROM jobs_job
+            WHERE jobs_job.tenant_id = queue.tenant_id AND status = 'PENDING' AND ready
+        )
+        AND (%(probing)s OR NOT EXISTS (
+            SELECT FROM jobs_circuit WHERE name = %(circuit)s AND state <> 'closed'
+        ))
+    ORDER BY virtual_time, tenant_id
     LIMIT 1
-    FOR UPDATE SKIP LOCKED
+    FOR NO KEY UPDATE OF queue {skip_locked}
+), next AS (
+    SELECT id FROM jobs_job
+    WHERE tenant_id = (SELECT tenant_id FROM fairest) AND status = 'PENDING' AND ready
+        AND deadline_at > statement_timestamp()
+    ORDER BY priority DESC, id
+    LIMIT 1
+    FOR NO KEY UPDATE SKIP LOCKED
 ), claimed AS (
     UPDATE jobs_job SET
         status = 'PROCESSING',
+        ready = false,
         attempt = attempt + 1,
         worker = %(worker)s,
         lease_expires_at = clock_timestamp() + %(lease)s,
         started_at = coalesce(started_at, clock_timestamp())
     FROM next WHERE jobs_job.id = next.id
-    RETURNING jobs_job.id, event_id, tenant_id, document_id, attempt, attempt_limit, step
+    RETURNING jobs_job.id, event_id, tenant_id, document_id, attempt, failures, deadline_at, step
 ), attempted AS (
     INSERT INTO jobs_jobattempt (tenant_id, job_id, number, worker, step, outcome)
     SELECT tenant_id, id, attempt, %(worker)s, step, 'running' FROM claimed
 )
-SELECT claimed.*, EXISTS (
-    SELECT FROM jobs_job
-    WHERE status = 'PENDING' AND due_at <= statement_timestamp() AND id <> claimed.id
-) FROM claimed
+SELECT id, event_id, tenant_id, document_id, attempt, failures, step,
+    extract(epoch FROM deadline_at - clock_timestamp())::float
+FROM claimed
 """
+CLAIM_OF_A_FREE_QUEUE = CLAIM.format(skip_locked="SKIP LOCKED")
+CLAIM_IN_TURN = CLAIM.format(skip_locked="")
 
 RENEW = """
 UPDATE jobs_job SET lease_expires_at = clock_timestamp() + %(lease)s
@@ -45,37 +65,86 @@ RETURNING jobs_job.id
 """
 
 # Selected and changed in one statement: a job that its worker finishes meanwhile is locked, then
-# no longer matches.
+# no longer matches. Oldest lease first, so that no set of jobs can hide another.
 REAP = """
 WITH lost AS (
     SELECT id FROM jobs_job
     WHERE status = 'PROCESSING' AND lease_expires_at < clock_timestamp()
     ORDER BY lease_expires_at
-    LIMIT 100
-    FOR UPDATE SKIP LOCKED
+    LIMIT %(batch)s
+    FOR NO KEY UPDATE SKIP LOCKED
 ), reaped AS (
     UPDATE jobs_job SET
-        status = CASE WHEN attempt < attempt_limit THEN 'PENDING' ELSE 'FAILED' END,
-        error_code = CASE WHEN attempt < attempt_limit THEN '' ELSE 'worker_lost' END,
-        error_detail = CASE WHEN attempt < attempt_limit THEN '' ELSE %(detail)s END,
-        ended_at = CASE WHEN attempt < attempt_limit THEN NULL ELSE clock_timestamp() END,
+        status = CASE WHEN crashes + 1 < %(max)s THEN 'PENDING' ELSE 'FAILED' END,
+        ready = crashes + 1 < %(max)s,
+        error_code = CASE WHEN crashes + 1 < %(max)s THEN '' ELSE 'poison' END,
+        error_detail = CASE WHEN crashes + 1 < %(max)s THEN '' ELSE %(detail)s END,
+        ended_at = CASE WHEN crashes + 1 < %(max)s THEN NULL ELSE clock_timestamp() END,
+        crashes = crashes + 1,
         due_at = clock_timestamp(),
         worker = '',
-        lease_expires_at = NULL
+        lease_expires_at = NULL,
+        unknown_calls = unknown_calls + (
+            SELECT count(*) FROM jobs_llmcall AS call
+            WHERE call.job_id = jobs_job.id AND call.attempt = jobs_job.attempt
+                AND outcome = 'started'
+        )
     FROM lost WHERE jobs_job.id = lost.id
     RETURNING jobs_job.id, event_id, attempt, status
 ), closed AS (
     UPDATE jobs_jobattempt SET outcome = 'lease_lost', error_code = 'worker_lost',
         ended_at = clock_timestamp()
     FROM reaped WHERE job_id = reaped.id AND number = reaped.attempt AND outcome = 'running'
+), unknown AS (
+    UPDATE jobs_llmcall SET outcome = 'unknown', ended_at = clock_timestamp()
+    FROM reaped
+    WHERE job_id = reaped.id AND jobs_llmcall.attempt = reaped.attempt AND outcome = 'started'
 )
 SELECT event_id, status FROM reaped
 """
 
-DUE = """
-SELECT count(*) FROM (
-    SELECT FROM jobs_job WHERE status = 'PENDING' AND due_at <= statement_timestamp() LIMIT %s
-) AS due
+PROMOTE = """
+UPDATE jobs_job SET ready = true
+WHERE id IN (
+    SELECT id FROM jobs_job
+    WHERE status = 'PENDING' AND NOT ready AND due_at <= clock_timestamp()
+    ORDER BY due_at
+    LIMIT %(batch)s
+    FOR NO KEY UPDATE SKIP LOCKED
+)
+"""
+
+EXPIRE = """
+UPDATE jobs_job SET status = 'EXPIRED', ready = false, ended_at = clock_timestamp()
+WHERE id IN (
+    SELECT id FROM jobs_job
+    WHERE status = 'PENDING' AND deadline_at <= clock_timestamp()
+    ORDER BY deadline_at
+    LIMIT %(batch)s
+    FOR NO KEY UPDATE SKIP LOCKED
+)
+"""
+
+# A queue that looks empty is passed over by claims; one that was filled in the same moment is
+# found again by the next sweep.
+TIDY = """
+UPDATE jobs_tenantqueue AS queue SET is_active = NOT is_active
+WHERE is_active <> EXISTS (
+    SELECT FROM jobs_job
+    WHERE jobs_job.tenant_id = queue.tenant_id AND status = 'PENDING' AND ready
+)
+"""
+
+CLAIMABLE = """
+SELECT coalesce(sum(least(max_running - running, (
+    SELECT count(*) FROM (
+        SELECT FROM jobs_job
+        WHERE jobs_job.tenant_id = queue.tenant_id AND status = 'PENDING' AND ready
+        LIMIT %(limit)s
+    ) AS ready
+))), 0)
+FROM jobs_tenantqueue AS queue
+WHERE is_active AND NOT is_paused AND running < max_running
 """
 
 
@@ -88,18 +157,31 @@ class Claim:
     tenant_id: UUID
     document_id: int
     attempt: int
-    attempt_limit: int
+    failures: int
     step: str
-    more_waiting: bool
+    seconds_left: float  # of the job's deadline
 
 
-def claim_next(worker: str) -> Claim | None:
-    """Takes the next job that is due, for one lease; None if there is none."""
-    parameters: dict[str, Any] = {"worker": worker, "lease": settings.JOB_LEASE}
+def claim_next(worker: str, *, circuit: str = "", probing: bool = False) -> Claim | None:
+    """Takes the job that should run next, for one lease; None if none may.
+
+    circuit  no job is claimed while this breaker is not closed, unless `probing`
+
+    The first try passes over queues that others claim from at this moment; only if that leaves
+    nothing does it wait for its turn.
+    """
+    parameters: dict[str, Any] = {
+        "worker": worker,
+        "lease": settings.JOB_LEASE,
+        "circuit": circuit,
+        "probing": probing,
+    }
     with connection.cursor() as cursor:
-        cursor.execute(CLAIM, parameters)
-        row = cursor.fetchone()
-    return Claim(*row) if row else None
+        for statement in (CLAIM_OF_A_FREE_QUEUE, CLAIM_IN_TURN):
+            cursor.execute(statement, parameters)
+            if row := cursor.fetchone():
+                return Claim(*row)
+    return None
 
 
 def renew(claims: list[Claim], lease: timedelta) -> set[int]:
@@ -117,16 +199,24 @@ def renew(claims: list[Claim], lease: timedelta) -> set[int]:
 def reap(detail: str) -> list[tuple[UUID, str]]:
     """Takes jobs back from workers that let their lease run out.
 
-    Back to PENDING, at once due, or FAILED where no attempt is left, with `detail` as its safe
-    text. Returns (event_id, status) of each.
+    Back to PENDING, at once ready, or FAILED as `poison` with `detail` as its safe text. Returns
+    (event_id, status) of each.
     """
     with connection.cursor() as cursor:
-        cursor.execute(REAP, {"detail": detail})
+        cursor.execute(REAP, {"detail": detail, "max": MAX_CRASHES, "batch": BATCH})
         return list(cursor.fetchall())
 
 
-def count_due(limit: int) -> int:
-    """How many jobs could start now; stops counting at `limit`."""
+def sweep() -> None:
+    """Makes ready what is due, ends what is past its deadline, and finds queues that filled."""
     with connection.cursor() as cursor:
-        cursor.execute(DUE, [limit])
-        return int(cursor.fetchone()[0])
+        cursor.execute(EXPIRE, {"batch": BATCH})
+        cursor.execute(PROMOTE, {"batch": BATCH})
+        cursor.execute(TIDY)
+
+
+def count_claimable(limit: int) -> int:
+    """How many jobs could start now, within their tenants' caps; at most `limit` matter."""
+    with connection.cursor() as cursor:
+        cursor.execute(CLAIMABLE, {"limit": limit})
+        return min(int(cursor.fetchone()[0]), limit)

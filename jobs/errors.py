@@ -22,11 +22,17 @@ class InvalidCursor(DomainError):
     detail = "Follow the `next` link of a page as it is, or start again without a cursor."
 
 
-WORKER_LOST = "worker_lost"
+class TooManyWaiting(DomainError):
+    code = "too_many_waiting"
+    title = "Too many of your jobs are waiting"
+    status = 429
+
+
+POISON = "poison"
 INTERNAL_ERROR = "internal_error"
 SAFE_DETAIL = {
-    WORKER_LOST: "The worker stopped before the job was done, in every attempt."
-    " Retry the job; if it fails again, tell support its event_id.",
+    POISON: "The worker stopped before the job was done, three times. We look into it. Retry the"
+    " job; if it fails again, tell support its event_id.",
     INTERNAL_ERROR: "We made a mistake while working on this job; nothing is wrong with your"
     " request. Retry the job; if it fails again, tell support its event_id.",
 }

@@ -10,6 +10,8 @@ from django.conf import settings
 from django.db import Error as DatabaseError
 from django.db import connection
 
+from config import alive
+from config.failpoints import FailpointReached, failpoint
 from jobs import claims
 from jobs.claims import Claim
 
@@ -48,6 +50,13 @@ class LeaseKeeper:
             with self._lock:
                 self._held.pop(claim, None)
 
+    def release_all(self) -> None:
+        """Tells every holder that it has to stop; their leases are renewed until they let go."""
+        with self._lock:
+            holders = [on_lost for _, on_lost in self._held.values()]
+        for on_lost in holders:
+            on_lost()
+
     def _run(self) -> None:
         while True:
             self._wake.wait()
@@ -61,30 +70,38 @@ class LeaseKeeper:
 
     def _renew(self, held: dict[Claim, tuple[float, Callable[[], None]]]) -> None:
         asked_at = time.monotonic()
+        renewed = self._renewed(list(held))
+        if renewed is not None:
+            alive.touch()
+        lease = settings.JOB_LEASE.total_seconds()
+        for claim, (confirmed_at, on_lost) in held.items():
+            if renewed is not None and claim.id in renewed:
+                self._confirm(claim, asked_at, on_lost)
+            elif renewed is not None or asked_at - confirmed_at > lease:
+                self._lose(claim, on_lost)
+
+    def _renewed(self, held: list[Claim]) -> set[int] | None:
+        """The ids of the leases that were extended; None if PostgreSQL did not answer."""
         try:
-            renewed = claims.renew(list(held), settings.JOB_LEASE)
-        except DatabaseError as error:
+            failpoint("heartbeat")
+            return claims.renew(held, settings.JOB_LEASE)
+        except (DatabaseError, FailpointReached) as error:
             logger.warning("lease_renewal_failed", extra={"reason": str(error)})
-            lease = settings.JOB_LEASE.total_seconds()
-            renewed = {c.id for c, (since, _) in held.items() if asked_at - since < lease}
-            asked_at = 0.0  # nothing was confirmed
+            return None
         finally:
             connection.close()  # back to the pool
-        for claim, (_, on_lost) in held.items():
-            self._settle(claim, on_lost, asked_at if claim.id in renewed else None)
 
-    def _settle(self, claim: Claim, on_lost: Callable[[], None], renewed_at: float | None) -> None:
+    def _confirm(self, claim: Claim, at: float, on_lost: Callable[[], None]) -> None:
         with self._lock:
-            if claim not in self._held:
-                return  # it ended while we asked
-            if renewed_at is None:
-                del self._held[claim]
-            elif renewed_at:
-                self._held[claim] = (renewed_at, on_lost)
-        if renewed_at is None:
-            logger.warning(
-                "lease_lost", extra={"event_id": claim.event_id, "attempt": claim.attempt}
-            )
+            if claim in self._held:  # it may have ended while we asked
+                self._held[claim] = (at, on_lost)
+
+    def _lose(self, claim: Claim, on_lost: Callable[[], None]) -> None:
+        with self._lock:
+            lost = self._held.pop(claim, None) is not None
+        if lost:
+            fields = {"event_id": claim.event_id, "attempt": claim.attempt}
+            logger.warning("lease_lost", extra=fields)
             on_lost()
 
 

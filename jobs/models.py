@@ -4,8 +4,8 @@ import hashlib
 import os
 import time
 import uuid
+from datetime import timedelta
 
-from django.conf import settings
 from django.db import models
 from django.db.models import F, Q
 from django.db.models.functions import Now
@@ -29,9 +29,11 @@ class JobStatus(models.TextChoices):
     COMPLETED = "COMPLETED", "Completed"  # has a result
     FAILED = "FAILED", "Failed"  # has an error; a person may retry it
     CANCELLED = "CANCELLED", "Cancelled"  # somebody stopped it; a person may retry it
+    EXPIRED = "EXPIRED", "Expired"  # its deadline passed while it waited; a person may retry it
 
 
-ENDED = [JobStatus.COMPLETED, JobStatus.FAILED, JobStatus.CANCELLED]
+ENDED = [JobStatus.COMPLETED, JobStatus.FAILED, JobStatus.CANCELLED, JobStatus.EXPIRED]
+RETRYABLE = [JobStatus.FAILED, JobStatus.CANCELLED, JobStatus.EXPIRED]
 
 
 class Step(models.TextChoices):
@@ -89,9 +91,15 @@ class Job(models.Model):
 
     status = models.CharField(max_length=10, choices=JobStatus, default=JobStatus.PENDING)
     step = models.CharField(max_length=10, choices=Step, default=Step.SUMMARIZE)
+    # Waits for a slot only. A retry waits for `due_at` first; then the pump makes it ready.
+    ready = models.BooleanField(default=True)
     due_at = models.DateTimeField(db_default=Now())
+    deadline_at = models.DateTimeField(db_default=Now() + timedelta(hours=24))
+    run = models.PositiveSmallIntegerField(default=1)  # grows when a person retries
     attempt = models.PositiveSmallIntegerField(default=0)  # counted when the work starts
-    attempt_limit = models.PositiveSmallIntegerField()
+    crashes = models.PositiveSmallIntegerField(default=0)  # workers lost in this run
+    failures = models.PositiveSmallIntegerField(default=0)  # errors that count, in this run
+    event_seq = models.PositiveIntegerField(default=0)  # of the last row in JobEvent
     worker = models.CharField(max_length=200, blank=True)
     lease_expires_at = models.DateTimeField(null=True, blank=True)
 
@@ -104,6 +112,7 @@ class Job(models.Model):
     llm_calls = models.PositiveIntegerField(default=0)
     prompt_tokens = models.PositiveIntegerField(default=0)
     completion_tokens = models.PositiveIntegerField(default=0)
+    unknown_calls = models.PositiveIntegerField(default=0)  # may have been paid for nothing
 
     created_at = models.DateTimeField(db_default=Now(), editable=False)
     started_at = models.DateTimeField(null=True, blank=True)
@@ -115,10 +124,21 @@ class Job(models.Model):
         indexes = [
             models.Index(fields=["tenant", "-event_id"], name="job_list"),
             models.Index(fields=["tenant", "status", "-event_id"], name="job_list_by_status"),
+            # The next job of a tenant: the first entry.
             models.Index(
-                fields=["-priority", "due_at", "id"],
-                condition=Q(status=JobStatus.PENDING),
+                fields=["tenant", "-priority", "id"],
+                condition=Q(status=JobStatus.PENDING, ready=True),
                 name="job_claim",
+            ),
+            models.Index(
+                fields=["due_at"],
+                condition=Q(status=JobStatus.PENDING, ready=False),
+                name="job_due",
+            ),
+            models.Index(
+                fields=["deadline_at"],
+                condition=Q(status=JobStatus.PENDING),
+                name="job_deadline",
             ),
             models.Index(
                 fields=["lease_expires_at"],
@@ -161,7 +181,11 @@ class Job(models.Model):
                 name="job_step_two_needs_the_summary",
             ),
             models.CheckConstraint(
-                condition=Q(attempt__lte=F("attempt_limit")), name="job_attempt_within_its_limit"
+                condition=Q(status=JobStatus.PENDING) | Q(ready=False),
+                name="job_is_ready_only_while_pending",
+            ),
+            models.CheckConstraint(
+                condition=Q(crashes__lte=F("attempt")), name="job_crashes_are_attempts"
             ),
         ]
         permissions = [("retry_job", "Retry a failed or cancelled job")]
@@ -174,17 +198,13 @@ class Job(models.Model):
         return self.status in ENDED
 
 
-def attempt_limit() -> int:
-    """Attempts that a new job, or one that a person retries, may have."""
-    return int(settings.JOB_MAX_ATTEMPTS)
-
-
 class Outcome(models.TextChoices):
     RUNNING = "running", "Running"
     COMPLETED = "completed", "Completed"
     RETRIED = "retried", "Failed, tried again"
     FAILED = "failed", "Failed"
     LEASE_LOST = "lease_lost", "Worker lost"
+    HANDED_BACK = "handed_back", "Handed back by a worker that stops"
     CANCELLED = "cancelled", "Cancelled"
 
 
@@ -196,7 +216,7 @@ class JobAttempt(models.Model):
     number = models.PositiveSmallIntegerField()
     worker = models.CharField(max_length=200)
     step = models.CharField(max_length=10, choices=Step)  # where it started
-    outcome = models.CharField(max_length=10, choices=Outcome, default=Outcome.RUNNING)
+    outcome = models.CharField(max_length=11, choices=Outcome, default=Outcome.RUNNING)
     error_code = models.CharField(max_length=50, blank=True, db_default="")
     error = models.TextField(blank=True, db_default="")  # raw, for staff only
     started_at = models.DateTimeField(db_default=Now())
@@ -220,3 +240,190 @@ class JobAttempt(models.Model):
 
     def __str__(self) -> str:
         return f"{self.job_id} #{self.number}"
+
+
+class JobEvent(models.Model):
+    """One move of a job. Written by a trigger for every change of status; never changed.
+
+    `seq` counts from 1 without gaps in each job, and orders its history whatever the clocks say.
+    """
+
+    tenant = models.ForeignKey("tenants.Tenant", on_delete=models.PROTECT, related_name="+")
+    job = models.ForeignKey(Job, on_delete=models.DO_NOTHING, related_name="events")
+    seq = models.PositiveIntegerField()
+    at = models.DateTimeField(db_default=Now())
+    from_status = models.CharField(max_length=10, choices=JobStatus, blank=True)  # "" when made
+    to_status = models.CharField(max_length=10, choices=JobStatus)
+    run = models.PositiveSmallIntegerField()
+    attempt = models.PositiveSmallIntegerField()
+    actor = models.CharField(max_length=200)  # a worker, a client_id, a person's e-mail, "system"
+    note = models.CharField(max_length=500, blank=True)  # an error code, or a person's reason
+
+    objects = TenantQuerySet.as_manager()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["job", "seq"], name="event_once_per_number"),
+        ]
+        ordering = ["seq"]
+
+    def __str__(self) -> str:
+        return f"{self.job_id} {self.seq}: {self.to_status}"
+
+
+class CallOutcome(models.TextChoices):
+    STARTED = "started", "Under way"
+    OK = "ok", "Answered"
+    ERROR = "error", "Failed"
+    UNKNOWN = "unknown", "Unknown: its worker was lost"
+
+
+class LLMCall(models.Model):
+    """The ledger of model calls: a row before each call, its outcome after.
+
+    A row that nobody closed belongs to a worker that died: the provider may have charged for a
+    reply that nobody has. It is counted as unknown, never forgotten.
+    """
+
+    tenant = models.ForeignKey("tenants.Tenant", on_delete=models.PROTECT, related_name="+")
+    job = models.ForeignKey(Job, on_delete=models.CASCADE, related_name="calls")
+    attempt = models.PositiveSmallIntegerField()
+    step = models.CharField(max_length=10, choices=Step)
+    label = models.CharField(max_length=100)  # what we tell the provider: X-Client-Request-Id
+    outcome = models.CharField(max_length=10, choices=CallOutcome, default=CallOutcome.STARTED)
+    error_code = models.CharField(max_length=50, blank=True, db_default="")
+    model = models.CharField(max_length=200, blank=True, db_default="")
+    request_id = models.CharField(max_length=200, blank=True, db_default="")
+    prompt_tokens = models.PositiveIntegerField(db_default=0)
+    completion_tokens = models.PositiveIntegerField(db_default=0)
+    started_at = models.DateTimeField(db_default=Now())
+    ended_at = models.DateTimeField(null=True, blank=True)
+
+    objects = TenantQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = "model call"
+        constraints = [
+            models.UniqueConstraint(fields=["job", "label"], name="call_once_per_label"),
+            models.CheckConstraint(
+                condition=Q(outcome__in=CallOutcome.values), name="call_outcome_is_known"
+            ),
+            models.CheckConstraint(
+                condition=Q(outcome=CallOutcome.STARTED, ended_at__isnull=True)
+                | ~Q(outcome=CallOutcome.STARTED) & Q(ended_at__isnull=False),
+                name="call_has_an_end_exactly_when_over",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.label
+
+
+class TenantQueue(models.Model):
+    """A tenant's place among the others: start-time fair queueing (Goyal, Vin, Cheng, 1996).
+
+    The tenant with the smallest `virtual_time` goes first. Starting a job moves it on by
+    1 / weight, from `start_tag`: never from further back than the system's own virtual time, the
+    largest start tag of all, so that nobody saves up credit by being idle. Triggers keep the row,
+    from the tenant's first job on; people set only weight, limits and the pause.
+    """
+
+    tenant = models.OneToOneField(
+        "tenants.Tenant", on_delete=models.CASCADE, primary_key=True, related_name="queue"
+    )
+    weight = models.FloatField(db_default=1.0)
+    max_running = models.PositiveIntegerField(db_default=16)
+    max_waiting = models.PositiveIntegerField(db_default=10_000)
+    is_paused = models.BooleanField(db_default=False)
+    running = models.PositiveIntegerField(db_default=0)
+    is_active = models.BooleanField(db_default=False)  # may have ready jobs
+    virtual_time = models.FloatField(db_default=0.0)
+    start_tag = models.FloatField(db_default=0.0)
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(condition=Q(weight__gt=0), name="queue_weight_is_positive"),
+            models.CheckConstraint(condition=Q(max_running__gt=0), name="queue_runs_something"),
+        ]
+        indexes = [
+            models.Index(
+                fields=["virtual_time", "tenant"],
+                condition=Q(is_active=True),
+                name="queue_fair_order",
+            ),
+            models.Index(fields=["-start_tag"], name="queue_system_time"),
+        ]
+
+    def __str__(self) -> str:
+        return f"queue of {self.tenant_id}"
+
+
+class Circuit(models.Model):
+    """The breaker of one provider and model, shared by all workers (see jobs/breaker.py)."""
+
+    class State(models.TextChoices):
+        CLOSED = "closed", "Closed: calls pass"
+        OPEN = "open", "Open: no calls until open_until"
+        HALF_OPEN = "half_open", "Half open: one job tries"
+
+    name = models.CharField(max_length=200, primary_key=True)
+    state = models.CharField(max_length=10, choices=State, db_default="closed")
+    failures = models.PositiveIntegerField(db_default=0)  # in a row, since window_started_at
+    window_started_at = models.DateTimeField(null=True, blank=True)
+    open_until = models.DateTimeField(null=True, blank=True)  # null: until staff closes it
+    wait_seconds = models.FloatField(db_default=0.0)  # of the last opening; doubles
+    probe_until = models.DateTimeField(null=True, blank=True)  # the prober's lease
+    reason = models.CharField(max_length=500, blank=True, db_default="")
+    changed_at = models.DateTimeField(db_default=Now())
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(state__in=["closed", "open", "half_open"]),
+                name="circuit_state_is_known",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.name}: {self.state}"
+
+
+class BulkAction(models.Model):
+    """Retry or cancel many jobs, some at a time: a job of its own, worked on by the pump."""
+
+    class Kind(models.TextChoices):
+        RETRY = "retry", "Retry"
+        CANCEL = "cancel", "Cancel"
+
+    class State(models.TextChoices):
+        RUNNING = "running", "Running"
+        DONE = "done", "Done"
+        ABORTED = "aborted", "Aborted"
+
+    name = models.CharField(max_length=200)
+    kind = models.CharField(max_length=10, choices=Kind)
+    tenant = models.ForeignKey(
+        "tenants.Tenant", on_delete=models.CASCADE, null=True, blank=True, related_name="+"
+    )
+    status = models.CharField(max_length=10, choices=JobStatus)
+    error_code = models.CharField(max_length=50, blank=True)
+    rate = models.PositiveIntegerField(default=10)  # jobs a second
+    actor = models.CharField(max_length=200)
+    reason = models.CharField(max_length=500)
+    state = models.CharField(max_length=10, choices=State, default=State.RUNNING)
+    last_id = models.BigIntegerField(default=0)  # jobs up to here have been looked at
+    until_id = models.BigIntegerField()  # jobs that came later are not meant
+    total = models.PositiveIntegerField()  # matching when it was started
+    changed = models.PositiveIntegerField(default=0)
+    worked_at = models.DateTimeField(db_default=Now())
+    created_at = models.DateTimeField(db_default=Now())
+    ended_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(condition=Q(rate__gt=0), name="bulk_rate_is_positive"),
+            models.CheckConstraint(condition=~Q(reason=""), name="bulk_has_a_reason"),
+        ]
+
+    def __str__(self) -> str:
+        return self.name

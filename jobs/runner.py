@@ -10,17 +10,32 @@ from typing import Any
 from django.conf import settings
 from django.db import connection
 
-from jobs import services
+from config.failpoints import failpoint
+from jobs import breaker, dispatch, retries, services
 from jobs.claims import Claim
 from jobs.leases import keeper
+from jobs.ledger import RecordedCalls
 from jobs.model_loop import model_loop
 from jobs.models import Document, Job, Step
-from jobs.services import LeaseLost
+from jobs.persistence import LeaseLost, persistently
+from jobs.retries import Verdict
 from llm.chain import StepResult, build_result, generate_checklist, summarize_guidelines
-from llm.client import Client
-from llm.errors import LLMError
+from llm.client import Completer
+from llm.errors import LLMError, TimedOut, Unavailable
 
 logger = logging.getLogger(__name__)
+
+_stopping = threading.Event()
+
+
+class Stopping(Exception):
+    """This process was asked to stop: its jobs go back to the queue."""
+
+
+def stop() -> None:
+    """The process is about to end: no job is claimed any more, and those held are handed back."""
+    _stopping.set()
+    keeper.release_all()
 
 
 def run_next_job(worker: str) -> str | None:
@@ -28,42 +43,54 @@ def run_next_job(worker: str) -> str | None:
 
     However it ends is written to the job: nothing is raised for a job that fails.
     """
+    if _stopping.is_set():
+        return None
     claim = services.start_next_job(worker)
     if claim is None:
         return None
-    calls = ModelCalls()
+    calls = ModelCalls(claim)
     with keeper.hold(claim, on_lost=calls.stop):
         try:
             _work(claim, calls)
         except LeaseLost:
             logger.warning("stale_write_refused", extra={"event_id": claim.event_id})
+        except Stopping:
+            _settle(claim, lambda: services.hand_back(claim))
         except Exception as error:
-            if not isinstance(error, LLMError):
-                logger.exception("job_crashed", extra={"event_id": claim.event_id})
             _fail(claim, error)
+    dispatch.wake_worker()  # the slot, and the tenant's share, are free for the next
     return str(claim.event_id)
 
 
 def _fail(claim: Claim, error: Exception) -> None:
+    if not isinstance(error, LLMError):
+        logger.exception("job_crashed", extra={"event_id": claim.event_id})
+    decision = retries.decide(
+        error,
+        failures=claim.failures,
+        attempt=claim.attempt,
+        seconds_left=claim.seconds_left,
+    )
+    if decision.verdict is Verdict.WHEN_MENDED:
+        persistently(lambda: breaker.hold_open(decision.code))
+    elif isinstance(error, Unavailable | TimedOut):
+        persistently(lambda: breaker.failed(decision.code))
+    _settle(claim, lambda: services.fail_attempt(claim, error, decision))
+
+
+def _settle(claim: Claim, write: Callable[[], None]) -> None:
     try:
-        services.fail_attempt(claim, error)
+        persistently(write)
     except LeaseLost:
         logger.warning("stale_write_refused", extra={"event_id": claim.event_id})
 
 
 def _work(claim: Claim, calls: "ModelCalls") -> None:
-    source = Document.objects.get(pk=claim.document_id).text
-    summary: dict[str, Any]
+    source = persistently(lambda: Document.objects.get(pk=claim.document_id).text)
     if claim.step == Step.SUMMARIZE:
-        step = calls.run(
-            lambda client: summarize_guidelines(
-                client, source, deadline=_deadline(), request_label=_label(claim, Step.SUMMARIZE)
-            )
-        )
-        summary = {"value": step.value, "usage": step.usage, "provenance": step.provenance}
-        services.save_summary(claim, summary)
+        summary = _summarize(claim, calls, source)
     else:
-        summary = Job.objects.values_list("summary", flat=True).get(pk=claim.id) or {}
+        summary = persistently(lambda: Job.objects.get(pk=claim.id)).summary or {}
     step = calls.run(
         lambda client: generate_checklist(
             client,
@@ -78,7 +105,22 @@ def _work(claim: Claim, calls: "ModelCalls") -> None:
         "steps": {Step.SUMMARIZE: summary["provenance"], Step.CHECKLIST: step.provenance},
     }
     result = build_result(source, summary["value"], step.value, provenance)
-    services.complete_job(claim, result, step.usage)
+    failpoint("before_result_commit")
+    persistently(lambda: services.complete_job(claim, result, step.usage))
+    failpoint("after_result_commit")
+
+
+def _summarize(claim: Claim, calls: "ModelCalls", source: str) -> dict[str, Any]:
+    step = calls.run(
+        lambda client: summarize_guidelines(
+            client, source, deadline=_deadline(), request_label=_label(claim, Step.SUMMARIZE)
+        )
+    )
+    summary = {"value": step.value, "usage": step.usage, "provenance": step.provenance}
+    failpoint("before_summary_commit")
+    persistently(lambda: services.save_summary(claim, summary))
+    failpoint("after_summary_commit")
+    return summary
 
 
 def _deadline() -> float:
@@ -93,22 +135,29 @@ def _label(claim: Claim, step: Step) -> str:
 class ModelCalls:
     """The model calls of one job, which another thread may stop."""
 
-    def __init__(self) -> None:
+    def __init__(self, claim: Claim) -> None:
+        self._claim = claim
         self._lock = threading.Lock()
         self._stopped = False
         self._running: Future[StepResult] | None = None
 
-    def run(self, step: Callable[[Client], Coroutine[Any, Any, StepResult]]) -> StepResult:
-        """The step's result. Raises LeaseLost once stopped, or what the chain raises."""
+    def run(self, step: Callable[[Completer], Coroutine[Any, Any, StepResult]]) -> StepResult:
+        """The step's result. Raises LeaseLost or Stopping once stopped, or what the chain
+        raises."""
         connection.close()  # back to the pool: models think for seconds
         with self._lock:
-            if self._stopped:
-                raise LeaseLost
-            self._running = model_loop().start(step)
+            if not self._stopped:
+                self._running = model_loop().start(
+                    lambda client: step(RecordedCalls(client, self._claim))
+                )
         try:
-            return self._running.result()
+            result = None if self._stopped or self._running is None else self._running.result()
         except CancelledError:
-            raise LeaseLost from None
+            result = None
+        if result is None:
+            raise Stopping if _stopping.is_set() else LeaseLost
+        persistently(breaker.succeeded)
+        return result
 
     def stop(self) -> None:
         """Closes the HTTP requests under way; no further call starts."""

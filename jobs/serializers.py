@@ -1,5 +1,6 @@
 """Jobs on the wire: what comes in is checked, what goes out is named."""
 
+from datetime import timedelta
 from typing import Any
 from urllib.parse import urlencode
 
@@ -8,6 +9,7 @@ from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from jobs.models import Job, JobStatus, Priority, Step
+from jobs.queue import WAITING_ON
 from jobs.result_schema import ResultField
 
 PRIORITIES = [label for _, label in Priority.choices]
@@ -51,6 +53,12 @@ class JobSubmitSerializer(serializers.Serializer):
         help_text="Among your own jobs only.",
     )
     metadata = MetadataField(required=False)
+    expires_in = serializers.IntegerField(
+        required=False,
+        min_value=60,
+        max_value=7 * 86_400,
+        help_text="Seconds, a day unless given. A job that has not started by then is EXPIRED.",
+    )
 
     def to_internal_value(self, data: Any) -> Any:
         """A name we do not know is a mistake worth saying, not something to ignore."""
@@ -78,6 +86,9 @@ class JobSubmitSerializer(serializers.Serializer):
             )
         return text
 
+    def validate_expires_in(self, seconds: int) -> timedelta:
+        return timedelta(seconds=seconds)
+
     def validate_priority(self, label: str) -> Priority:
         return Priority[label.upper()]
 
@@ -91,6 +102,9 @@ class UsageSerializer(serializers.Serializer):
     llm_calls = serializers.IntegerField()
     prompt_tokens = serializers.IntegerField()
     completion_tokens = serializers.IntegerField()
+    unknown_calls = serializers.IntegerField(
+        help_text="Model calls whose reply was lost with their worker: they may have been paid for."
+    )
 
 
 class JobErrorSerializer(serializers.Serializer):
@@ -149,6 +163,7 @@ class JobSerializer(serializers.ModelSerializer):
             "llm_calls": job.llm_calls,
             "prompt_tokens": job.prompt_tokens,
             "completion_tokens": job.completion_tokens,
+            "unknown_calls": job.unknown_calls,
         }
 
     @extend_schema_field(JobErrorSerializer(allow_null=True))
@@ -166,12 +181,30 @@ class JobSerializer(serializers.ModelSerializer):
         }
 
 
+class WaitingSerializer(serializers.Serializer):
+    waiting_on = serializers.ChoiceField(
+        choices=WAITING_ON,
+        help_text="`worker`: the next free one. `concurrency`: as many of your jobs run as may."
+        " `retry`: an attempt failed, the next is due later. `provider`: the language model is"
+        " away. `paused`: staff has paused your queue.",
+    )
+    place = serializers.IntegerField(help_text="Among your own waiting jobs, from 1; up to 1,000.")
+    estimated_seconds = serializers.FloatField(
+        allow_null=True, help_text="Until it starts, from how long your last jobs took."
+    )
+
+
 class JobDetailSerializer(JobSerializer):
+    waiting = serializers.SerializerMethodField()
     result = ResultField(allow_null=True, help_text="Null until the job is COMPLETED.")
 
     class Meta(JobSerializer.Meta):
-        fields = [*JobSerializer.Meta.fields, "result"]
+        fields = [*JobSerializer.Meta.fields, "waiting", "result"]
         read_only_fields = fields
+
+    @extend_schema_field(WaitingSerializer(allow_null=True))
+    def get_waiting(self, job: Job) -> None:
+        """The view asks for it, of jobs that wait: it costs a query."""
 
 
 class JobPageSerializer(serializers.Serializer):

@@ -1,46 +1,63 @@
 """Every change of a job. Views, tasks, the admin and commands are doors to what stands here."""
 
 import logging
-import random
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
 from django.conf import settings
-from django.db import transaction
-from django.db.models import F
+from django.db import connection, transaction
+from django.db.models import DateTimeField, F, Func
 from django.db.models.functions import Now
 
-from jobs import claims, dispatch
+from config.failpoints import failpoint
+from jobs import breaker, claims, dispatch
 from jobs.claims import Claim
 from jobs.errors import (
-    INTERNAL_ERROR,
+    POISON,
     SAFE_DETAIL,
-    WORKER_LOST,
     DocumentTooLarge,
     InvalidTransition,
+    TooManyWaiting,
 )
 from jobs.models import (
+    RETRYABLE,
+    CallOutcome,
     Document,
     Job,
     JobAttempt,
     JobStatus,
+    LLMCall,
     Outcome,
     Priority,
     Step,
-    attempt_limit,
+    TenantQueue,
 )
+from jobs.persistence import LeaseLost
+from jobs.retries import Decision, Verdict
 from llm.errors import SAFE_DETAIL as MODEL_DETAIL
 from llm.errors import LLMError
 
 logger = logging.getLogger(__name__)
 
-RETRY_BASE = timedelta(seconds=2)
-RETRY_CAP = timedelta(minutes=5)
+DEFAULT_EXPIRY = timedelta(hours=24)
 
 
-class LeaseLost(Exception):
-    """The job is no longer this worker's: taken back, cancelled, or over."""
+# Stops counting at the limit; without a queue the tenant has never had a job.
+FULL = """
+SELECT max_waiting FROM jobs_tenantqueue AS queue
+WHERE tenant_id = %(tenant)s AND EXISTS (
+    SELECT FROM jobs_job WHERE tenant_id = %(tenant)s AND status = 'PENDING'
+    OFFSET queue.max_waiting - 1 LIMIT 1
+)
+"""
+
+
+class ClockTimestamp(Func):
+    """The time now, not when the transaction began."""
+
+    function = "clock_timestamp"
+    output_field = DateTimeField()
 
 
 # --- What the API and staff ask for ---------------------------------------------------------
@@ -54,10 +71,14 @@ def submit_job(
     title: str = "",
     priority: Priority = Priority.NORMAL,
     metadata: dict[str, str] | None = None,
+    expires_in: timedelta = DEFAULT_EXPIRY,
 ) -> Job:
     """Accepts a guideline and promises its processing, all or nothing.
 
-    Raises DocumentTooLarge beyond settings.GUIDELINE_MAX_BYTES of UTF-8.
+    expires_in  a job that has not started by then is EXPIRED; retries stop then as well
+
+    Raises DocumentTooLarge beyond settings.GUIDELINE_MAX_BYTES of UTF-8, or TooManyWaiting where
+    the tenant's queue is full.
     """
     size, limit = len(guideline_text.encode()), settings.GUIDELINE_MAX_BYTES
     if size > limit:
@@ -67,6 +88,7 @@ def submit_job(
             limit_bytes=limit,
             errors=[{"pointer": "/guideline_text", "code": "too_large", "detail": "Too long."}],
         )
+    refuse_if_full(tenant_id)
     with transaction.atomic():
         document = Document.of(tenant_id=tenant_id, text=guideline_text)
         document.save(force_insert=True)
@@ -77,7 +99,7 @@ def submit_job(
             title=title,
             priority=priority,
             metadata=metadata or {},
-            attempt_limit=attempt_limit(),
+            deadline_at=Now() + expires_in,
         )
         job.save(force_insert=True)
         # Only a nudge: if it is lost, the pump wakes a worker for the same row within seconds.
@@ -85,14 +107,31 @@ def submit_job(
     return job
 
 
+def refuse_if_full(tenant_id: UUID) -> None:
+    """Raises TooManyWaiting. Two requests at the same moment may both still pass."""
+    with connection.cursor() as cursor:
+        cursor.execute(FULL, {"tenant": tenant_id})
+        row = cursor.fetchone()
+    if row is not None:
+        raise TooManyWaiting(
+            f"{row[0]:,} of your jobs are waiting, which is the limit `jobs_waiting_per_tenant`."
+            " Submit again when some of them have started.",
+            headers={"Retry-After": "30"},
+            limit="jobs_waiting_per_tenant",
+            allowed=row[0],
+        )
+
+
 @transaction.atomic
-def cancel_job(*, tenant_id: UUID, event_id: UUID) -> Job | None:
+def cancel_job(
+    *, tenant_id: UUID, event_id: UUID, actor: str, reason: str = "cancelled"
+) -> Job | None:
     """Stops a job, waiting or running; None if the tenant has no such job.
 
     A worker that holds it finds its writes refused and starts no further model call. A job
     that is cancelled already stays so. Raises InvalidTransition if it has ended otherwise.
     """
-    job = Job.objects.for_tenant(tenant_id).select_for_update().filter(event_id=event_id).first()
+    job = _locked(tenant_id, event_id)
     if job is None or job.status == JobStatus.CANCELLED:
         return job
     if job.is_over:
@@ -100,54 +139,75 @@ def cancel_job(*, tenant_id: UUID, event_id: UUID) -> Job | None:
             f"The job is {job.status}; only a job that has not ended can be cancelled.",
             job_status=job.status,
         )
+    _say(actor, reason)
+    _end_attempt(job.pk, job.attempt, Outcome.CANCELLED)
     Job.objects.filter(pk=job.pk).update(
-        status=JobStatus.CANCELLED, ended_at=Now(), worker="", lease_expires_at=None
+        status=JobStatus.CANCELLED, ended_at=Now(), ready=False, worker="", lease_expires_at=None
     )
-    _close_attempt(job.pk, job.attempt, Outcome.CANCELLED)
     job.refresh_from_db()
-    logger.info("job_cancelled", extra={"event_id": event_id})
+    logger.info("job_cancelled", extra={"event_id": event_id, "actor": actor})
     return job
 
 
 @transaction.atomic
-def retry_job(*, tenant_id: UUID, event_id: UUID) -> Job | None:
-    """Gives a failed or cancelled job new attempts; None if the tenant has no such job.
+def retry_job(
+    *, tenant_id: UUID, event_id: UUID, actor: str, reason: str = "retried"
+) -> Job | None:
+    """Gives a job that ended without a result a new run; None if the tenant has no such job.
 
     What step 1 has paid for is kept; the old attempts stay on record. A job that waits or runs
     stays as it is. Raises InvalidTransition if it is completed.
     """
-    job = Job.objects.for_tenant(tenant_id).select_for_update().filter(event_id=event_id).first()
+    job = _locked(tenant_id, event_id)
     if job is None or not job.is_over:
         return job
-    if job.status == JobStatus.COMPLETED:
+    if job.status not in RETRYABLE:
         raise InvalidTransition(
-            "The job is COMPLETED; submit the guideline again to have a new result.",
+            f"The job is {job.status}; submit the guideline again to have a new result.",
             job_status=job.status,
         )
+    _say(actor, reason)
     Job.objects.filter(pk=job.pk).update(
         status=JobStatus.PENDING,
+        ready=True,
         due_at=Now(),
-        attempt_limit=F("attempt") + attempt_limit(),
+        deadline_at=Now() + DEFAULT_EXPIRY,
+        run=F("run") + 1,
+        crashes=0,
+        failures=0,
         error_code="",
         error_detail="",
         ended_at=None,
     )
     transaction.on_commit(dispatch.wake_worker)
     job.refresh_from_db()
-    logger.info("job_retried_by_hand", extra={"event_id": event_id})
+    logger.info("job_retried_by_hand", extra={"event_id": event_id, "actor": actor})
     return job
+
+
+def set_queue(tenant_id: UUID, **limits: Any) -> TenantQueue:
+    """Sets weight, max_running, max_waiting or is_paused of a tenant's queue."""
+    queue, _ = TenantQueue.objects.update_or_create(tenant_id=tenant_id, defaults=limits)
+    return queue
 
 
 # --- What a worker does while it holds a job ------------------------------------------------
 
 
 def start_next_job(worker: str) -> Claim | None:
-    """Claims the job that should run next, and wakes another worker if more are waiting."""
-    claim = claims.claim_next(worker)
+    """Claims the job that should run next, and wakes another worker, since more may wait.
+
+    While the circuit is not closed nothing is claimed, except by the one worker that may try.
+    """
+    claim = claims.claim_next(worker, circuit=breaker.circuit_name())
+    if claim is None and breaker.may_probe():
+        claim = claims.claim_next(worker, probing=True)
+        if claim is None:
+            breaker.give_up_probe()
     if claim is None:
         return None
-    if claim.more_waiting:
-        dispatch.wake_worker()
+    failpoint("after_claim")
+    dispatch.wake_worker()
     logger.info("job_started", extra={"event_id": claim.event_id, "attempt": claim.attempt})
     return claim
 
@@ -157,86 +217,111 @@ def save_summary(claim: Claim, summary: dict[str, Any]) -> None:
 
     summary  {"value", "usage", "provenance"} of step 1. Raises LeaseLost.
     """
-    _write(claim, step=Step.CHECKLIST, summary=summary, **_spent(summary["usage"]))
+    try:
+        _write(claim, step=Step.CHECKLIST, summary=summary, **_spent(summary["usage"]))
+    except LeaseLost:
+        if not _is_written(claim, status=JobStatus.PROCESSING, step=Step.CHECKLIST):
+            raise
 
 
-@transaction.atomic
 def complete_job(claim: Claim, result: dict[str, Any], usage: dict[str, int]) -> None:
     """Raises LeaseLost."""
-    _write(
-        claim,
-        status=JobStatus.COMPLETED,
-        result=result,
-        ended_at=Now(),
-        worker="",
-        lease_expires_at=None,
-        **_spent(usage),
-    )
-    _close_attempt(claim.id, claim.attempt, Outcome.COMPLETED)
-    logger.info("job_completed", extra={"event_id": claim.event_id, "attempt": claim.attempt})
-
-
-def fail_attempt(claim: Claim, error: Exception) -> None:
-    """Ends this attempt: the job waits for the next one, or is FAILED. Raises LeaseLost."""
-    code = error.code if isinstance(error, LLMError) else INTERNAL_ERROR
-    retryable = error.retryable if isinstance(error, LLMError) else True
-    raw = f"{type(error).__name__}: {error}"
-    if isinstance(error, LLMError) and error.detail:
-        raw += f"\n{error.detail}"
-    again = retryable and claim.attempt < claim.attempt_limit
-    with transaction.atomic():
-        if again:
-            delay = retry_delay(claim.attempt, getattr(error, "retry_after", None))
+    try:
+        with transaction.atomic():
+            _end_attempt(claim.id, claim.attempt, Outcome.COMPLETED)
             _write(
                 claim,
-                status=JobStatus.PENDING,
-                due_at=Now() + delay,
-                worker="",
-                lease_expires_at=None,
-            )
-        else:
-            _write(
-                claim,
-                status=JobStatus.FAILED,
-                error_code=code,
-                error_detail=(MODEL_DETAIL | SAFE_DETAIL)[code],
+                status=JobStatus.COMPLETED,
+                result=result,
                 ended_at=Now(),
                 worker="",
                 lease_expires_at=None,
+                **_spent(usage),
             )
-        outcome = Outcome.RETRIED if again else Outcome.FAILED
-        _close_attempt(claim.id, claim.attempt, outcome, code, raw)
+    except LeaseLost:
+        if not _is_written(claim, status=JobStatus.COMPLETED):
+            raise
+    logger.info("job_completed", extra={"event_id": claim.event_id, "attempt": claim.attempt})
+
+
+@transaction.atomic
+def fail_attempt(claim: Claim, error: Exception, decision: Decision) -> None:
+    """Ends this attempt: the job waits for the next one, or is FAILED. Raises LeaseLost."""
+    again = decision.verdict is not Verdict.FAIL
+    outcome = Outcome.RETRIED if again else Outcome.FAILED
+    raw = f"{type(error).__name__}: {error}"
+    if isinstance(error, LLMError) and error.detail:
+        raw += f"\n{error.detail}"
+    _end_attempt(claim.id, claim.attempt, outcome, decision.code, raw)
+    moved: dict[str, Any] = {
+        "worker": "",
+        "lease_expires_at": None,
+        "failures": F("failures") + int(decision.counts),
+    }
+    if again:
+        _say("", decision.code)
+        moved |= {
+            "status": JobStatus.PENDING,
+            "ready": decision.delay == timedelta(),
+            "due_at": Now() + decision.delay,
+        }
+    else:
+        moved |= {
+            "status": JobStatus.FAILED,
+            "error_code": decision.code,
+            "error_detail": (MODEL_DETAIL | SAFE_DETAIL)[decision.code],
+            "ended_at": Now(),
+        }
+    _write(claim, **moved)
     logger.warning(
         "job_attempt_failed",
-        extra={"event_id": claim.event_id, "attempt": claim.attempt, "code": code, "again": again},
+        extra={
+            "event_id": claim.event_id,
+            "attempt": claim.attempt,
+            "code": decision.code,
+            "verdict": decision.verdict.name,
+        },
     )
 
 
-def retry_delay(attempt: int, retry_after: float | None) -> timedelta:
-    """Exponential with full jitter, never sooner than the provider asked for.
-
-    Source: "Exponential Backoff And Jitter", AWS Architecture Blog, 2015.
-    """
-    ceiling = min(RETRY_CAP, RETRY_BASE * 2 ** (attempt - 1))
-    delay = random.uniform(0, ceiling.total_seconds())  # noqa: S311  (spreads load, no secret)
-    return timedelta(seconds=max(delay, retry_after or 0))
+@transaction.atomic
+def hand_back(claim: Claim) -> None:
+    """A worker that has to stop gives its job back at once, from its checkpoint. Raises
+    LeaseLost."""
+    _end_attempt(claim.id, claim.attempt, Outcome.HANDED_BACK)
+    _say("", "handed_back")
+    _write(
+        claim,
+        status=JobStatus.PENDING,
+        ready=True,
+        due_at=Now(),
+        worker="",
+        lease_expires_at=None,
+    )
+    transaction.on_commit(dispatch.wake_worker)
+    logger.info("job_handed_back", extra={"event_id": claim.event_id, "attempt": claim.attempt})
 
 
 # --- The pump -------------------------------------------------------------------------------
 
 
 def pump() -> int:
-    """Takes back what has lost its lease and wakes workers for what is due.
+    """Takes back what has lost its lease, makes ready what is due, and wakes workers.
 
     Any number may run at once. Returns the number of wake-ups sent; raises what
     `dispatch.publish` raises while Redis is away.
     """
-    for event_id, status in claims.reap(SAFE_DETAIL[WORKER_LOST]):
+    failpoint("before_reap")
+    for event_id, status in claims.reap(SAFE_DETAIL[POISON]):
         logger.warning("job_taken_back", extra={"event_id": event_id, "status": status})
-    due = claims.count_due(dispatch.AT_ONCE)
-    missing = due - dispatch.waiting_wake_ups() if due else 0
+    claims.sweep()
+    # One at least, whether or not there is work: it proves that somebody listens.
+    wanted = max(1, claims.count_claimable(dispatch.AT_ONCE))
+    missing = wanted - dispatch.waiting_wake_ups()
     if missing > 0:
+        failpoint("before_publish")
         dispatch.publish(missing)
+        failpoint("after_publish")
     return max(missing, 0)
 
 
@@ -246,10 +331,18 @@ def pump() -> int:
 def _write(claim: Claim, **values: Any) -> None:
     """Changes the job if this attempt still holds it. Raises LeaseLost otherwise."""
     held = Job.objects.filter(
-        pk=claim.id, attempt=claim.attempt, status=JobStatus.PROCESSING
+        pk=claim.id,
+        attempt=claim.attempt,
+        status=JobStatus.PROCESSING,
+        lease_expires_at__gt=ClockTimestamp(),
     ).update(**values)
     if not held:
         raise LeaseLost(f"{claim.event_id} attempt {claim.attempt}")
+
+
+def _is_written(claim: Claim, **values: Any) -> bool:
+    """Did this attempt write it already? Asked where a commit's own answer may have been lost."""
+    return Job.objects.filter(pk=claim.id, attempt=claim.attempt, **values).exists()
 
 
 def _spent(usage: dict[str, int]) -> dict[str, Any]:
@@ -260,9 +353,27 @@ def _spent(usage: dict[str, int]) -> dict[str, Any]:
     }
 
 
-def _close_attempt(
+def _end_attempt(
     job_id: int, number: int, outcome: Outcome, code: str = "", error: str = ""
 ) -> None:
+    """Closes the attempt, and the calls that it leaves unanswered: they may have been paid for."""
     JobAttempt.objects.filter(job_id=job_id, number=number, outcome=Outcome.RUNNING).update(
         outcome=outcome, error_code=code, error=error[:10_000], ended_at=Now()
     )
+    unanswered = LLMCall.objects.filter(
+        job_id=job_id, attempt=number, outcome=CallOutcome.STARTED
+    ).update(outcome=CallOutcome.UNKNOWN, ended_at=Now())
+    if unanswered:
+        Job.objects.filter(pk=job_id).update(unknown_calls=F("unknown_calls") + unanswered)
+
+
+def _locked(tenant_id: UUID, event_id: UUID) -> Job | None:
+    jobs = Job.objects.for_tenant(tenant_id).select_for_update(no_key=True)
+    return jobs.filter(event_id=event_id).first()
+
+
+def _say(actor: str, note: str) -> None:
+    """Tells the history who does what follows in this transaction, and why."""
+    with connection.cursor() as cursor:
+        for name, value in (("guidepost.actor", actor[:200]), ("guidepost.note", note[:500])):
+            cursor.execute("SELECT set_config(%s, %s, true)", [name, value])

@@ -2,19 +2,22 @@
 
 import logging
 import socket
+from typing import Any
 
 from celery import Task, shared_task
 from celery.exceptions import Ignore
+from celery.signals import task_prerun, worker_shutting_down
 from kombu.exceptions import OperationalError
 from redis.exceptions import RedisError
 
+from config import alive
 from jobs import runner, services
 
 logger = logging.getLogger(__name__)
 
 
 @shared_task(bind=True, ignore_result=False)
-def process_guideline_job(self: Task) -> str:
+def process_guideline_job(self: Task, **from_a_later_version: Any) -> str:
     """Runs the job that should run next.
 
     The result, kept for staff, is the event_id of the job that ran. A wake-up that finds nothing
@@ -27,8 +30,19 @@ def process_guideline_job(self: Task) -> str:
 
 
 @shared_task
-def pump() -> None:
+def pump(**from_a_later_version: Any) -> None:
     try:
         services.pump()
     except (OperationalError, RedisError, OSError) as error:
         logger.warning("pump_without_broker", extra={"reason": str(error)})
+
+
+@task_prerun.connect
+def _consumed(**kwargs: object) -> None:
+    alive.touch()
+
+
+@worker_shutting_down.connect
+def _stop(**kwargs: object) -> None:
+    """SIGTERM: jobs go back at once, instead of when their leases run out."""
+    runner.stop()

@@ -1,5 +1,6 @@
 """The HTTP doors to jobs."""
 
+from dataclasses import asdict
 from typing import Any
 from uuid import UUID
 
@@ -12,9 +13,9 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from config.openapi import ProblemSerializer
-from jobs import services
+from jobs import queue, services
 from jobs.errors import InvalidCursor
-from jobs.models import Job
+from jobs.models import Job, JobStatus
 from jobs.serializers import (
     JobDetailSerializer,
     JobListQuerySerializer,
@@ -44,13 +45,14 @@ EXAMPLE = {
     "started_at": None,
     "completed_at": None,
     "error": None,
-    "usage": {"llm_calls": 0, "prompt_tokens": 0, "completion_tokens": 0},
+    "usage": {"llm_calls": 0, "prompt_tokens": 0, "completion_tokens": 0, "unknown_calls": 0},
     "links": {
         "self": "/jobs/01936f6e-7b1c-7c3e-9d8f-2b6a4e1c0d5f",
         "cancel": "/jobs/01936f6e-7b1c-7c3e-9d8f-2b6a4e1c0d5f/cancel",
         "retry": "/jobs/01936f6e-7b1c-7c3e-9d8f-2b6a4e1c0d5f/retry",
     },
 }
+WAITING = {"waiting_on": "concurrency", "place": 3, "estimated_seconds": 12.5}
 
 
 class JobView(APIView):
@@ -150,7 +152,13 @@ class JobDetailView(JobView):
         tags=["Jobs"],
         parameters=[EVENT_ID],
         responses={200: JobDetailSerializer, 404: ProblemSerializer, **REFUSALS},
-        examples=[OpenApiExample("Waiting", value={**EXAMPLE, "result": None}, response_only=True)],
+        examples=[
+            OpenApiExample(
+                "Waiting",
+                value={**EXAMPLE, "result": None, "waiting": WAITING},
+                response_only=True,
+            )
+        ],
     )
     def get(self, request: Request, event_id: UUID) -> Response:
         job = (
@@ -161,7 +169,9 @@ class JobDetailView(JobView):
         )
         if job is None:
             raise Http404
-        return Response(JobDetailSerializer(job).data, headers=self.poll_headers(job))
+        waiting = queue.waiting(job) if job.status == JobStatus.PENDING else None
+        body = {**JobDetailSerializer(job).data, "waiting": asdict(waiting) if waiting else None}
+        return Response(body, headers=self.poll_headers(job))
 
 
 class JobCancelView(JobView):
@@ -185,7 +195,10 @@ class JobCancelView(JobView):
         ],
     )
     def post(self, request: Request, event_id: UUID) -> Response:
-        job = services.cancel_job(tenant_id=principal(request).tenant_id, event_id=event_id)
+        caller = principal(request)
+        job = services.cancel_job(
+            tenant_id=caller.tenant_id, event_id=event_id, actor=caller.subject
+        )
         if job is None:
             raise Http404
         return Response(JobSerializer(job).data, status=202)
@@ -196,9 +209,9 @@ class JobRetryView(JobView):
 
     @extend_schema(
         operation_id="retryJob",
-        summary="Retry a failed or cancelled job",
-        description="Gives it new attempts; what step 1 has made is kept. Safe to repeat: a job"
-        " that waits or runs stays as it is. Scope: `jobs:manage`.",
+        summary="Retry a job that ended without a result",
+        description="Failed, cancelled or expired. What step 1 has made is kept. Safe to repeat:"
+        " a job that waits or runs stays as it is. Scope: `jobs:manage`.",
         tags=["Jobs"],
         parameters=[EVENT_ID],
         request=None,
@@ -208,7 +221,10 @@ class JobRetryView(JobView):
         ],
     )
     def post(self, request: Request, event_id: UUID) -> Response:
-        job = services.retry_job(tenant_id=principal(request).tenant_id, event_id=event_id)
+        caller = principal(request)
+        job = services.retry_job(
+            tenant_id=caller.tenant_id, event_id=event_id, actor=caller.subject
+        )
         if job is None:
             raise Http404
         return Response(JobSerializer(job).data, status=202, headers=self.poll_headers(job))

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from llm import prompts
-from llm.client import Client, Reply
+from llm.client import Completer, Reply
 from llm.grounding import Locator, covered, normalise
 from llm.markup import plain
 from llm.passages import Passage, split_passages
@@ -42,7 +42,7 @@ class StepResult:
 
 
 async def summarize_guidelines(
-    client: Client, source: str, *, deadline: float, request_label: str = ""
+    client: Completer, source: str, *, deadline: float, request_label: str = ""
 ) -> StepResult:
     """Step 1: what the guideline says, each statement with the ids of its passages.
 
@@ -73,7 +73,7 @@ async def summarize_guidelines(
 
 
 async def generate_checklist(
-    client: Client,
+    client: Completer,
     source: str,
     summary: dict[str, Any],
     *,
@@ -238,7 +238,7 @@ def _numbered(request_label: str, number: int) -> str:
 
 
 def _step_result(
-    client: Client,
+    client: Completer,
     prompt: prompts.Prompt,
     replies: Sequence[Reply[Any]],
     value: dict[str, Any],

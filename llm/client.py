@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
-from typing import Any, Generic, TypeVar, cast
+from typing import Any, Generic, Protocol, TypeVar, cast
 
 import httpx2
 import openai
@@ -49,6 +49,22 @@ class Reply(Generic[T]):
     completion_tokens: int
     seconds: float
     request_id: str
+
+
+class Completer(Protocol):
+    """What the chain needs of a client: `Client` is one, a wrapper that keeps books is another."""
+
+    model: str
+
+    async def complete(
+        self,
+        *,
+        prompt: Prompt,
+        data: dict[str, Any],
+        schema: type[T],
+        deadline: float,
+        request_label: str = "",
+    ) -> Reply[T]: ...
 
 
 class ReplyTooLarge(Exception):

@@ -14,6 +14,7 @@ PR_SET_PDEATHSIG = 1  # linux/prctl.h
 _libc = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
 
 TAIL_LINES = 25
+START_SECONDS, SILENT_SECONDS = 10.0, 12.0  # a worker that does not consume is started again
 RESTARTS, WITHIN = 5, 30.0  # more restarts than this, in so many seconds: something is broken
 
 
@@ -66,10 +67,12 @@ class Child:
         env: Mapping[str, str] | None = None,
         popen: Mapping[str, object] | None = None,
         stop_signal: str = "SIGTERM",
+        alive_file: Path | None = None,
     ):
         self.name, self.command, self.log = name, list(command), log
         self.cwd, self.env, self.popen = cwd, env, dict(popen or {})
         self.stop_signal = getattr(signal, stop_signal)
+        self.alive_file = alive_file
         self.process: subprocess.Popen[bytes] | None = None
         self._starts: list[float] = []
         self._wanted = False
@@ -100,12 +103,17 @@ class Child:
         return self.process is not None and self.process.poll() is None
 
     def restart_if_dead(self) -> int | None:
-        """Its exit status if it had died unasked and was started again, else None.
+        """Its exit status if it had died unasked, or was stuck, and was started again, else None.
 
         Raises StartFailed if it does nothing but die.
         """
-        if not self._wanted or self.is_alive() or self.process is None:
+        if not self._wanted or self.process is None:
             return None
+        if self.is_alive():
+            if not self._is_stuck():
+                return None
+            self.process.kill()
+            self.process.wait()
         status = self.process.returncode
         self._kill_group()  # a master's orphaned workers
         recent = [at for at in self._starts if at > time.monotonic() - WITHIN]
@@ -113,6 +121,16 @@ class Child:
             raise StartFailed(f"{self.name} keeps dying (exit status {status}).", self.log)
         self.start()
         return status
+
+    def _is_stuck(self) -> bool:
+        """Alive, but it has not touched its file for too long, or not at all since its start."""
+        if self.alive_file is None:
+            return False
+        silent_since = self._starts[-1] + START_SECONDS
+        if self.alive_file.exists():
+            age = time.time() - self.alive_file.stat().st_mtime
+            silent_since = max(silent_since, time.monotonic() - age)
+        return time.monotonic() - silent_since > SILENT_SECONDS
 
     def ask_to_stop(self) -> None:
         self._wanted = False

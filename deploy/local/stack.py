@@ -38,6 +38,7 @@ class AlreadyRunning(Exception):
 class Stack:
     """Everything that `make run` starts. State, logs and secrets live below `home`.
 
+    workers                  processes that run jobs, each several at once
     database_url, redis_url  servers to use instead of the embedded ones
     settings                 environment variables on top of the usual ones
     patient                  start again what dies, however often: see Child
@@ -52,10 +53,11 @@ class Stack:
         redis_url: str = "",
         settings: dict[str, str] | None = None,
         durable: bool = True,
+        workers: int = 1,
         patient: bool = False,
         report: Report = lambda what: None,
     ):
-        self.home, self.report, self.durable = home, report, durable
+        self.home, self.report, self.durable, self.workers = home, report, durable, workers
         self.patient = patient
         self.database_url, self.redis_url = database_url, redis_url
         self.settings = settings or {}
@@ -117,10 +119,10 @@ class Stack:
         gunicorn = ("-m", "gunicorn", "-c", "deploy/gunicorn.conf.py")
         self._python("web", *gunicorn, "-b", f"127.0.0.1:{self.port}", "config.wsgi:application")
         celery = ("-m", "celery", "-A", "config", "worker", "--without-gossip", "--without-mingle")
-        self._python("worker", *celery, "-n", "worker@%h", "-Q", "jobs", "-P", "threads", "-c", "8")
-        self._python(
-            "maintenance", *celery, "-n", "maintenance@%h", "-Q", "maintenance", "-P", "solo"
-        )
+        for number in range(1, self.workers + 1):
+            name = "worker" if number == 1 else f"worker-{number}"
+            self._worker(name, *celery, "-Q", "jobs", "-P", "threads", "-c", "8")
+        self._worker("maintenance", *celery, "-Q", "maintenance", "-P", "solo")
         schedule = str(self.home / "beat-schedule")
         self._python("beat", "-m", "celery", "-A", "config", "beat", "-s", schedule)
         self._wait_for_web()
@@ -188,6 +190,13 @@ class Stack:
     def _python(self, name: str, *arguments: str) -> Child:
         command = [sys.executable, *arguments]
         return self._start(Child(name, command, self.log(name), cwd=ROOT, env=self.env))
+
+    def _worker(self, name: str, *arguments: str) -> None:
+        """A process that has to prove that it consumes: see config/alive.py."""
+        alive = self.home / f"{name}.alive"
+        command = [sys.executable, *arguments, "-n", f"{name}@%h"]
+        env = {**self.env, "ALIVE_FILE": str(alive)}
+        self._start(Child(name, command, self.log(name), cwd=ROOT, env=env, alive_file=alive))
 
     def _prepare_database(self) -> None:
         """Migrations, the demo tenant with its key, and a staff user."""

@@ -136,5 +136,5 @@ def test_every_code_has_a_place_on_the_page_that_types_lead_to(client, db):
     page = client.get("/docs/errors")
 
     assert page.status_code == 200
-    for code in ("not_found", "invalid_fields", "rate_limited", "llm_timeout", "worker_lost"):
+    for code in ("not_found", "invalid_fields", "rate_limited", "llm_timeout", "poison"):
         assert f'id="{code}"' in page.text

@@ -1,8 +1,8 @@
 """A worker's acts, for tests that need a job in some state."""
 
-from jobs import claims, services
+from jobs import claims, retries, services
 from jobs.models import Job
-from llm.errors import AuthRefused
+from llm.errors import Refused
 
 USAGE = {"calls": 2, "prompt_tokens": 20, "completion_tokens": 10}
 SUMMARY = {
@@ -29,6 +29,17 @@ def completed(job: Job, result: dict | None = None) -> Job:
 
 
 def failed(job: Job, error: Exception | None = None) -> Job:
-    services.fail_attempt(claimed(job), error or AuthRefused("raw provider text"))
+    fail(claimed(job), error or Refused("raw provider text"))
     job.refresh_from_db()
     return job
+
+
+def fail(claim: claims.Claim, error: Exception) -> None:
+    """Ends the attempt as the runner does."""
+    decision = retries.decide(
+        error,
+        failures=claim.failures,
+        attempt=claim.attempt,
+        seconds_left=claim.seconds_left,
+    )
+    services.fail_attempt(claim, error, decision)

@@ -47,8 +47,8 @@ def test_a_guideline_is_accepted_and_kept_unaltered(api, tenant):
     assert job.submitted_by == "gpc_test"
 
 
-def test_submitting_costs_two_statements(api, django_assert_num_queries):
-    with django_assert_num_queries(4):  # a savepoint of the test's own, twice
+def test_submitting_costs_three_statements(api, django_assert_num_queries):
+    with django_assert_num_queries(5):  # and a savepoint of the test's own, twice
         assert submit(api).status_code == 202
 
 
@@ -210,7 +210,12 @@ def test_a_completed_job_has_its_result(api, tenant):
     assert body["status"] == "COMPLETED"
     assert body["result"] == {"checklist": []}
     assert body["progress"] == {"steps_done": 2, "steps": 2}
-    assert body["usage"] == {"llm_calls": 3, "prompt_tokens": 30, "completion_tokens": 15}
+    assert body["usage"] == {
+        "llm_calls": 3,
+        "prompt_tokens": 30,
+        "completion_tokens": 15,
+        "unknown_calls": 0,
+    }
     assert "Retry-After" not in response.headers
 
 
@@ -220,15 +225,20 @@ def test_a_failed_job_has_a_code_and_a_safe_text(api, tenant):
     body = api.get(f"/jobs/{job.event_id}").json()
 
     assert body["status"] == "FAILED"
-    assert body["error"]["code"] == "llm_auth"
+    assert body["error"]["code"] == "llm_refused"
     assert "raw provider text" not in str(body)
 
 
-def test_reading_a_job_costs_one_statement(api, tenant, django_assert_num_queries):
-    job = JobFactory(tenant=tenant)
+def test_reading_a_job_costs_one_statement_and_one_more_while_it_waits(
+    api, tenant, django_assert_num_queries
+):
+    waiting, over = JobFactory(tenant=tenant), JobFactory(tenant=tenant)
+    api.post(f"/jobs/{over.event_id}/cancel")
 
+    with django_assert_num_queries(2):
+        api.get(f"/jobs/{waiting.event_id}")
     with django_assert_num_queries(1):
-        api.get(f"/jobs/{job.event_id}")
+        api.get(f"/jobs/{over.event_id}")
 
 
 @pytest.mark.parametrize("path", ["/jobs/1", "/jobs/xyz", "/jobs/" + "0" * 31, "/jobs/"])
@@ -314,15 +324,15 @@ def test_a_completed_job_can_be_neither_cancelled_nor_retried(api, tenant):
     assert job.status == JobStatus.COMPLETED
 
 
-def test_a_failed_job_is_retried_with_new_attempts(api, tenant, settings):
+def test_a_failed_job_is_retried_as_a_new_run(api, tenant):
     job = failed(JobFactory(tenant=tenant))
 
     response = api.post(f"/jobs/{job.event_id}/retry")
 
     job.refresh_from_db()
     assert response.status_code == 202
-    assert (job.status, job.attempt) == (JobStatus.PENDING, 1)
-    assert job.attempt_limit == 1 + settings.JOB_MAX_ATTEMPTS
+    assert (job.status, job.run, job.attempt) == (JobStatus.PENDING, 2, 1)
+    assert (job.failures, job.crashes) == (0, 0)
     assert (job.error_code, job.ended_at) == ("", None)
     assert [a.outcome for a in job.attempts.all()] == ["failed"]
 
@@ -331,7 +341,7 @@ def test_retrying_what_waits_already_changes_nothing(api, tenant):
     job = JobFactory(tenant=tenant)
 
     assert api.post(f"/jobs/{job.event_id}/retry").json()["status"] == "PENDING"
-    assert Job.objects.get().attempt_limit == job.attempt_limit
+    assert Job.objects.get().run == 1
 
 
 def test_a_running_job_that_is_cancelled_accepts_nothing_more_of_its_worker(api, tenant):

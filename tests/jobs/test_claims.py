@@ -10,12 +10,17 @@ from django.utils import timezone
 from jobs import claims, services
 from jobs.models import Job, JobAttempt, JobStatus, Priority
 from tests.factories import JobFactory, TenantFactory
-from tests.jobs.acts import SUMMARY, USAGE, claimed
+from tests.jobs.acts import SUMMARY, USAGE, claimed, fail
 
 
 def expire(claim):
     past = timezone.now() - timedelta(seconds=1)
     Job.objects.filter(pk=claim.id).update(lease_expires_at=past)
+
+
+def expire_all():
+    past = timezone.now() - timedelta(seconds=1)
+    Job.objects.filter(status=JobStatus.PROCESSING).update(lease_expires_at=past)
 
 
 def test_a_claim_holds_the_job_and_counts_the_attempt_before_any_work(tenant, settings):
@@ -47,13 +52,14 @@ def test_a_held_job_is_not_claimed_again(tenant):
 
 def test_a_job_that_is_not_due_waits(tenant):
     job = JobFactory(tenant=tenant)
-    Job.objects.update(due_at=timezone.now() + timedelta(minutes=1))
-
+    Job.objects.update(ready=False, due_at=timezone.now() + timedelta(minutes=1))
+    claims.sweep()
     assert claims.claim_next("w") is None
-    assert claims.count_due(10) == 0
+    assert claims.count_claimable(10) == 0
 
-    Job.objects.update(due_at=timezone.now())
-    assert claims.count_due(10) == 1
+    Job.objects.update(due_at=timezone.now() - timedelta(seconds=1))
+    claims.sweep()
+    assert claims.count_claimable(10) == 1
     assert claims.claim_next("w").id == job.pk
 
 
@@ -65,13 +71,6 @@ def test_higher_priority_goes_first_then_age(tenant):
     order = [claims.claim_next("w").id for _ in range(3)]
 
     assert order == [high.pk, old.pk, low.pk]
-
-
-def test_a_claim_says_whether_more_is_waiting(tenant):
-    JobFactory(tenant=tenant)
-    JobFactory(tenant=tenant)
-
-    assert [claims.claim_next("w").more_waiting for _ in range(2)] == [True, False]
 
 
 def test_renewing_extends_only_what_is_still_held(tenant, settings):
@@ -114,19 +113,16 @@ def test_a_live_lease_is_left_alone(tenant):
     assert claims.reap("lost") == []
 
 
-def test_a_job_that_loses_every_worker_fails_in_the_end(tenant, settings):
-    settings.JOB_MAX_ATTEMPTS = 2
+def test_a_job_that_kills_every_worker_is_poison_and_ends(tenant):
     job = JobFactory(tenant=tenant)
-    for _ in range(2):
-        expire(claimed(job))
-        services.claims.reap("It was lost.")
+    for _ in range(claims.MAX_CRASHES):
+        assert claims.claim_next("w").id == job.pk
+        expire_all()
+        claims.reap("It was lost.")
 
     job.refresh_from_db()
-    assert (job.status, job.error_code, job.error_detail) == (
-        JobStatus.FAILED,
-        "worker_lost",
-        "It was lost.",
-    )
+    assert (job.status, job.error_code, job.error_detail) == ("FAILED", "poison", "It was lost.")
+    assert job.crashes == job.attempt == claims.MAX_CRASHES
     assert claims.claim_next("w") is None
 
 
@@ -140,7 +136,7 @@ def test_a_worker_that_lost_its_job_can_write_nothing(tenant):
     with pytest.raises(services.LeaseLost):
         services.save_summary(late, SUMMARY)
     with pytest.raises(services.LeaseLost):
-        services.fail_attempt(late, RuntimeError())
+        fail(late, RuntimeError())
     services.save_summary(current, SUMMARY)
     with pytest.raises(services.LeaseLost):
         services.complete_job(late, {"checklist": ["late"]}, USAGE)
@@ -155,6 +151,7 @@ def test_workers_that_claim_at_once_never_get_the_same_job():
     tenant = TenantFactory()
     for _ in range(40):
         JobFactory(tenant=tenant)
+    services.set_queue(tenant.id, max_running=40)
     barrier, got, lock = threading.Barrier(8), [], threading.Lock()
 
     def work():

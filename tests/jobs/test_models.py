@@ -11,33 +11,50 @@ from jobs.models import Document, Job, JobAttempt, uuid7
 from tests.factories import JobFactory
 from tests.jobs.acts import claimed, completed
 
+OVER = {"worker": "", "lease_expires_at": None, "ended_at": timezone.now()}
+
 
 @pytest.mark.parametrize(
-    ("values", "constraint"),
+    ("values", "rule"),
     [
-        ({"status": "DONE"}, "job_status_is_known"),
         ({"step": "third"}, "job_step_is_known"),
         ({"priority": 7}, "job_priority_is_known"),
-        ({"status": "PROCESSING"}, "job_is_leased_exactly_while_processing"),
         ({"worker": "w"}, "job_is_leased_exactly_while_processing"),
-        ({"status": "CANCELLED"}, "job_has_an_end_exactly_when_over"),
         ({"ended_at": timezone.now()}, "job_has_an_end_exactly_when_over"),
-        (
-            {"status": "COMPLETED", "ended_at": timezone.now()},
-            "job_has_a_result_exactly_when_completed",
-        ),
         ({"result": {}}, "job_has_a_result_exactly_when_completed"),
-        ({"status": "FAILED", "ended_at": timezone.now()}, "job_has_an_error_exactly_when_failed"),
         ({"error_code": "x"}, "job_has_an_error_exactly_when_failed"),
         ({"step": "checklist"}, "job_step_two_needs_the_summary"),
         ({"summary": {}}, "job_step_two_needs_the_summary"),
-        ({"attempt": 99}, "job_attempt_within_its_limit"),
+        ({"crashes": 9}, "job_crashes_are_attempts"),
+        (
+            {"status": "PROCESSING", "attempt": 1, "ready": False},
+            "job_is_leased_exactly_while_processing",
+        ),
+        ({"status": "CANCELLED", "ready": False}, "job_has_an_end_exactly_when_over"),
+        ({"status": "CANCELLED", **OVER}, "job_is_ready_only_while_pending"),
     ],
 )
-def test_a_job_that_contradicts_itself_cannot_be_stored(tenant, values, constraint):
+def test_a_waiting_job_that_contradicts_itself_cannot_be_stored(tenant, values, rule):
     job = JobFactory(tenant=tenant)
 
-    with pytest.raises(IntegrityError, match=constraint), transaction.atomic():
+    with pytest.raises(IntegrityError, match=rule), transaction.atomic():
+        Job.objects.filter(pk=job.pk).update(**values)
+
+
+@pytest.mark.parametrize(
+    ("values", "rule"),
+    [
+        ({"status": "COMPLETED", **OVER}, "job_has_a_result_exactly_when_completed"),
+        ({"status": "FAILED", **OVER}, "job_has_an_error_exactly_when_failed"),
+        ({"status": "PENDING"}, "job_is_leased_exactly_while_processing"),
+        ({"ready": True}, "job_is_ready_only_while_pending"),
+    ],
+)
+def test_a_running_job_that_contradicts_itself_cannot_be_stored(tenant, values, rule):
+    job = JobFactory(tenant=tenant)
+    claimed(job)
+
+    with pytest.raises(IntegrityError, match=rule), transaction.atomic():
         Job.objects.filter(pk=job.pk).update(**values)
 
 

@@ -3,11 +3,11 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
-from jobs import claims, dispatch, services
+from jobs import claims, dispatch, retries, services
 from jobs.models import Job, JobAttempt, JobStatus
-from llm.errors import AuthRefused, InvalidOutput, Throttled, Unavailable
+from llm.errors import InvalidOutput, QuotaExhausted, Refused, Throttled, Unavailable
 from tests.factories import JobFactory
-from tests.jobs.acts import SUMMARY, USAGE, claimed
+from tests.jobs.acts import SUMMARY, USAGE, claimed, fail
 
 
 def test_step_one_is_kept_before_step_two_and_both_are_counted(tenant):
@@ -30,62 +30,108 @@ def test_step_one_is_kept_before_step_two_and_both_are_counted(tenant):
 def test_what_may_pass_is_tried_again_later(tenant, error):
     job = JobFactory(tenant=tenant)
 
-    services.fail_attempt(claimed(job), error)
+    fail(claimed(job), error)
 
     job.refresh_from_db()
     attempt = JobAttempt.objects.get()
-    assert (job.status, job.error_code, job.ended_at) == (JobStatus.PENDING, "", None)
-    assert job.due_at - timezone.now() <= services.RETRY_BASE
-    assert attempt.outcome == "retried"
+    assert (job.status, job.ready, job.error_code) == (JobStatus.PENDING, False, "")
+    assert job.due_at - timezone.now() <= retries.BASE
+    assert (job.failures, attempt.outcome) == (1, "retried")
     assert type(error).__name__ in attempt.error
 
 
-def test_the_provider_says_how_long_to_wait(tenant):
+def test_the_provider_says_how_long_to_wait_and_that_costs_no_failure(tenant):
     job = JobFactory(tenant=tenant)
 
-    services.fail_attempt(claimed(job), Throttled("slow down", retry_after=60))
+    fail(claimed(job), Throttled("slow down", retry_after=60))
 
     job.refresh_from_db()
     assert timedelta(seconds=58) < job.due_at - timezone.now() <= timedelta(seconds=61)
+    assert job.failures == 0
 
 
 def test_what_cannot_pass_fails_at_once_with_a_text_that_is_safe_to_show(tenant):
     job = JobFactory(tenant=tenant)
 
-    services.fail_attempt(claimed(job), AuthRefused("key sk-abc is wrong"))
+    fail(claimed(job), Refused("key sk-abc is wrong"))
 
     job.refresh_from_db()
-    assert (job.status, job.error_code) == (JobStatus.FAILED, "llm_auth")
+    assert (job.status, job.error_code) == (JobStatus.FAILED, "llm_refused")
     assert "sk-abc" not in job.error_detail
     assert "sk-abc" in JobAttempt.objects.get().error
 
 
-def test_the_last_attempt_fails_the_job(tenant, settings):
-    settings.JOB_MAX_ATTEMPTS = 1
+def test_the_last_failure_that_counts_fails_the_job(tenant):
     job = JobFactory(tenant=tenant)
 
-    services.fail_attempt(claimed(job), Unavailable("503"))
+    for _ in range(retries.MAX_FAILURES):
+        Job.objects.update(ready=True)
+        fail(claimed(job), Unavailable("503"))
 
     job.refresh_from_db()
     assert (job.status, job.error_code) == (JobStatus.FAILED, "llm_unavailable")
+    assert job.failures == job.attempt == retries.MAX_FAILURES
 
 
-def test_our_own_mistake_is_named_as_ours(tenant, settings):
-    settings.JOB_MAX_ATTEMPTS = 1
+def test_our_own_mistake_is_named_as_ours(tenant):
     job = JobFactory(tenant=tenant)
 
-    services.fail_attempt(claimed(job), KeyError("x"))
+    for _ in range(retries.MAX_FAILURES):
+        Job.objects.update(ready=True)
+        fail(claimed(job), KeyError("x"))
 
     job.refresh_from_db()
     assert job.error_code == "internal_error"
     assert "KeyError" not in job.error_detail
 
 
-def test_delays_grow_with_full_jitter_up_to_a_cap():
-    for attempt, ceiling in [(1, 2), (2, 4), (5, 32), (10, 300), (40, 300)]:
-        delays = [services.retry_delay(attempt, None).total_seconds() for _ in range(200)]
-        assert 0 <= min(delays) < ceiling * 0.2
-        assert ceiling * 0.8 < max(delays) <= ceiling
+def test_a_job_whose_provider_needs_a_person_waits_and_loses_nothing(tenant):
+    job = JobFactory(tenant=tenant)
+
+    fail(claimed(job), QuotaExhausted("no credit"))
+
+    job.refresh_from_db()
+    assert (job.status, job.ready, job.failures) == (JobStatus.PENDING, True, 0)
+
+
+def test_a_job_that_is_handed_back_resumes_from_its_checkpoint_at_no_cost(tenant):
+    job = JobFactory(tenant=tenant)
+    claim = claimed(job)
+    services.save_summary(claim, SUMMARY)
+
+    services.hand_back(claim)
+
+    job.refresh_from_db()
+    assert (job.status, job.ready, job.step) == (JobStatus.PENDING, True, "checklist")
+    assert (job.crashes, job.failures) == (0, 0)
+    assert JobAttempt.objects.get().outcome == "handed_back"
+
+
+def test_a_write_whose_answer_was_lost_may_be_repeated(tenant):
+    job = JobFactory(tenant=tenant)
+    claim = claimed(job)
+
+    for _ in range(2):
+        services.save_summary(claim, SUMMARY)
+    job.refresh_from_db()
+    assert job.llm_calls == 2  # counted again: the checkpoint itself is the same
+
+    for _ in range(2):
+        services.complete_job(claim, {"checklist": []}, USAGE)
+    job.refresh_from_db()
+    assert (job.status, job.llm_calls) == (JobStatus.COMPLETED, 4)
+
+
+def test_a_job_that_waits_past_its_deadline_expires_and_may_be_retried(tenant):
+    job = JobFactory(tenant=tenant, expires_in=timedelta(seconds=-1))
+
+    assert claims.claim_next("w") is None
+    claims.sweep()
+    job.refresh_from_db()
+    assert job.status == JobStatus.EXPIRED
+
+    services.retry_job(tenant_id=tenant.id, event_id=job.event_id, actor="ann")
+    assert claims.claim_next("w").id == job.pk
 
 
 @pytest.fixture
@@ -101,10 +147,19 @@ def test_the_pump_sends_a_wake_up_for_each_job_that_is_due(tenant, published):
     JobFactory(tenant=tenant)
     JobFactory(tenant=tenant)
     later = JobFactory(tenant=tenant)
-    Job.objects.filter(pk=later.pk).update(due_at=timezone.now() + timedelta(minutes=1))
+    Job.objects.filter(pk=later.pk).update(
+        ready=False, due_at=timezone.now() + timedelta(minutes=1)
+    )
 
     assert services.pump() == 2
     assert published == [2]
+
+
+def test_the_pump_sends_one_wake_up_even_if_there_is_no_work(db, published):
+    """Whoever listens proves by it that he does."""
+    services.pump()
+
+    assert published == [1]
 
 
 def test_the_pump_does_not_pile_up_wake_ups_nobody_has_read(tenant, published, monkeypatch):

@@ -1,0 +1,118 @@
+"""One circuit per provider and model, shared by all workers: a row in PostgreSQL.
+
+Closed, calls pass. FAILURES errors in a row within WINDOW open it: no job is claimed, so that
+none burns an attempt against a provider that is away. After a wait one job in the whole fleet
+tries (half open); its success closes the circuit, its failure doubles the wait. Errors that only
+a person can mend (no credit, bad credentials) open it until staff closes it.
+
+The row lives where the jobs do: while PostgreSQL is away nothing is claimed either, and a FLUSHALL
+of Redis changes nothing. Source of the pattern: Nygard, Release It!, 2007, chapter 5.
+"""
+
+import logging
+from datetime import timedelta
+from typing import Any
+from urllib.parse import urlsplit
+
+from django.conf import settings
+from django.db import connection
+
+from jobs.models import Circuit
+
+logger = logging.getLogger(__name__)
+
+FAILURES = 5
+WINDOW = timedelta(seconds=30)
+FIRST_WAIT, LONGEST_WAIT = 5.0, 300.0  # seconds
+
+# A run of failures that began longer ago than the window begins anew. While half open, one more
+# failure is enough.
+FAIL = """
+INSERT INTO jobs_circuit AS circuit (name, failures, window_started_at)
+VALUES (%(name)s, 1, clock_timestamp())
+ON CONFLICT (name) DO UPDATE SET
+    failures = CASE WHEN circuit.window_started_at > clock_timestamp() - %(window)s
+        THEN circuit.failures + 1 ELSE 1 END,
+    window_started_at = CASE WHEN circuit.window_started_at > clock_timestamp() - %(window)s
+        THEN circuit.window_started_at ELSE clock_timestamp() END
+RETURNING state, failures
+"""
+OPEN = """
+UPDATE jobs_circuit SET
+    state = 'open',
+    wait_seconds = least(greatest(wait_seconds * 2, %(first)s), %(longest)s),
+    open_until = clock_timestamp()
+        + least(greatest(wait_seconds * 2, %(first)s), %(longest)s) * interval '1 second',
+    probe_until = NULL, failures = 0, reason = %(reason)s, changed_at = clock_timestamp()
+WHERE name = %(name)s AND (state = 'half_open' OR state = 'closed' AND failures >= %(failures)s)
+"""
+# The winner of this statement is the only prober; if it dies, its lease ends.
+PROBE = """
+UPDATE jobs_circuit SET state = 'half_open', probe_until = clock_timestamp() + %(lease)s,
+    changed_at = clock_timestamp()
+WHERE name = %(name)s AND state <> 'closed' AND open_until <= clock_timestamp()
+    AND (probe_until IS NULL OR probe_until <= clock_timestamp())
+"""
+CLOSE = """
+UPDATE jobs_circuit SET state = 'closed', failures = 0, wait_seconds = 0, open_until = NULL,
+    probe_until = NULL, reason = %(reason)s, changed_at = clock_timestamp()
+WHERE name = %(name)s AND (state <> 'closed' OR failures > 0)
+"""
+
+
+def circuit_name() -> str:
+    """Provider and model, such as "api.openai.com/gpt-4.1-mini"."""
+    base = settings.OPENAI_BASE_URL or (
+        "https://api.openai.com" if settings.OPENAI_API_KEY else settings.OFFLINE_MODEL_URL
+    )
+    return f"{urlsplit(base).hostname}/{settings.OPENAI_MODEL}"
+
+
+def may_probe() -> bool:
+    """May this worker try the provider, alone of all? True is a lease for one step."""
+    return _execute(PROBE, lease=settings.JOB_STEP_TIMEOUT) == 1
+
+
+def give_up_probe() -> None:
+    """The winner of a trial found no job to try with: the next may win it at once."""
+    Circuit.objects.filter(name=circuit_name(), state="half_open").update(probe_until=None)
+
+
+def succeeded() -> None:
+    """A call was answered: the run of failures, or the trial, is over."""
+    if _execute(CLOSE, reason="the provider answers"):
+        logger.info("circuit_closed", extra={"circuit": circuit_name()})
+
+
+def failed(code: str) -> None:
+    """A call failed by the provider's fault."""
+    with connection.cursor() as cursor:
+        parameters: dict[str, Any] = {"name": circuit_name(), "window": WINDOW}
+        cursor.execute(FAIL, parameters)
+        state, failures = cursor.fetchone()
+    if state == "half_open" or failures >= FAILURES:
+        opened = _execute(
+            OPEN, first=FIRST_WAIT, longest=LONGEST_WAIT, failures=FAILURES, reason=code
+        )
+        if opened:
+            logger.error("circuit_opened", extra={"circuit": circuit_name(), "reason": code})
+
+
+def hold_open(reason: str) -> None:
+    """Opens the circuit until a person closes it."""
+    Circuit.objects.update_or_create(
+        name=circuit_name(),
+        defaults={"state": "open", "open_until": None, "probe_until": None, "reason": reason},
+    )
+    logger.error("circuit_held_open", extra={"circuit": circuit_name(), "reason": reason})
+
+
+def close(reason: str) -> bool:
+    """What staff does once the cause is mended; False if it was closed already."""
+    return _execute(CLOSE, reason=reason) == 1
+
+
+def _execute(statement: str, **parameters: Any) -> int:
+    with connection.cursor() as cursor:
+        cursor.execute(statement, {"name": circuit_name(), **parameters})
+        return int(cursor.rowcount)

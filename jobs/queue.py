@@ -1,0 +1,68 @@
+"""Why a job is waiting, and for how long it may be, by its tenant's own queue and history."""
+
+from dataclasses import dataclass
+
+from django.db import connection
+
+from jobs.breaker import circuit_name
+from jobs.models import Job
+
+WAITING_ON = ["worker", "concurrency", "retry", "provider", "paused"]
+
+# The place counts no further than it helps anybody; the estimate takes the last jobs' own time.
+WAITING = """
+SELECT
+    CASE
+        WHEN queue.is_paused THEN 'paused'
+        WHEN NOT job.ready THEN 'retry'
+        WHEN EXISTS (
+            SELECT FROM jobs_circuit WHERE name = %(circuit)s AND state <> 'closed'
+        ) THEN 'provider'
+        WHEN queue.running >= queue.max_running THEN 'concurrency'
+        ELSE 'worker'
+    END,
+    ahead.count + 1,
+    CASE
+        WHEN NOT job.ready THEN extract(epoch FROM job.due_at - clock_timestamp())
+        ELSE ceil((ahead.count + queue.running) / queue.max_running) * history.seconds
+    END::float
+FROM jobs_job AS job
+JOIN jobs_tenantqueue AS queue USING (tenant_id)
+CROSS JOIN LATERAL (
+    SELECT count(*) FROM (
+        SELECT FROM jobs_job AS other
+        WHERE other.tenant_id = job.tenant_id AND other.status = 'PENDING' AND other.ready
+            AND (other.priority > job.priority
+                OR other.priority = job.priority AND other.id < job.id)
+        LIMIT 999
+    ) AS earlier
+) AS ahead
+CROSS JOIN LATERAL (
+    SELECT extract(epoch FROM avg(ended_at - started_at)) AS seconds FROM (
+        SELECT ended_at, started_at FROM jobs_job AS past
+        WHERE past.tenant_id = job.tenant_id AND past.status = 'COMPLETED'
+        ORDER BY past.event_id DESC LIMIT 20
+    ) AS latest
+) AS history
+WHERE job.id = %(id)s AND job.status = 'PENDING'
+"""
+
+
+@dataclass(frozen=True)
+class Waiting:
+    """place counts from 1; estimated_seconds until it starts, None without a history."""
+
+    waiting_on: str
+    place: int
+    estimated_seconds: float | None
+
+
+def waiting(job: Job) -> Waiting | None:
+    """None if the job waits no longer."""
+    with connection.cursor() as cursor:
+        cursor.execute(WAITING, {"id": job.pk, "circuit": circuit_name()})
+        row = cursor.fetchone()
+    if row is None:
+        return None
+    waiting_on, place, seconds = row
+    return Waiting(waiting_on, place, None if seconds is None else round(max(seconds, 0), 1))
