@@ -6,9 +6,9 @@ from django.http import HttpRequest
 from django_celery_results.models import GroupResult, TaskResult
 
 from config.admin import ReadOnlyAdmin
-from jobs import services
+from jobs import breaker, bulk, services
 from jobs.errors import InvalidTransition
-from jobs.models import Job, JobAttempt
+from jobs.models import BulkAction, Circuit, Job, JobAttempt, JobEvent, LLMCall, TenantQueue
 
 admin.site.unregister([GroupResult, TaskResult])
 
@@ -39,6 +39,32 @@ class AttemptInline(admin.TabularInline):
     )
 
 
+class EventInline(admin.TabularInline):
+    model = JobEvent
+    verbose_name_plural = "history"
+    extra = max_num = 0
+    can_delete = False
+    fields = readonly_fields = ("seq", "at", "from_status", "to_status", "attempt", "actor", "note")
+
+
+class CallInline(admin.TabularInline):
+    model = LLMCall
+    verbose_name_plural = "model calls"
+    extra = max_num = 0
+    can_delete = False
+    fields = readonly_fields = (
+        "label",
+        "outcome",
+        "error_code",
+        "model",
+        "prompt_tokens",
+        "completion_tokens",
+        "started_at",
+        "ended_at",
+        "request_id",
+    )
+
+
 @admin.register(Job)
 class JobAdmin(ReadOnlyAdmin):
     list_display = (
@@ -57,7 +83,7 @@ class JobAdmin(ReadOnlyAdmin):
     ordering = ("-id",)
     exclude = ("document", "summary", "result")
     readonly_fields = ("event_id", "created_at")
-    inlines = [AttemptInline]
+    inlines = [AttemptInline, CallInline, EventInline]
     actions = ["retry"]
 
     def has_retry_permission(self, request: HttpRequest) -> bool:
@@ -82,3 +108,40 @@ class JobAdmin(ReadOnlyAdmin):
         except InvalidTransition:
             return False
         return True
+
+
+@admin.register(TenantQueue)
+class TenantQueueAdmin(ReadOnlyAdmin):
+    list_display = ("tenant", "running", "max_running", "max_waiting", "weight", "is_paused")
+    list_select_related = ("tenant",)
+    search_fields = ("tenant__slug",)
+
+
+@admin.register(Circuit)
+class CircuitAdmin(ReadOnlyAdmin):
+    list_display = ("name", "state", "failures", "open_until", "reason", "changed_at")
+    actions = ["close"]
+
+    def has_operate_permission(self, request: HttpRequest) -> bool:
+        return request.user.has_perm("jobs.operate_circuit")
+
+    @admin.action(description="Close: the cause is mended", permissions=["operate"])
+    def close(self, request: HttpRequest, queryset: QuerySet[Circuit]) -> None:
+        reason = f"closed by {request.user.get_username()}"
+        closed = sum(breaker.close(reason, circuit.name) for circuit in queryset)
+        self.message_user(request, f"Closed {closed}.")
+
+
+@admin.register(BulkAction)
+class BulkActionAdmin(ReadOnlyAdmin):
+    list_display = ("name", "state", "changed", "total", "rate", "actor", "reason", "created_at")
+    list_filter = ("state", "kind")
+    actions = ["abort"]
+
+    def has_abort_permission(self, request: HttpRequest) -> bool:
+        return request.user.has_perm("jobs.retry_job")
+
+    @admin.action(description="Abort", permissions=["abort"])
+    def abort(self, request: HttpRequest, queryset: QuerySet[BulkAction]) -> None:
+        aborted = sum(bulk.abort(action) for action in queryset)
+        self.message_user(request, f"Aborted {aborted}.")

@@ -107,12 +107,12 @@ def hold_open(reason: str) -> None:
     logger.error("circuit_held_open", extra={"circuit": circuit_name(), "reason": reason})
 
 
-def close(reason: str) -> bool:
+def close(reason: str, name: str = "") -> bool:
     """What staff does once the cause is mended; False if it was closed already."""
-    return _execute(CLOSE, reason=reason) == 1
+    return _execute(CLOSE, reason=reason, name=name or circuit_name()) == 1
 
 
 def _execute(statement: str, **parameters: Any) -> int:
     with connection.cursor() as cursor:
-        cursor.execute(statement, {"name": circuit_name(), **parameters})
+        cursor.execute(statement, {"name": circuit_name()} | parameters)
         return int(cursor.rowcount)

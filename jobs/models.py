@@ -141,6 +141,11 @@ class Job(models.Model):
                 name="job_deadline",
             ),
             models.Index(
+                fields=["error_code", "id"],
+                condition=Q(status=JobStatus.FAILED),
+                name="job_dead_letter",
+            ),
+            models.Index(
                 fields=["lease_expires_at"],
                 condition=Q(status=JobStatus.PROCESSING),
                 name="job_lease",
@@ -383,6 +388,7 @@ class Circuit(models.Model):
                 name="circuit_state_is_known",
             ),
         ]
+        permissions = [("operate_circuit", "Open and close a circuit")]
 
     def __str__(self) -> str:
         return f"{self.name}: {self.state}"

@@ -11,7 +11,7 @@ from kombu.exceptions import OperationalError
 from redis.exceptions import RedisError
 
 from config import alive
-from jobs import runner, services
+from jobs import bulk, runner, services
 
 logger = logging.getLogger(__name__)
 
@@ -31,6 +31,7 @@ def process_guideline_job(self: Task, **from_a_later_version: Any) -> str:
 
 @shared_task
 def pump(**from_a_later_version: Any) -> None:
+    bulk.work()
     try:
         services.pump()
     except (OperationalError, RedisError, OSError) as error:

@@ -168,3 +168,11 @@ def test_workers_that_claim_at_once_never_get_the_same_job():
         thread.join()
 
     assert len(got) == len(set(got)) == 40
+
+
+def test_a_lease_that_ran_out_ends_the_right_to_write_before_anybody_else_has_the_job(tenant):
+    claim = claimed(JobFactory(tenant=tenant))
+    expire(claim)
+
+    with pytest.raises(services.LeaseLost):
+        services.save_summary(claim, SUMMARY)

@@ -1,0 +1,66 @@
+"""Retry or cancel many jobs by a filter, watch the progress, or stop it."""
+
+import getpass
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+
+from jobs import bulk
+from jobs.models import BulkAction, JobStatus
+from tenants.models import Tenant
+
+
+class Command(BaseCommand):
+    help = "Retries or cancels many jobs, some a second; lists or aborts such actions."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        commands = parser.add_subparsers(dest="command", required=True)
+        for kind, status in (("retry", "FAILED"), ("cancel", "PENDING")):
+            begin = commands.add_parser(kind)
+            begin.add_argument("--status", choices=JobStatus.values, default=status)
+            begin.add_argument("--error-code", default="", help="only jobs that failed with it")
+            begin.add_argument("--tenant", default="", help="a slug; all tenants unless given")
+            begin.add_argument("--rate", type=int, default=10, help="jobs a second")
+            begin.add_argument("--reason", required=True, help="stands in each job's history")
+        commands.add_parser("list")
+        commands.add_parser("abort").add_argument("id", type=int)
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        match options["command"]:
+            case "list":
+                for action in BulkAction.objects.order_by("-pk")[:20]:
+                    self._show(action)
+            case "abort":
+                self._abort(options["id"])
+            case kind:
+                self._start(kind, options)
+
+    def _start(self, kind: str, options: dict[str, Any]) -> None:
+        tenant = Tenant.objects.filter(slug=options["tenant"]).first()
+        if options["tenant"] and tenant is None:
+            raise CommandError(f"There is no tenant {options['tenant']!r}.")
+        try:
+            action = bulk.start(
+                kind=kind,
+                status=options["status"],
+                error_code=options["error_code"],
+                tenant=tenant,
+                rate=options["rate"],
+                actor=getpass.getuser(),
+                reason=options["reason"],
+            )
+        except ValueError as error:
+            raise CommandError(str(error)) from None
+        self._show(action)
+
+    def _abort(self, pk: int) -> None:
+        action = BulkAction.objects.filter(pk=pk).first()
+        if action is None or not bulk.abort(action):
+            raise CommandError(f"No bulk action {pk} is running.")
+        action.refresh_from_db()
+        self._show(action)
+
+    def _show(self, action: BulkAction) -> None:
+        self.stdout.write(
+            f"{action.pk}: {action.name}, {action.state}, {action.changed} of {action.total}"
+        )

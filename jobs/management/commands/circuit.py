@@ -1,0 +1,29 @@
+"""The breaker of the model's provider: look at it, open it, close it."""
+
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandParser
+
+from jobs import breaker
+from jobs.models import Circuit
+
+
+class Command(BaseCommand):
+    help = "Shows, opens or closes the circuit to the language model's provider."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("act", nargs="?", choices=["show", "open", "close"], default="show")
+        parser.add_argument("--reason", default="by hand")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        if options["act"] == "open":
+            breaker.hold_open(options["reason"])
+        elif options["act"] == "close":
+            breaker.close(options["reason"])
+        for circuit in Circuit.objects.order_by("name"):
+            until = circuit.open_until.isoformat(timespec="seconds") if circuit.open_until else "-"
+            self.stdout.write(
+                f"{circuit.name}: {circuit.state}, until {until}, reason: {circuit.reason or '-'}"
+            )
+        if not Circuit.objects.exists():
+            self.stdout.write(f"{breaker.circuit_name()}: closed, nothing has ever failed")

@@ -1,0 +1,33 @@
+"""Failed jobs: how many of which kind, and the latest with what went wrong."""
+
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandParser
+from django.db.models import Count, Max
+
+from jobs.models import Job, JobStatus
+
+
+class Command(BaseCommand):
+    help = "Shows failed jobs by error code; with a code, the latest of them."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("error_code", nargs="?", default="")
+        parser.add_argument("--limit", type=int, default=20)
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        failed = Job.objects.filter(status=JobStatus.FAILED)
+        if options["error_code"]:
+            self._latest(failed.filter(error_code=options["error_code"]), options["limit"])
+            return
+        groups = failed.values("error_code").annotate(jobs=Count("id"), last=Max("ended_at"))
+        for group in groups.order_by("-jobs"):
+            last = group["last"].isoformat(timespec="seconds")
+            self.stdout.write(f"{group['jobs']:7}  {group['error_code']:24}  last {last}")
+
+    def _latest(self, failed: Any, limit: int) -> None:
+        jobs = failed.select_related("tenant").prefetch_related("attempts").order_by("-ended_at")
+        for job in jobs[:limit]:
+            last = list(job.attempts.all())[-1]
+            raw = " ".join(last.error.split())[:200]
+            self.stdout.write(f"{job.event_id}  {job.tenant.slug}  attempt {job.attempt}  {raw}")
