@@ -24,6 +24,7 @@ logger = logging.getLogger(__name__)
 FAILURES = 5
 WINDOW = timedelta(seconds=30)
 FIRST_WAIT, LONGEST_WAIT = 5.0, 300.0  # seconds
+TRIAL = timedelta(seconds=60)  # then another may try: the first was lost, or is very slow
 
 # A run of failures that began longer ago than the window begins anew. While half open, one more
 # failure is enough.
@@ -69,8 +70,8 @@ def circuit_name() -> str:
 
 
 def may_probe() -> bool:
-    """May this worker try the provider, alone of all? True is a lease for one step."""
-    return _execute(PROBE, lease=settings.JOB_STEP_TIMEOUT) == 1
+    """May this worker try the provider, alone of all? True is a lease for TRIAL."""
+    return _execute(PROBE, lease=TRIAL) == 1
 
 
 def give_up_probe() -> None:

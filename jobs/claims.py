@@ -160,6 +160,7 @@ class Claim:
     failures: int
     step: str
     seconds_left: float  # of the job's deadline
+    probing: bool = False  # it is the one job that tries a provider which was away
 
 
 def claim_next(worker: str, *, circuit: str = "", probing: bool = False) -> Claim | None:
@@ -180,7 +181,7 @@ def claim_next(worker: str, *, circuit: str = "", probing: bool = False) -> Clai
         for statement in (CLAIM_OF_A_FREE_QUEUE, CLAIM_IN_TURN):
             cursor.execute(statement, parameters)
             if row := cursor.fetchone():
-                return Claim(*row)
+                return Claim(*row, probing)
     return None
 
 

@@ -54,8 +54,10 @@ def run_next_job(worker: str) -> str | None:
             _work(claim, calls)
         except LeaseLost:
             logger.warning("stale_write_refused", extra={"event_id": claim.event_id})
+            _leave_trial(claim)
         except Stopping:
             _settle(claim, lambda: services.hand_back(claim))
+            _leave_trial(claim)
         except Exception as error:
             _fail(claim, error)
     dispatch.wake_worker()  # the slot, and the tenant's share, are free for the next
@@ -75,7 +77,15 @@ def _fail(claim: Claim, error: Exception) -> None:
         persistently(lambda: breaker.hold_open(decision.code))
     elif isinstance(error, Unavailable | TimedOut):
         persistently(lambda: breaker.failed(decision.code))
+    elif isinstance(error, LLMError):
+        persistently(breaker.succeeded)  # a bad answer is an answer: the provider is there
     _settle(claim, lambda: services.fail_attempt(claim, error, decision))
+
+
+def _leave_trial(claim: Claim) -> None:
+    """The one job that tried the provider ended without an answer: another may try at once."""
+    if claim.probing:
+        persistently(breaker.give_up_probe)
 
 
 def _settle(claim: Claim, write: Callable[[], None]) -> None:
