@@ -1,6 +1,6 @@
 """Which job runs next, and who holds it: each a single statement, by the database's clock."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
@@ -11,6 +11,14 @@ from django.db import connection
 MAX_CRASHES = 3  # workers that one run of a job may cost
 BATCH = 100  # jobs that one sweep moves at most; the next sweep is a second away
 
+# How these statements stay fast, however much waits:
+# - A queue's first job is asked for in the order of the index job_claim. By EXISTS alone the
+#   planner may walk the table instead, past everything that has ended.
+# - Due times are compared with statement_timestamp(). clock_timestamp() may change from row to
+#   row, so no index can search for it.
+# And how they never lock each other out: a job before its queue, queues by tenant_id. A claim
+# holds a queue first, but waits for no job.
+
 # Fairest tenant first, then priority, then age. The tenant's row is locked, so its cap is exact;
 # the job's is skipped if somebody has it. The attempt is counted, and its row written, before any
 # work starts: a job that kills its worker every time runs out of attempts.
@@ -18,10 +26,13 @@ CLAIM = """
 WITH fairest AS (
     SELECT tenant_id FROM jobs_tenantqueue AS queue
     WHERE is_active AND NOT is_paused AND running < max_running
-        AND EXISTS (
-            SELECT FROM jobs_job
+        AND (
+            SELECT id FROM jobs_job
             WHERE jobs_job.tenant_id = queue.tenant_id AND status = 'PENDING' AND ready
-        )
+                AND deadline_at > statement_timestamp()
+            ORDER BY priority DESC, id
+            LIMIT 1
+        ) IS NOT NULL
         AND (%(probing)s OR NOT EXISTS (
             SELECT FROM jobs_circuit WHERE name = %(circuit)s AND state <> 'closed'
         ))
@@ -68,11 +79,15 @@ RETURNING jobs_job.id
 # no longer matches. Oldest lease first, so that no set of jobs can hide another.
 REAP = """
 WITH lost AS (
-    SELECT id FROM jobs_job
-    WHERE status = 'PROCESSING' AND lease_expires_at < clock_timestamp()
+    SELECT id, tenant_id FROM jobs_job
+    WHERE status = 'PROCESSING' AND lease_expires_at < statement_timestamp()
     ORDER BY lease_expires_at
     LIMIT %(batch)s
     FOR NO KEY UPDATE SKIP LOCKED
+), queues AS (
+    SELECT tenant_id FROM jobs_tenantqueue WHERE tenant_id IN (SELECT tenant_id FROM lost)
+    ORDER BY tenant_id
+    FOR NO KEY UPDATE
 ), reaped AS (
     UPDATE jobs_job SET
         status = CASE WHEN crashes + 1 < %(max)s THEN 'PENDING' ELSE 'FAILED' END,
@@ -89,7 +104,7 @@ WITH lost AS (
             WHERE call.job_id = jobs_job.id AND call.attempt = jobs_job.attempt
                 AND outcome = 'started'
         )
-    FROM lost WHERE jobs_job.id = lost.id
+    FROM lost WHERE jobs_job.id = lost.id AND (SELECT count(*) FROM queues) > 0
     RETURNING jobs_job.id, event_id, attempt, status
 ), closed AS (
     UPDATE jobs_jobattempt SET outcome = 'lease_lost', error_code = 'worker_lost',
@@ -104,21 +119,26 @@ SELECT event_id, status FROM reaped
 """
 
 PROMOTE = """
-UPDATE jobs_job SET ready = true
-WHERE id IN (
-    SELECT id FROM jobs_job
-    WHERE status = 'PENDING' AND NOT ready AND due_at <= clock_timestamp()
+WITH due AS (
+    SELECT id, tenant_id FROM jobs_job
+    WHERE status = 'PENDING' AND NOT ready AND due_at <= statement_timestamp()
     ORDER BY due_at
     LIMIT %(batch)s
     FOR NO KEY UPDATE SKIP LOCKED
+), queues AS (
+    SELECT tenant_id FROM jobs_tenantqueue WHERE tenant_id IN (SELECT tenant_id FROM due)
+    ORDER BY tenant_id
+    FOR NO KEY UPDATE
 )
+UPDATE jobs_job SET ready = true
+FROM due WHERE jobs_job.id = due.id AND (SELECT count(*) FROM queues) >= 0
 """
 
 EXPIRE = """
 UPDATE jobs_job SET status = 'EXPIRED', ready = false, ended_at = clock_timestamp()
 WHERE id IN (
     SELECT id FROM jobs_job
-    WHERE status = 'PENDING' AND deadline_at <= clock_timestamp()
+    WHERE status = 'PENDING' AND deadline_at <= statement_timestamp()
     ORDER BY deadline_at
     LIMIT %(batch)s
     FOR NO KEY UPDATE SKIP LOCKED
@@ -126,25 +146,34 @@ WHERE id IN (
 """
 
 # A queue that looks empty is passed over by claims; one that was filled in the same moment is
-# found again by the next sweep.
+# found again by the next sweep. So is one that somebody has locked.
 TIDY = """
-UPDATE jobs_tenantqueue AS queue SET is_active = NOT is_active
-WHERE is_active <> EXISTS (
-    SELECT FROM jobs_job
-    WHERE jobs_job.tenant_id = queue.tenant_id AND status = 'PENDING' AND ready
+UPDATE jobs_tenantqueue SET is_active = NOT is_active
+WHERE tenant_id IN (
+    SELECT tenant_id FROM jobs_tenantqueue AS queue
+    WHERE is_active <> ((
+        SELECT id FROM jobs_job
+        WHERE jobs_job.tenant_id = queue.tenant_id AND status = 'PENDING' AND ready
+        ORDER BY priority DESC, id
+        LIMIT 1
+    ) IS NOT NULL)
+    FOR NO KEY UPDATE SKIP LOCKED
 )
 """
 
+# Counts no further than anybody wants to know.
 CLAIMABLE = """
-SELECT coalesce(sum(least(max_running - running, (
-    SELECT count(*) FROM (
+SELECT count(*) FROM (
+    SELECT FROM jobs_tenantqueue AS queue
+    CROSS JOIN LATERAL (
         SELECT FROM jobs_job
         WHERE jobs_job.tenant_id = queue.tenant_id AND status = 'PENDING' AND ready
-        LIMIT %(limit)s
-    ) AS ready
-))), 0)
-FROM jobs_tenantqueue AS queue
-WHERE is_active AND NOT is_paused AND running < max_running
+        ORDER BY priority DESC, id
+        LIMIT least(queue.max_running - queue.running, %(limit)s)
+    ) AS next
+    WHERE is_active AND NOT is_paused AND running < max_running
+    LIMIT %(limit)s
+) AS claimable
 """
 
 
@@ -181,7 +210,7 @@ def claim_next(worker: str, *, circuit: str = "", probing: bool = False) -> Clai
         for statement in (CLAIM_OF_A_FREE_QUEUE, CLAIM_IN_TURN):
             cursor.execute(statement, parameters)
             if row := cursor.fetchone():
-                return Claim(*row, probing)
+                return replace(Claim(*row), probing=probing)
     return None
 
 
@@ -220,4 +249,4 @@ def count_claimable(limit: int) -> int:
     """How many jobs could start now, within their tenants' caps; at most `limit` matter."""
     with connection.cursor() as cursor:
         cursor.execute(CLAIMABLE, {"limit": limit})
-        return min(int(cursor.fetchone()[0]), limit)
+        return int(cursor.fetchone()[0])
