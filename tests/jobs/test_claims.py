@@ -1,8 +1,10 @@
 """Claim, renew and reap against a real PostgreSQL, with real concurrency where it matters."""
 
 import threading
+from contextlib import contextmanager
 from datetime import timedelta
 
+import psycopg
 import pytest
 from django.db import connection
 from django.utils import timezone
@@ -176,3 +178,61 @@ def test_a_lease_that_ran_out_ends_the_right_to_write_before_anybody_else_has_th
 
     with pytest.raises(services.LeaseLost):
         services.save_summary(claim, SUMMARY)
+
+
+@contextmanager
+def locked(query, *parameters):
+    """Rows that another connection holds a lock on, as somebody does who is at them."""
+    values = connection.settings_dict
+    names = {"host": "HOST", "port": "PORT", "dbname": "NAME", "user": "USER"}
+    dsn = {key: values[name] for key, name in names.items()}
+    with psycopg.connect(**dsn, password=values["PASSWORD"]) as other:
+        other.execute(f"{query} FOR NO KEY UPDATE", parameters)
+        yield
+        other.rollback()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_claim_passes_over_a_job_that_somebody_is_at():
+    tenant = TenantFactory()
+    busy, free = JobFactory(tenant=tenant), JobFactory(tenant=tenant)
+
+    with locked("SELECT FROM jobs_job WHERE id = %s", busy.pk):
+        assert claims.claim_next("w").id == free.pk
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_claim_passes_over_a_queue_that_somebody_claims_from():
+    busy, free = JobFactory(tenant=TenantFactory()), JobFactory(tenant=TenantFactory())
+
+    with locked("SELECT FROM jobs_tenantqueue WHERE tenant_id = %s", busy.tenant_id):
+        assert claims.claim_next("w").id == free.pk
+
+
+@pytest.mark.django_db(transaction=True)
+def test_the_reaper_passes_over_a_job_that_its_worker_is_just_finishing():
+    tenant = TenantFactory()
+    finishing, lost = JobFactory(tenant=tenant), JobFactory(tenant=tenant)
+    claimed(finishing)
+    claimed(lost)
+    expire_all()
+
+    with locked("SELECT FROM jobs_job WHERE id = %s", finishing.pk):
+        assert claims.reap("lost") == [(lost.event_id, "PENDING")]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_claim_waits_its_turn_when_the_only_queue_is_being_claimed_from():
+    job = JobFactory(tenant=TenantFactory())
+    got = []
+    waiting = threading.Thread(
+        target=lambda: (got.append(claims.claim_next("w")), connection.close())
+    )
+
+    with locked("SELECT FROM jobs_tenantqueue WHERE tenant_id = %s", job.tenant_id):
+        waiting.start()
+        waiting.join(timeout=0.3)
+        assert got == []
+    waiting.join()
+
+    assert got[0].id == job.pk
