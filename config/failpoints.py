@@ -2,6 +2,7 @@
 
 No-ops unless the environment names some: FAILPOINTS="after_claim=kill;heartbeat=sleep:5". With
 FAILPOINTS_DIR, each fires once for all processes together: the first to make a file there wins.
+Where the file is there from the start, the point is passed until somebody takes the file away.
 """
 
 import os

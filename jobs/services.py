@@ -104,6 +104,8 @@ def submit_job(
         job.save(force_insert=True)
         # Only a nudge: if it is lost, the pump wakes a worker for the same row within seconds.
         transaction.on_commit(dispatch.wake_worker)
+        failpoint("before_post_commit")
+    failpoint("after_post_commit")
     return job
 
 
@@ -199,6 +201,7 @@ def start_next_job(worker: str) -> Claim | None:
 
     While the circuit is not closed nothing is claimed, except by the one worker that may try.
     """
+    failpoint("before_claim")
     claim = claims.claim_next(worker, circuit=breaker.circuit_name())
     if claim is None and breaker.may_probe():
         claim = claims.claim_next(worker, probing=True)
@@ -228,7 +231,6 @@ def complete_job(claim: Claim, result: dict[str, Any], usage: dict[str, int]) ->
     """Raises LeaseLost."""
     try:
         with transaction.atomic():
-            _end_attempt(claim.id, claim.attempt, Outcome.COMPLETED)
             _write(
                 claim,
                 status=JobStatus.COMPLETED,
@@ -238,6 +240,7 @@ def complete_job(claim: Claim, result: dict[str, Any], usage: dict[str, int]) ->
                 lease_expires_at=None,
                 **_spent(usage),
             )
+            _end_attempt(claim.id, claim.attempt, Outcome.COMPLETED)
     except LeaseLost:
         if not _is_written(claim, status=JobStatus.COMPLETED):
             raise
@@ -252,7 +255,6 @@ def fail_attempt(claim: Claim, error: Exception, decision: Decision) -> None:
     raw = f"{type(error).__name__}: {error}"
     if isinstance(error, LLMError) and error.detail:
         raw += f"\n{error.detail}"
-    _end_attempt(claim.id, claim.attempt, outcome, decision.code, raw)
     moved: dict[str, Any] = {
         "worker": "",
         "lease_expires_at": None,
@@ -273,6 +275,7 @@ def fail_attempt(claim: Claim, error: Exception, decision: Decision) -> None:
             "ended_at": Now(),
         }
     _write(claim, **moved)
+    _end_attempt(claim.id, claim.attempt, outcome, decision.code, raw)
     logger.warning(
         "job_attempt_failed",
         extra={
@@ -288,7 +291,6 @@ def fail_attempt(claim: Claim, error: Exception, decision: Decision) -> None:
 def hand_back(claim: Claim) -> None:
     """A worker that has to stop gives its job back at once, from its checkpoint. Raises
     LeaseLost."""
-    _end_attempt(claim.id, claim.attempt, Outcome.HANDED_BACK)
     _say("", "handed_back")
     _write(
         claim,
@@ -298,6 +300,7 @@ def hand_back(claim: Claim) -> None:
         worker="",
         lease_expires_at=None,
     )
+    _end_attempt(claim.id, claim.attempt, Outcome.HANDED_BACK)
     transaction.on_commit(dispatch.wake_worker)
     logger.info("job_handed_back", extra={"event_id": claim.event_id, "attempt": claim.attempt})
 
@@ -356,7 +359,10 @@ def _spent(usage: dict[str, int]) -> dict[str, Any]:
 def _end_attempt(
     job_id: int, number: int, outcome: Outcome, code: str = "", error: str = ""
 ) -> None:
-    """Closes the attempt, and the calls that it leaves unanswered: they may have been paid for."""
+    """Closes the attempt, and the calls that it leaves unanswered: they may have been paid for.
+
+    The caller has locked the job: whoever locks both does it in this order.
+    """
     JobAttempt.objects.filter(job_id=job_id, number=number, outcome=Outcome.RUNNING).update(
         outcome=outcome, error_code=code, error=error[:10_000], ended_at=Now()
     )

@@ -2,11 +2,13 @@
 
 import logging
 import socket
+import time
 from typing import Any
 
 from celery import Task, shared_task
 from celery.exceptions import Ignore
 from celery.signals import task_prerun, worker_shutting_down
+from django.conf import settings
 from kombu.exceptions import OperationalError
 from redis.exceptions import RedisError
 
@@ -29,8 +31,16 @@ def process_guideline_job(self: Task, **from_a_later_version: Any) -> str:
     return event_id
 
 
+_pumped_at = float("-inf")  # when this process last did, by time.monotonic()
+
+
 @shared_task
 def pump(**from_a_later_version: Any) -> None:
+    """Those that have piled up while nobody took them are dropped: the first did their work."""
+    global _pumped_at
+    if time.monotonic() - _pumped_at < settings.PUMP_SECONDS / 2:
+        return
+    _pumped_at = time.monotonic()
     bulk.work()
     try:
         services.pump()

@@ -1,7 +1,13 @@
-"""The whole stack in real processes, started once: web, workers, Beat, model, own database."""
+"""The whole stack in real processes, started once: web, workers, Beat, model, own database.
 
+Its processes have failpoints, each with a file that says it has fired already; `live.arm` takes
+the file away. So a test kills a process at an exact place without starting it anew before.
+"""
+
+import contextlib
 import json
 import os
+import signal
 import tempfile
 import threading
 import time
@@ -15,10 +21,25 @@ import pytest
 from psycopg.rows import dict_row
 
 from deploy.local.demo import get_token
+from deploy.local.processes import Child
 from deploy.local.stack import Stack
 from tests.live.proxy import Proxy
 
 LEASE_SECONDS = 2
+POINTS = {
+    "before_post_commit": "kill",
+    "after_post_commit": "kill",
+    "before_claim": "kill",
+    "after_claim": "kill",
+    "after_reply": "kill",
+    "before_summary_commit": "kill",
+    "after_summary_commit": "kill",
+    "before_result_commit": "kill",
+    "after_result_commit": "kill",
+    "before_reap": "kill",
+    "before_publish": "sleep:1",
+    "after_publish": "kill",
+}
 DATABASE = f"guidepost_live_{os.getpid()}"
 
 
@@ -27,6 +48,7 @@ class Live:
 
     def __init__(self, stack, redis, database_url):
         self.stack, self.redis, self.database_url = stack, redis, database_url
+        self.points = Path(stack.settings["FAILPOINTS_DIR"])
         self.url = stack.url
         self.model = stack.env["OFFLINE_MODEL_URL"].removesuffix("/v1")
         self._token = get_token(stack.url, stack.client)
@@ -74,6 +96,81 @@ class Live:
         with psycopg.connect(self.database_url, row_factory=dict_row) as connection:
             return connection.execute(query, parameters).fetchall()
 
+    def attempts(self, event_id):
+        """(number, step, outcome) of each attempt at a job."""
+        rows = self.rows(
+            "SELECT number, a.step, outcome FROM jobs_jobattempt a"
+            " JOIN jobs_job j ON j.id = a.job_id WHERE event_id = %s ORDER BY number",
+            event_id,
+        )
+        return [tuple(row.values()) for row in rows]
+
+    def ledger(self, event_id):
+        """(attempt, step, outcome) of each model call that our own books have of a job."""
+        rows = self.rows(
+            "SELECT c.attempt, c.step, outcome FROM jobs_llmcall c"
+            " JOIN jobs_job j ON j.id = c.job_id WHERE event_id = %s ORDER BY c.id",
+            event_id,
+        )
+        return [tuple(row.values()) for row in rows]
+
+    def steps(self, event_id):
+        """What the model was asked for a job, in order."""
+        labels = (call for call in self.calls() if call["client_request_id"].startswith(event_id))
+        return [call["step"] for call in labels]
+
+    # --- The processes ------------------------------------------------------------------------
+
+    def arm(self, point):
+        """The next process that comes to this point meets what POINTS says."""
+        (self.points / point).unlink()
+
+    def wait_fired(self, point):
+        self.until((self.points / point).exists)
+
+    def disarm(self):
+        for point in POINTS:
+            (self.points / point).touch()
+
+    def signal(self, name, number):
+        os.kill(self.stack.children[name].pid, number)
+
+    def kill(self, name):
+        """The whole of it at once; the supervisor starts it again."""
+        os.killpg(self.stack.children[name].pid, signal.SIGKILL)
+
+    @contextlib.contextmanager
+    def without(self, name):
+        """The process is stopped in good order; started again at the end."""
+        child = self.stack.children[name]
+        child.ask_to_stop()
+        child.wait_stopped(10)
+        try:
+            yield
+        finally:
+            child.start()
+
+    @contextlib.contextmanager
+    def another_worker(self, **environment):
+        """A second process that runs jobs; yields once it can take one."""
+        worker = self.stack.children["worker"]
+        alive = self.stack.home / "other.alive"
+        alive.unlink(missing_ok=True)
+        other = Child(
+            "other",
+            [*worker.command[:-1], "other@%h"],
+            self.stack.log("other"),
+            cwd=worker.cwd,
+            env={**worker.env, "ALIVE_FILE": str(alive), **environment},
+        )
+        other.start()
+        try:
+            self.until(alive.exists)
+            yield other
+        finally:
+            other.ask_to_stop()
+            other.wait_stopped(10)
+
     # --- The model's side ---------------------------------------------------------------------
 
     def script(self, *behaviours):
@@ -111,8 +208,9 @@ def live_stack():
         connection.execute(f"CREATE DATABASE {DATABASE}")
     redis = Proxy(os.environ["REDIS_URL"])
     database_url = _with_path(server, f"/{DATABASE}")
+    home = Path(tempfile.mkdtemp(prefix="guidepost-live-"))
     stack = Stack(
-        Path(tempfile.mkdtemp(prefix="guidepost-live-")),
+        home,
         database_url=database_url,
         redis_url=_with_path(redis.url, "/1"),  # wake-ups of other tests are not for its workers
         settings={
@@ -122,7 +220,9 @@ def live_stack():
             "SUBMIT_RATE": "100000/m",
             "OPENAI_API_KEY": "",
             "OPENAI_BASE_URL": "",
+            **failpoints(home),
         },
+        patient=True,
     )
     stack.start()
     ended = threading.Event()
@@ -137,6 +237,15 @@ def live_stack():
         connection.execute(f"DROP DATABASE {DATABASE} WITH (FORCE)")
 
 
+def failpoints(home):
+    """The settings of a stack whose processes can be armed."""
+    points = ";".join(f"{name}={action}" for name, action in POINTS.items())
+    (home / "points").mkdir()
+    for point in POINTS:
+        (home / "points" / point).touch()
+    return {"FAILPOINTS": points, "FAILPOINTS_DIR": str(home / "points")}
+
+
 def _watch(stack, ended):
     while not ended.wait(0.1):
         stack.watch()
@@ -149,5 +258,6 @@ def live(live_stack):
     live_stack.reset_model()
     yield live_stack
     live_stack.redis.restore()
+    live_stack.disarm()
     live_stack.release()
     live_stack.reset_model()
