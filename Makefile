@@ -6,7 +6,7 @@ GUIDELINE ?=
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev demo run manage test lint format types contracts openapi lock clean
+.PHONY: help setup setup-dev demo run manage test bench-claims lint format types contracts openapi lock clean
 
 help:  ## this list
 	@grep -E '^[a-z-]+:.*  ## ' Makefile | sed -E 's/:.*  ## /\t/' | expand -t 14
@@ -41,6 +41,9 @@ manage: setup  ## manage.py against the running stack, as in: make manage CMD="s
 
 test: setup-dev  ## all tests, against real servers; ARGS="-k name" picks some
 	@$(BIN)/python -m pytest $(ARGS)
+
+bench-claims: setup-dev  ## how long a claim takes, with a thousand to a million jobs waiting
+	@$(BIN)/python -m tests.bench.claims
 
 lint: setup-dev  ## style, and who may import whom
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/lint-imports --no-cache

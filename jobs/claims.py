@@ -9,6 +9,7 @@ from django.conf import settings
 from django.db import connection
 
 MAX_CRASHES = 3  # workers that one run of a job may cost
+TRIES = 5  # at a claim, while others take the last jobs of one queue after another
 BATCH = 100  # jobs that one sweep moves at most; the next sweep is a second away
 
 # How these statements stay fast, however much waits:
@@ -22,6 +23,9 @@ BATCH = 100  # jobs that one sweep moves at most; the next sweep is a second awa
 # Fairest tenant first, then priority, then age. The tenant's row is locked, so its cap is exact;
 # the job's is skipped if somebody has it. The attempt is counted, and its row written, before any
 # work starts: a job that kills its worker every time runs out of attempts.
+#
+# No row: no queue may be claimed from. A row without a job: the queue's last one was taken after
+# this statement began.
 CLAIM = """
 WITH fairest AS (
     SELECT tenant_id FROM jobs_tenantqueue AS queue
@@ -62,7 +66,7 @@ WITH fairest AS (
 )
 SELECT id, event_id, tenant_id, document_id, attempt, failures, step,
     extract(epoch FROM deadline_at - clock_timestamp())::float
-FROM claimed
+FROM fairest LEFT JOIN claimed USING (tenant_id)
 """
 CLAIM_OF_A_FREE_QUEUE = CLAIM.format(skip_locked="SKIP LOCKED")
 CLAIM_IN_TURN = CLAIM.format(skip_locked="")
@@ -208,9 +212,13 @@ def claim_next(worker: str, *, circuit: str = "", probing: bool = False) -> Clai
     }
     with connection.cursor() as cursor:
         for statement in (CLAIM_OF_A_FREE_QUEUE, CLAIM_IN_TURN):
-            cursor.execute(statement, parameters)
-            if row := cursor.fetchone():
-                return replace(Claim(*row), probing=probing)
+            for _ in range(TRIES):
+                cursor.execute(statement, parameters)
+                row = cursor.fetchone()
+                if row is None:
+                    break
+                if row[0] is not None:
+                    return replace(Claim(*row), probing=probing)
     return None
 
 

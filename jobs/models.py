@@ -82,7 +82,9 @@ class Job(models.Model):
     """
 
     event_id = models.UUIDField(default=uuid7, unique=True, editable=False)
-    tenant = models.ForeignKey("tenants.Tenant", on_delete=models.PROTECT, related_name="jobs")
+    tenant = models.ForeignKey(
+        "tenants.Tenant", on_delete=models.PROTECT, related_name="jobs", db_index=False
+    )  # the indexes below begin with it
     document = models.ForeignKey(Document, on_delete=models.PROTECT, related_name="jobs")
     submitted_by = models.CharField(max_length=100)  # a client_id
     title = models.CharField(max_length=200, blank=True)
@@ -217,7 +219,9 @@ class JobAttempt(models.Model):
     """One try at a job, by one worker. Written before the work starts."""
 
     tenant = models.ForeignKey("tenants.Tenant", on_delete=models.PROTECT, related_name="+")
-    job = models.ForeignKey(Job, on_delete=models.CASCADE, related_name="attempts")
+    job = models.ForeignKey(
+        Job, on_delete=models.CASCADE, related_name="attempts", db_index=False
+    )  # the unique constraint has one
     number = models.PositiveSmallIntegerField()
     worker = models.CharField(max_length=200)
     step = models.CharField(max_length=10, choices=Step)  # where it started
@@ -254,7 +258,9 @@ class JobEvent(models.Model):
     """
 
     tenant = models.ForeignKey("tenants.Tenant", on_delete=models.PROTECT, related_name="+")
-    job = models.ForeignKey(Job, on_delete=models.DO_NOTHING, related_name="events")
+    job = models.ForeignKey(
+        Job, on_delete=models.DO_NOTHING, related_name="events", db_index=False
+    )  # the unique constraint has one
     seq = models.PositiveIntegerField()
     at = models.DateTimeField(db_default=Now())
     from_status = models.CharField(max_length=10, choices=JobStatus, blank=True)  # "" when made
@@ -291,7 +297,9 @@ class LLMCall(models.Model):
     """
 
     tenant = models.ForeignKey("tenants.Tenant", on_delete=models.PROTECT, related_name="+")
-    job = models.ForeignKey(Job, on_delete=models.CASCADE, related_name="calls")
+    job = models.ForeignKey(
+        Job, on_delete=models.CASCADE, related_name="calls", db_index=False
+    )  # the unique constraint has one
     attempt = models.PositiveSmallIntegerField()
     step = models.CharField(max_length=10, choices=Step)
     label = models.CharField(max_length=100)  # what we tell the provider: X-Client-Request-Id
@@ -328,9 +336,11 @@ class TenantQueue(models.Model):
     """A tenant's place among the others: start-time fair queueing (Goyal, Vin, Cheng, 1996).
 
     The tenant with the smallest `virtual_time` goes first. Starting a job moves it on by
-    1 / weight, from `start_tag`: never from further back than the system's own virtual time, the
-    largest start tag of all, so that nobody saves up credit by being idle. Triggers keep the row,
-    from the tenant's first job on; people set only weight, limits and the pause.
+    1 / weight, from `start_tag`: never from more than 1 behind the system's own virtual time, the
+    largest start tag of all, so that nobody saves up credit by being idle. Less than that is not
+    forgiven: whoever was passed over for a moment, as another worker claimed from it, catches up.
+    Triggers keep the row, from the tenant's first job on; people set only weight, limits and the
+    pause.
     """
 
     tenant = models.OneToOneField(
