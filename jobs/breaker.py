@@ -59,6 +59,8 @@ UPDATE jobs_circuit SET state = 'closed', failures = 0, wait_seconds = 0, open_u
     probe_until = NULL, reason = %(reason)s, changed_at = clock_timestamp()
 WHERE name = %(name)s AND (state <> 'closed' OR failures > 0)
 """
+# An answer to a call that began before says nothing of what only a person can mend.
+CLOSE_BY_AN_ANSWER = CLOSE + "    AND (state <> 'open' OR open_until IS NOT NULL)"
 
 
 def circuit_name() -> str:
@@ -81,7 +83,7 @@ def give_up_probe() -> None:
 
 def succeeded() -> None:
     """A call was answered: the run of failures, or the trial, is over."""
-    if _execute(CLOSE, reason="the provider answers"):
+    if _execute(CLOSE_BY_AN_ANSWER, reason="the provider answers"):
         logger.info("circuit_closed", extra={"circuit": circuit_name()})
 
 

@@ -7,11 +7,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from django.conf import settings
-from django.db import Error as DatabaseError
 from django.db import connection
 
 from config import alive
-from config.failpoints import FailpointReached, failpoint
+from config.failpoints import failpoint
 from jobs import claims
 from jobs.claims import Claim
 
@@ -85,8 +84,8 @@ class LeaseKeeper:
         try:
             failpoint("heartbeat")
             return claims.renew(held, settings.JOB_LEASE)
-        except (DatabaseError, FailpointReached) as error:
-            logger.warning("lease_renewal_failed", extra={"reason": str(error)})
+        except Exception as error:  # whatever it is: without this thread every lease would be lost
+            logger.warning("lease_renewal_failed", extra={"reason": repr(error)})
             return None
         finally:
             connection.close()  # back to the pool

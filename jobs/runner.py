@@ -156,6 +156,8 @@ class ModelCalls:
         raises."""
         connection.close()  # back to the pool: models think for seconds
         with self._lock:
+            # The process may have been asked to stop between the claim and now.
+            self._stopped = self._stopped or _stopping.is_set()
             if not self._stopped:
                 self._running = model_loop().start(
                     lambda client: step(RecordedCalls(client, self._claim))
