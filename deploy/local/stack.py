@@ -118,8 +118,9 @@ class Stack:
         self.report("starting web and workers")
         gunicorn = ("-m", "gunicorn", "-c", "deploy/gunicorn.conf.py")
         self._python("web", *gunicorn, "-b", f"127.0.0.1:{self.port}", "config.wsgi:application")
-        celery = ("-m", "celery", "-q", "-A", "config", "worker")
-        celery += ("--without-gossip", "--without-mingle")
+        # Quiet: printing its banner onto a full disk would end a worker at its start.
+        worker = ("-m", "celery", "-q", "-A", "config", "worker")
+        celery = (*worker, "--without-gossip", "--without-mingle")
         for number in range(1, self.workers + 1):
             name = "worker" if number == 1 else f"worker-{number}"
             self._worker(name, *celery, "-Q", "jobs", "-P", "threads", "-c", "8")
