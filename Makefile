@@ -3,10 +3,12 @@
 PYTHON ?= python3
 BIN := .venv/bin
 GUIDELINE ?=
+KILLS ?= 40
+SEED ?= 1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev demo run manage test bench-claims lint format types contracts openapi lock clean
+.PHONY: help setup setup-dev demo run manage test chaos chaos-naive bench-claims lint format types contracts openapi lock clean
 
 help:  ## this list
 	@grep -E '^[a-z-]+:.*  ## ' Makefile | sed -E 's/:.*  ## /\t/' | expand -t 14
@@ -41,6 +43,12 @@ manage: setup  ## manage.py against the running stack, as in: make manage CMD="s
 
 test: setup-dev  ## all tests, against real servers; ARGS="-k name" picks some
 	@$(BIN)/python -m pytest $(ARGS)
+
+chaos: setup-dev  ## kill processes and servers under load, then look what is left; KILLS=500 SEED=7
+	@$(BIN)/python -m tests.chaos --kills $(KILLS) --seed $(SEED)
+
+chaos-naive: setup-dev  ## the same kills against a plain Celery design
+	@$(BIN)/python -m tests.chaos --naive --kills $(KILLS) --seed $(SEED)
 
 bench-claims: setup-dev  ## how long a claim takes, with a thousand to a million jobs waiting
 	@$(BIN)/python -m tests.bench.claims

@@ -1,0 +1,25 @@
+"""python -m tests.chaos.tenants 4 6: makes tenants with a cap, and prints their keys as JSON."""
+
+import json
+import sys
+
+import django
+
+django.setup()
+
+from jobs.services import set_queue  # noqa: E402
+from tenants.services import create_tenant, issue_api_key  # noqa: E402
+
+
+def main(count: int, max_running: int) -> None:
+    clients = []
+    for number in range(1, count + 1):
+        tenant = create_tenant(name=f"Chaos {number}", slug=f"chaos-{number}")
+        set_queue(tenant.id, max_running=max_running)
+        new = issue_api_key(tenant=tenant, name="Load")
+        clients.append({"client_id": new.key.client_id, "client_secret": new.client_secret})
+    print(json.dumps(clients))
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]), int(sys.argv[2]))
