@@ -78,12 +78,12 @@ class Live:
     def job(self, event_id):
         return self.request("GET", f"/jobs/{event_id}")[2]
 
-    def wait_for(self, event_id, *statuses, seconds=30):
+    def wait_for(self, event_id, *statuses, seconds=60):
         return self.until(
             lambda: (j := self.job(event_id))["status"] in statuses and j, seconds=seconds
         )
 
-    def until(self, condition, seconds=30):
+    def until(self, condition, seconds=60):
         """What the condition returns, once that is true."""
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
