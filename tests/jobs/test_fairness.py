@@ -350,6 +350,40 @@ def test_counters_are_true_after_everything_happened_at_once(settings):
     assert {("PROCESSING", "COMPLETED"), ("PROCESSING", "PENDING")} <= happened
 
 
+@pytest.mark.django_db(transaction=True)
+def test_taking_back_jobs_of_many_tenants_locks_their_queues_in_one_order():
+    first, second = sorted((busy_tenant(1), busy_tenant(1)), key=lambda tenant: tenant.id)
+    starts(2)
+    now = timezone.now()
+    Job.objects.filter(tenant=first).update(lease_expires_at=now - timedelta(minutes=1))
+    Job.objects.filter(tenant=second).update(lease_expires_at=now - timedelta(minutes=2))
+    held = threading.Event()
+
+    def lock_both():
+        with transaction.atomic():
+            TenantQueue.objects.select_for_update().get(tenant=first)
+            held.set()
+            wait_until_somebody_waits()
+            TenantQueue.objects.select_for_update().get(tenant=second)
+
+    def reap():
+        held.wait(10)
+        claims.reap("It was lost.")
+
+    assert at_once(lock_both, reap) == []
+
+    assert not Job.objects.filter(status=JobStatus.PROCESSING).exists()
+
+
+def wait_until_somebody_waits():
+    deadline = time.monotonic() + 10
+    with connection.cursor() as cursor:
+        while time.monotonic() < deadline:
+            cursor.execute("SELECT FROM pg_locks WHERE NOT granted")
+            if cursor.rowcount:
+                return
+
+
 def throttle(claim):
     soon = timedelta(milliseconds=10)
     decision = Decision(Verdict.AGAIN, "throttled", soon, counts=False)
