@@ -78,7 +78,6 @@ class Child:
         self._wanted = False
 
     def start(self) -> None:
-        self._wanted = True
         self._starts.append(time.monotonic())
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
@@ -92,6 +91,7 @@ class Child:
                 preexec_fn=_die_with_parent,  # noqa: PLW1509  (one call, no locks)
                 **self.popen,  # type: ignore[call-overload]
             )
+        self._wanted = True  # not before: a watcher in another thread would start a second one
 
     @property
     def pid(self) -> int:

@@ -69,6 +69,25 @@ def test_a_child_that_lives_or_was_stopped_is_left_alone(child):
     assert not one.is_alive()
 
 
+def test_a_child_that_is_just_being_started_is_not_started_twice_by_a_watcher(child, monkeypatch):
+    one = child("import time; time.sleep(60)")
+    one.start()
+    one.ask_to_stop()
+    one.wait_stopped(5)
+    popen, seen = subprocess.Popen, []
+
+    def popen_under_watch(*args, **kwargs):
+        if not seen:
+            seen.append(None)
+            seen.append(one.restart_if_dead())
+        return popen(*args, **kwargs)
+
+    monkeypatch.setattr(subprocess, "Popen", popen_under_watch)
+    one.start()
+
+    assert seen == [None, None]
+
+
 def test_a_child_that_does_nothing_but_die_is_given_up_with_the_end_of_its_log(child):
     one = child("print('out of ideas'); raise SystemExit(3)")
     one.start()

@@ -79,9 +79,14 @@ class Live:
         return self.request("GET", f"/jobs/{event_id}")[2]
 
     def wait_for(self, event_id, *statuses, seconds=60):
-        return self.until(
-            lambda: (j := self.job(event_id))["status"] in statuses and j, seconds=seconds
-        )
+        """The job, once it has one of the statuses."""
+        try:
+            return self.until(
+                lambda: (j := self.job(event_id))["status"] in statuses and j, seconds=seconds
+            )
+        except AssertionError:
+            job, attempts = self.job(event_id), self.attempts(event_id)
+            raise AssertionError(f"{job} is not {statuses}: {attempts}") from None
 
     def until(self, condition, seconds=60):
         """What the condition returns, once that is true."""
