@@ -102,22 +102,13 @@ WITH lost AS (
         crashes = crashes + 1,
         due_at = clock_timestamp(),
         worker = '',
-        lease_expires_at = NULL,
-        unknown_calls = unknown_calls + (
-            SELECT count(*) FROM jobs_llmcall AS call
-            WHERE call.job_id = jobs_job.id AND call.attempt = jobs_job.attempt
-                AND outcome = 'started'
-        )
+        lease_expires_at = NULL
     FROM lost WHERE jobs_job.id = lost.id AND (SELECT count(*) FROM queues) > 0
     RETURNING jobs_job.id, event_id, attempt, status
 ), closed AS (
     UPDATE jobs_jobattempt SET outcome = 'lease_lost', error_code = 'worker_lost',
         ended_at = clock_timestamp()
     FROM reaped WHERE job_id = reaped.id AND number = reaped.attempt AND outcome = 'running'
-), unknown AS (
-    UPDATE jobs_llmcall SET outcome = 'unknown', ended_at = clock_timestamp()
-    FROM reaped
-    WHERE job_id = reaped.id AND jobs_llmcall.attempt = reaped.attempt AND outcome = 'started'
 )
 SELECT event_id, status FROM reaped
 """
@@ -147,6 +138,22 @@ WHERE id IN (
     LIMIT %(batch)s
     FOR NO KEY UPDATE SKIP LOCKED
 )
+"""
+
+# Calls whose attempt is over: of a lost worker, or written in the instant in which it was taken
+# away. What was changed is what is counted, so a reply that comes in meanwhile is not.
+SETTLE = """
+WITH unanswered AS (
+    UPDATE jobs_llmcall AS call SET outcome = 'unknown', ended_at = clock_timestamp()
+    FROM jobs_job AS job
+    WHERE call.outcome = 'started' AND job.id = call.job_id
+        AND (job.status <> 'PROCESSING' OR job.attempt <> call.attempt)
+    RETURNING call.job_id
+), counted AS (
+    SELECT job_id, count(*) AS calls FROM unanswered GROUP BY job_id
+)
+UPDATE jobs_job SET unknown_calls = unknown_calls + counted.calls
+FROM counted WHERE jobs_job.id = counted.job_id
 """
 
 # A queue that looks empty is passed over by claims; one that was filled in the same moment is
@@ -246,8 +253,10 @@ def reap(detail: str) -> list[tuple[UUID, str]]:
 
 
 def sweep() -> None:
-    """Makes ready what is due, ends what is past its deadline, and finds queues that filled."""
+    """Settles calls that nobody answers for any more, ends what is past its deadline, makes ready
+    what is due, and finds queues that filled."""
     with connection.cursor() as cursor:
+        cursor.execute(SETTLE)
         cursor.execute(EXPIRE, {"batch": BATCH})
         cursor.execute(PROMOTE, {"batch": BATCH})
         cursor.execute(TIDY)

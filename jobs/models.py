@@ -316,6 +316,11 @@ class LLMCall(models.Model):
 
     class Meta:
         verbose_name = "model call"
+        indexes = [
+            models.Index(
+                fields=["job"], condition=Q(outcome=CallOutcome.STARTED), name="call_under_way"
+            )
+        ]
         constraints = [
             models.UniqueConstraint(fields=["job", "label"], name="call_once_per_label"),
             models.CheckConstraint(

@@ -82,6 +82,7 @@ def test_calls_that_a_lost_worker_left_open_are_counted_as_unknown(tenant):
     expire()
 
     claims.reap("lost")
+    claims.sweep()
 
     job.refresh_from_db()
     assert rows() == [("a.1", "ok"), ("a.2", "unknown"), ("a.3", "unknown")]
@@ -136,3 +137,36 @@ def test_the_intent_is_committed_before_the_model_is_asked():
     assert reply is REPLY
     assert model.asked == [("a.1", ["started"])]
     assert seen_from_outside() == ["ok"]
+
+
+def test_a_call_written_while_its_job_is_being_taken_away_is_settled_by_the_next_sweep(tenant):
+    job = JobFactory(tenant=tenant)
+    claim = claimed(job)
+    expire()
+    claims.reap("lost")
+    LLMCall.objects.create(
+        tenant=tenant, job=job, attempt=claim.attempt, step="summarize", label="late.1"
+    )
+    current = claimed(job)
+    ledger.intend(current, "current.1")
+
+    claims.sweep()
+    claims.sweep()
+
+    job.refresh_from_db()
+    assert rows() == [("late.1", "unknown"), ("current.1", "started")]
+    assert job.unknown_calls == 1
+
+
+def test_a_reply_that_comes_in_while_its_job_is_taken_away_is_not_counted_as_unknown(tenant):
+    job = JobFactory(tenant=tenant)
+    claim = claimed(job)
+    ledger.intend(claim, "a.1")
+    expire()
+    claims.reap("lost")
+    ledger.close(claim, "a.1", reply=REPLY)
+
+    claims.sweep()
+
+    job.refresh_from_db()
+    assert (job.unknown_calls, rows()) == (0, [("a.1", "ok")])
