@@ -50,6 +50,7 @@ def run_chaos(kills: int, seed: int, settle: float, folder: Path) -> tuple[str, 
         evidence = read_evidence(world.database_url, world.model_url)
         evidence.samples = sampler.samples
         evidence.accepted, evidence.cancelled = done.accepted, done.cancelled
+        evidence.answers = done.answers
         violations = check(evidence)
         found = report.recoveries(done.strikes, evidence)
         line = report.line(done, evidence, violations, found, world.logged("stale_write_refused"))

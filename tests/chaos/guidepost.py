@@ -31,8 +31,15 @@ class Guidepost:
 
     def __init__(self, home: Path):
         self.deaths: list[str] = []
+        # Not durable: processes are killed here, not the machine, and what they have handed to
+        # its cache stays. With fsync, a recovery on a busy disk takes longer than all leases.
         self.stack = Stack(
-            home, settings=SETTINGS, workers=WORKERS, patient=True, report=self._note
+            home,
+            settings=SETTINGS,
+            durable=False,
+            workers=WORKERS,
+            patient=True,
+            report=self._note,
         )
         self._tokens: dict[int, str] = {}
 

@@ -98,8 +98,11 @@ class Sample:
 
 @dataclass
 class Evidence:
-    """accepted, cancelled: event_ids that a client was answered 202 for; the latter were not
-    retried afterwards."""
+    """What the rules look at.
+
+    accepted, cancelled  event_ids that a client was answered 202 for; the latter were not retried
+    answers              how often clients had which: "jobs 202", "cancel none" (cut off)
+    """
 
     jobs: list[Job] = field(default_factory=list)
     events: list[Event] = field(default_factory=list)
@@ -110,6 +113,7 @@ class Evidence:
     samples: list[Sample] = field(default_factory=list)
     accepted: set[str] = field(default_factory=set)
     cancelled: set[str] = field(default_factory=set)
+    answers: Counter[str] = field(default_factory=Counter)
 
     def events_of(self) -> dict[int, list[Event]]:
         return _grouped(sorted(self.events, key=lambda event: event.seq))
@@ -368,6 +372,16 @@ def a_cancelled_job_stays_so(evidence: Evidence) -> Iterator[Finding]:
     for job in evidence.jobs:
         if job.event_id in evidence.cancelled and job.status != "CANCELLED":
             yield job.event_id, f"its cancellation was confirmed, it is {job.status}"
+
+
+@rule("illegal")
+def clients_are_answered_as_promised(evidence: Evidence) -> Iterator[Finding]:
+    """Accepted, or told to come back, or cut off with their server; 409 where a job is over. Never
+    500, and never 429: the limits of a run are out of reach."""
+    for answer, count in evidence.answers.items():
+        what, status = answer.split()
+        if status not in {"202", "503", "none"} | ({"409"} if what != "jobs" else set()):
+            yield "", f"{what} was answered {status} {count} times"
 
 
 @rule("illegal")

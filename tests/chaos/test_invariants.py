@@ -303,6 +303,26 @@ def test_a_confirmed_cancellation_that_did_not_last_is_found(evidence):
     assert broken(evidence) == {("illegal", "a_cancelled_job_stays_so")}
 
 
+@pytest.mark.parametrize(
+    ("answer", "fine"),
+    [
+        ("jobs 202", True),
+        ("jobs 503", True),
+        ("jobs none", True),
+        ("cancel 409", True),
+        ("jobs 409", False),
+        ("jobs 429", False),
+        ("retry 500", False),
+    ],
+)
+def test_answers_that_were_not_promised_are_found(evidence, answer, fine):
+    evidence.answers[answer] = 3
+
+    assert broken(evidence) == (
+        set() if fine else {("illegal", "clients_are_answered_as_promised")}
+    )
+
+
 def test_a_call_that_only_the_model_knows_of_is_found(evidence):
     evidence.heard.append(Heard(f"{EVENT_ID}.2.checklist.2", "answered"))
 

@@ -77,7 +77,7 @@ class Naive:
 
     def __init__(self, home: Path):
         self.deaths: list[str] = []
-        self.stack = Stack(home, patient=True, report=self._note)
+        self.stack = Stack(home, durable=False, patient=True, report=self._note)
 
     def __enter__(self) -> "Naive":
         try:
