@@ -29,3 +29,13 @@ def test_without_redis_requests_pass_and_only_the_first_one_tries_it(db, caplog)
     suspended = [r for r in caplog.records if r.message == "rate_limits_suspended"]
     assert len(suspended) == 1
     assert throttling._redis_away_until > time.monotonic()
+
+
+def test_a_counter_that_vanishes_while_it_is_counted_limits_nobody(db, monkeypatch):
+    def gone(*args, **kwargs):
+        raise ValueError("Key not found")
+
+    hit()
+    monkeypatch.setattr("django.core.cache.backends.redis.RedisCache.incr", gone)
+
+    assert [hit() for _ in range(5)] == [None] * 5
