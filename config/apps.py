@@ -1,4 +1,5 @@
 from django.apps import AppConfig
+from django.db.models.signals import post_migrate
 
 
 class ConfigApp(AppConfig):
@@ -6,3 +7,6 @@ class ConfigApp(AppConfig):
 
     def ready(self) -> None:
         from config import checks  # noqa: F401, PLC0415  (registers itself)
+        from config.isolation import after_migrate  # noqa: PLC0415  (after the apps are loaded)
+
+        post_migrate.connect(after_migrate, sender=self)

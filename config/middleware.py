@@ -1,17 +1,22 @@
-"""A request id in, the same request id out and in every log line."""
+"""A request id in, the same out and in every log line; and the database role of pages."""
 
 import logging
 import re
 import time
 import uuid
 from collections.abc import Callable
+from http import HTTPStatus
 
+from django.db import transaction
 from django.http import HttpRequest, HttpResponse
 
 from config import logs
+from config.isolation import DatabaseRole, acting_as
 
 logger = logging.getLogger(__name__)
 
+# The pages that are not behind a token act in one database role for the whole request.
+ROLE_OF_PAGES = {"/admin/": DatabaseRole.STAFF}
 _ACCEPTABLE_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 
@@ -44,3 +49,25 @@ class RequestIdMiddleware:
             return response
         finally:
             logs.request_id.reset(token)
+
+
+class DatabaseRoleMiddleware:
+    """Pages act in one transaction, in the role of their part of the site (ROLE_OF_PAGES).
+
+    Stands before the sessions, which need the database too. API views choose their role and
+    tenant themselves, from the token.
+    """
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]):
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        roles = (role for path, role in ROLE_OF_PAGES.items() if request.path.startswith(path))
+        role = next(roles, None)
+        if role is None:
+            return self.get_response(request)
+        with acting_as(role):
+            response = self.get_response(request)
+            if response.status_code >= HTTPStatus.INTERNAL_SERVER_ERROR:
+                transaction.set_rollback(True)
+            return response

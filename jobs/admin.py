@@ -5,7 +5,7 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 from django_celery_results.models import GroupResult, TaskResult
 
-from config.admin import ReadOnlyAdmin
+from config.admin import ReadOnlyAdmin, ReadOnlyInline
 from jobs import breaker, bulk, services
 from jobs.errors import InvalidTransition
 from jobs.models import BulkAction, Circuit, Job, JobAttempt, JobEvent, LLMCall, TenantQueue
@@ -22,10 +22,8 @@ class TaskResultAdmin(ReadOnlyAdmin):
     search_fields = ("=task_id", "result")
 
 
-class AttemptInline(admin.TabularInline):
+class AttemptInline(ReadOnlyInline):
     model = JobAttempt
-    extra = max_num = 0
-    can_delete = False
     exclude = ("tenant",)
     readonly_fields = (
         "number",
@@ -39,19 +37,15 @@ class AttemptInline(admin.TabularInline):
     )
 
 
-class EventInline(admin.TabularInline):
+class EventInline(ReadOnlyInline):
     model = JobEvent
     verbose_name_plural = "history"
-    extra = max_num = 0
-    can_delete = False
     fields = readonly_fields = ("seq", "at", "from_status", "to_status", "attempt", "actor", "note")
 
 
-class CallInline(admin.TabularInline):
+class CallInline(ReadOnlyInline):
     model = LLMCall
     verbose_name_plural = "model calls"
-    extra = max_num = 0
-    can_delete = False
     fields = readonly_fields = (
         "label",
         "outcome",

@@ -128,7 +128,7 @@ def _hold(pk: int) -> BulkAction | None:
 
 
 def _matching(action: BulkAction) -> QuerySet[Job]:
-    jobs = Job.objects.filter(status=action.status).order_by("id")
+    jobs = Job.objects.across_tenants().filter(status=action.status).order_by("id")
     if action.tenant_id is not None:
         jobs = jobs.for_tenant(action.tenant_id)
     if action.error_code:

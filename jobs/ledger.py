@@ -77,7 +77,8 @@ def close(
             "prompt_tokens": reply.prompt_tokens,
             "completion_tokens": reply.completion_tokens,
         }
-    open_call = LLMCall.objects.filter(job_id=claim.id, label=label, outcome=CallOutcome.STARTED)
+    calls = LLMCall.objects.for_tenant(claim.tenant_id)
+    open_call = calls.filter(job_id=claim.id, label=label, outcome=CallOutcome.STARTED)
     open_call.update(**ended, ended_at=Now())
 
 

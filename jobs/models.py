@@ -85,7 +85,9 @@ class Job(models.Model):
     tenant = models.ForeignKey(
         "tenants.Tenant", on_delete=models.PROTECT, related_name="jobs", db_index=False
     )  # the indexes below begin with it
-    document = models.ForeignKey(Document, on_delete=models.PROTECT, related_name="jobs")
+    document = models.ForeignKey(
+        Document, on_delete=models.PROTECT, related_name="jobs", db_constraint=False
+    )  # a composite one with the tenant stands in migration 0008, as for all such references
     submitted_by = models.CharField(max_length=100)  # a client_id
     title = models.CharField(max_length=200, blank=True)
     metadata = models.JSONField(default=dict, blank=True)
@@ -220,7 +222,7 @@ class JobAttempt(models.Model):
 
     tenant = models.ForeignKey("tenants.Tenant", on_delete=models.PROTECT, related_name="+")
     job = models.ForeignKey(
-        Job, on_delete=models.CASCADE, related_name="attempts", db_index=False
+        Job, on_delete=models.CASCADE, related_name="attempts", db_index=False, db_constraint=False
     )  # the unique constraint has one
     number = models.PositiveSmallIntegerField()
     worker = models.CharField(max_length=200)
@@ -259,7 +261,7 @@ class JobEvent(models.Model):
 
     tenant = models.ForeignKey("tenants.Tenant", on_delete=models.PROTECT, related_name="+")
     job = models.ForeignKey(
-        Job, on_delete=models.DO_NOTHING, related_name="events", db_index=False
+        Job, on_delete=models.DO_NOTHING, related_name="events", db_index=False, db_constraint=False
     )  # the unique constraint has one
     seq = models.PositiveIntegerField()
     at = models.DateTimeField(db_default=Now())
@@ -298,7 +300,7 @@ class LLMCall(models.Model):
 
     tenant = models.ForeignKey("tenants.Tenant", on_delete=models.PROTECT, related_name="+")
     job = models.ForeignKey(
-        Job, on_delete=models.CASCADE, related_name="calls", db_index=False
+        Job, on_delete=models.CASCADE, related_name="calls", db_index=False, db_constraint=False
     )  # the unique constraint has one
     attempt = models.PositiveSmallIntegerField()
     step = models.CharField(max_length=10, choices=Step)

@@ -96,11 +96,16 @@ def _settle(claim: Claim, write: Callable[[], None]) -> None:
 
 
 def _work(claim: Claim, calls: "ModelCalls") -> None:
-    source = persistently(lambda: Document.objects.get(pk=claim.document_id).text)
+    source = persistently(
+        lambda: Document.objects.for_tenant(claim.tenant_id).get(pk=claim.document_id).text
+    )
     if claim.step == Step.SUMMARIZE:
         summary = _summarize(claim, calls, source)
     else:
-        summary = persistently(lambda: Job.objects.get(pk=claim.id)).summary or {}
+        summary = (
+            persistently(lambda: Job.objects.for_tenant(claim.tenant_id).get(pk=claim.id)).summary
+            or {}
+        )
     step = calls.run(
         lambda client: generate_checklist(
             client,

@@ -104,8 +104,8 @@ def submit_job(
         job.save(force_insert=True)
         # Only a nudge: if it is lost, the pump wakes a worker for the same row within seconds.
         transaction.on_commit(dispatch.wake_worker)
+        transaction.on_commit(lambda: failpoint("after_post_commit"))
         failpoint("before_post_commit")
-    failpoint("after_post_commit")
     return job
 
 
@@ -142,8 +142,8 @@ def cancel_job(
             job_status=job.status,
         )
     _say(actor, reason)
-    _end_attempt(job.pk, job.attempt, Outcome.CANCELLED)
-    Job.objects.filter(pk=job.pk).update(
+    _end_attempt(job, Outcome.CANCELLED)
+    Job.objects.for_tenant(tenant_id).filter(pk=job.pk).update(
         status=JobStatus.CANCELLED, ended_at=Now(), ready=False, worker="", lease_expires_at=None
     )
     job.refresh_from_db()
@@ -169,7 +169,7 @@ def retry_job(
             job_status=job.status,
         )
     _say(actor, reason)
-    Job.objects.filter(pk=job.pk).update(
+    Job.objects.for_tenant(tenant_id).filter(pk=job.pk).update(
         status=JobStatus.PENDING,
         ready=True,
         due_at=Now(),
@@ -240,7 +240,7 @@ def complete_job(claim: Claim, result: dict[str, Any], usage: dict[str, int]) ->
                 lease_expires_at=None,
                 **_spent(usage),
             )
-            _end_attempt(claim.id, claim.attempt, Outcome.COMPLETED)
+            _end_attempt(claim, Outcome.COMPLETED)
     except LeaseLost:
         if not _is_written(claim, status=JobStatus.COMPLETED):
             raise
@@ -275,7 +275,7 @@ def fail_attempt(claim: Claim, error: Exception, decision: Decision) -> None:
             "ended_at": Now(),
         }
     _write(claim, **moved)
-    _end_attempt(claim.id, claim.attempt, outcome, decision.code, raw)
+    _end_attempt(claim, outcome, decision.code, raw)
     logger.warning(
         "job_attempt_failed",
         extra={
@@ -300,7 +300,7 @@ def hand_back(claim: Claim) -> None:
         worker="",
         lease_expires_at=None,
     )
-    _end_attempt(claim.id, claim.attempt, Outcome.HANDED_BACK)
+    _end_attempt(claim, Outcome.HANDED_BACK)
     transaction.on_commit(dispatch.wake_worker)
     logger.info("job_handed_back", extra={"event_id": claim.event_id, "attempt": claim.attempt})
 
@@ -333,19 +333,24 @@ def pump() -> int:
 
 def _write(claim: Claim, **values: Any) -> None:
     """Changes the job if this attempt still holds it. Raises LeaseLost otherwise."""
-    held = Job.objects.filter(
-        pk=claim.id,
-        attempt=claim.attempt,
-        status=JobStatus.PROCESSING,
-        lease_expires_at__gt=ClockTimestamp(),
-    ).update(**values)
+    held = (
+        Job.objects.for_tenant(claim.tenant_id)
+        .filter(
+            pk=claim.id,
+            attempt=claim.attempt,
+            status=JobStatus.PROCESSING,
+            lease_expires_at__gt=ClockTimestamp(),
+        )
+        .update(**values)
+    )
     if not held:
         raise LeaseLost(f"{claim.event_id} attempt {claim.attempt}")
 
 
 def _is_written(claim: Claim, **values: Any) -> bool:
     """Did this attempt write it already? Asked where a commit's own answer may have been lost."""
-    return Job.objects.filter(pk=claim.id, attempt=claim.attempt, **values).exists()
+    mine = Job.objects.for_tenant(claim.tenant_id)
+    return mine.filter(pk=claim.id, attempt=claim.attempt, **values).exists()
 
 
 def _spent(usage: dict[str, int]) -> dict[str, Any]:
@@ -356,21 +361,22 @@ def _spent(usage: dict[str, int]) -> dict[str, Any]:
     }
 
 
-def _end_attempt(
-    job_id: int, number: int, outcome: Outcome, code: str = "", error: str = ""
-) -> None:
+def _end_attempt(held: Claim | Job, outcome: Outcome, code: str = "", error: str = "") -> None:
     """Closes the attempt, and the calls that it leaves unanswered: they may have been paid for.
 
     The caller has locked the job: whoever locks both does it in this order.
     """
-    JobAttempt.objects.filter(job_id=job_id, number=number, outcome=Outcome.RUNNING).update(
+    attempts = JobAttempt.objects.for_tenant(held.tenant_id)
+    attempts.filter(job_id=held.id, number=held.attempt, outcome=Outcome.RUNNING).update(
         outcome=outcome, error_code=code, error=error[:10_000], ended_at=Now()
     )
-    unanswered = LLMCall.objects.filter(
-        job_id=job_id, attempt=number, outcome=CallOutcome.STARTED
+    calls = LLMCall.objects.for_tenant(held.tenant_id)
+    unanswered = calls.filter(
+        job_id=held.id, attempt=held.attempt, outcome=CallOutcome.STARTED
     ).update(outcome=CallOutcome.UNKNOWN, ended_at=Now())
     if unanswered:
-        Job.objects.filter(pk=job_id).update(unknown_calls=F("unknown_calls") + unanswered)
+        job = Job.objects.for_tenant(held.tenant_id).filter(pk=held.id)
+        job.update(unknown_calls=F("unknown_calls") + unanswered)
 
 
 def _locked(tenant_id: UUID, event_id: UUID) -> Job | None:

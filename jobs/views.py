@@ -10,7 +10,6 @@ from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiExample, OpenApiParameter, extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
-from rest_framework.views import APIView
 
 from config.openapi import ProblemSerializer
 from jobs import queue, services
@@ -26,7 +25,7 @@ from jobs.serializers import (
 )
 from tenants.authentication import principal
 from tenants.models import Scope
-from tenants.permissions import TokenHasScope
+from tenants.scope import TenantView
 from tenants.throttling import count
 
 POLL_SECONDS = "1"
@@ -55,8 +54,7 @@ EXAMPLE = {
 WAITING = {"waiting_on": "concurrency", "place": 3, "estimated_seconds": 12.5}
 
 
-class JobView(APIView):
-    permission_classes = [TokenHasScope]
+class JobView(TenantView):
     http_method_names = ["get", "head", "post"]
     required_scopes: dict[str, Scope]
 

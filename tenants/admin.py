@@ -1,15 +1,12 @@
 from django.contrib import admin
 
-from config.admin import ReadOnlyAdmin
+from config.admin import ReadOnlyAdmin, ReadOnlyInline
 from tenants.models import ApiKey, Membership, Tenant
 
 
-class MembershipInline(admin.TabularInline):
+class MembershipInline(ReadOnlyInline):
     model = Membership
-    extra = 0
-    can_delete = False
     readonly_fields = ("user", "role", "created_at")
-    max_num = 0
 
 
 @admin.register(Tenant)

@@ -9,6 +9,8 @@ from django.db.models import Q
 from django.db.models.functions import Length
 from django.utils import timezone
 
+from tenants.querysets import TenantQuerySet
+
 models.CharField.register_lookup(Length)
 
 
@@ -63,6 +65,8 @@ class Membership(models.Model):
     role = models.CharField(max_length=10, choices=Role)
     created_at = models.DateTimeField(default=timezone.now, editable=False)
 
+    objects = TenantQuerySet.as_manager()
+
     class Meta:
         constraints = [
             models.UniqueConstraint(
@@ -92,6 +96,8 @@ class ApiKey(models.Model):
     expires_at = models.DateTimeField(null=True, blank=True)
     revoked_at = models.DateTimeField(null=True, blank=True)
     last_used_at = models.DateTimeField(null=True, blank=True)
+
+    objects = TenantQuerySet.as_manager()
 
     class Meta:
         verbose_name = "API key"

@@ -5,8 +5,8 @@ import factory
 from accounts.models import User
 from jobs import services as job_services
 from jobs.models import Job
-from tenants import services as tenant_services
 from tenants.models import Tenant
+from tenants.services import keys, members
 
 
 class UserFactory(factory.django.DjangoModelFactory):
@@ -30,21 +30,21 @@ class TenantFactory(factory.Factory):
 
     @classmethod
     def _create(cls, model_class, **kwargs):
-        return tenant_services.create_tenant(**kwargs)
+        return members.create_tenant(**kwargs)
 
 
 class ApiKeyFactory(factory.Factory):
     """A `NewApiKey`: the key and its secret."""
 
     class Meta:
-        model = tenant_services.NewApiKey
+        model = keys.NewApiKey
 
     tenant = factory.SubFactory(TenantFactory)
     name = "Integration"
 
     @classmethod
     def _create(cls, model_class, **kwargs):
-        return tenant_services.issue_api_key(**kwargs)
+        return keys.issue_api_key(**kwargs)
 
 
 class JobFactory(factory.Factory):

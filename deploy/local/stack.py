@@ -12,6 +12,7 @@ import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit, urlunsplit
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
@@ -117,7 +118,8 @@ class Stack:
         self._prepare_database()
         self.report("starting web and workers")
         gunicorn = ("-m", "gunicorn", "-c", "deploy/gunicorn.conf.py")
-        self._python("web", *gunicorn, "-b", f"127.0.0.1:{self.port}", "config.wsgi:application")
+        bound = ("-b", f"127.0.0.1:{self.port}", "config.wsgi:application")
+        self._python("web", *gunicorn, *bound, login="web")
         # Quiet: printing its banner onto a full disk would end a worker at its start.
         worker = ("-m", "celery", "-q", "-A", "config", "worker")
         celery = (*worker, "--without-gossip", "--without-mingle")
@@ -183,21 +185,31 @@ class Stack:
         }
         return {**os.environ, **self.settings_made}
 
+    def _sign_in_as(self, login: str) -> dict[str, str]:
+        """The environment of a process that is not the owner of the tables."""
+        password = self.secrets[f"{login.upper()}_DATABASE_PASSWORD"]
+        parts = urlsplit(self.database_url)
+        name = parts.path.removeprefix("/")
+        address = parts.netloc.rpartition("@")[2]
+        parts = parts._replace(netloc=f"{name}_{login}_login:{password}@{address}")
+        return {"DATABASE_URL": urlunsplit(parts)}
+
     def _start(self, child: Child) -> Child:
         child.patient = self.patient
         self.children[child.name] = child
         child.start()
         return child
 
-    def _python(self, name: str, *arguments: str) -> Child:
+    def _python(self, name: str, *arguments: str, login: str = "worker") -> Child:
         command = [sys.executable, *arguments]
-        return self._start(Child(name, command, self.log(name), cwd=ROOT, env=self.env))
+        env = {**self.env, **self._sign_in_as(login)}
+        return self._start(Child(name, command, self.log(name), cwd=ROOT, env=env))
 
     def _worker(self, name: str, *arguments: str) -> None:
         """A process that has to prove that it consumes: see config/alive.py."""
         alive = self.home / f"{name}.alive"
         command = [sys.executable, *arguments, "-n", f"{name}@%h"]
-        env = {**self.env, "ALIVE_FILE": str(alive)}
+        env = {**self.env, **self._sign_in_as("worker"), "ALIVE_FILE": str(alive)}
         self._start(Child(name, command, self.log(name), cwd=ROOT, env=env, alive_file=alive))
 
     def _prepare_database(self) -> None:
@@ -208,7 +220,7 @@ class Stack:
             [sys.executable, "manage.py", "prepare_local", self.client.get("client_id", "")],
             cwd=ROOT,
             check=False,
-            env={**self.env, "STAFF_PASSWORD": self.secrets["STAFF_PASSWORD"]},
+            env={**self.env, **self.secrets},
             capture_output=True,
             text=True,
         )
@@ -233,11 +245,13 @@ class Stack:
             time.sleep(0.05)
 
     def _kept(self, name: str, make: Callable[[], dict[str, str]]) -> dict[str, str]:
+        """Made once; what a later version needs besides is added."""
         path = self.home / name
-        if not path.exists():
-            self._write(name, make())
-        kept: dict[str, str] = json.loads(path.read_text())
-        return kept
+        kept: dict[str, str] = json.loads(path.read_text()) if path.exists() else {}
+        complete = make() | kept
+        if complete != kept:
+            self._write(name, complete)
+        return complete
 
     def _write(self, name: str, value: dict[str, Any]) -> None:
         """Whole or not at all, and for our eyes only: these files hold secrets."""
@@ -262,5 +276,7 @@ def new_secrets() -> dict[str, str]:
         "TOKEN_SIGNING_KEY": pem.decode(),
         "POSTGRESQL_PASSWORD": new_password(),
         "VALKEY_PASSWORD": new_password(),
+        "WEB_DATABASE_PASSWORD": new_password(),
+        "WORKER_DATABASE_PASSWORD": new_password(),
         "STAFF_PASSWORD": secrets.token_urlsafe(12),
     }

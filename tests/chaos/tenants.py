@@ -8,7 +8,8 @@ import django
 django.setup()
 
 from jobs.services import set_queue  # noqa: E402
-from tenants.services import create_tenant, issue_api_key  # noqa: E402
+from tenants.services.keys import issue_api_key  # noqa: E402
+from tenants.services.members import create_tenant  # noqa: E402
 
 
 def main(count: int, max_running: int) -> None:

@@ -154,7 +154,11 @@ def test_a_stop_leaves_nothing_behind_and_the_next_start_finds_the_data(tmp_path
         pass
     family = descendants(second.pid)
     count = start(
-        home, "manage", "shell", "-c", "from jobs.models import Job; print(Job.objects.count())"
+        home,
+        "manage",
+        "shell",
+        "-c",
+        "from jobs.models import Job; print(Job.objects.across_tenants().count())",
     )
     jobs = count.communicate(timeout=30)[0].splitlines()[-1]
     second.send_signal(signal.SIGINT)

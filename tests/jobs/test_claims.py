@@ -17,12 +17,12 @@ from tests.jobs.acts import SUMMARY, USAGE, claimed, fail
 
 def expire(claim):
     past = timezone.now() - timedelta(seconds=1)
-    Job.objects.filter(pk=claim.id).update(lease_expires_at=past)
+    Job.objects.across_tenants().filter(pk=claim.id).update(lease_expires_at=past)
 
 
 def expire_all():
     past = timezone.now() - timedelta(seconds=1)
-    Job.objects.filter(status=JobStatus.PROCESSING).update(lease_expires_at=past)
+    Job.objects.across_tenants().filter(status=JobStatus.PROCESSING).update(lease_expires_at=past)
 
 
 def test_a_claim_holds_the_job_and_counts_the_attempt_before_any_work(tenant, settings):
@@ -31,7 +31,7 @@ def test_a_claim_holds_the_job_and_counts_the_attempt_before_any_work(tenant, se
     claim = claims.claim_next("worker-1")
 
     job.refresh_from_db()
-    attempt = JobAttempt.objects.get()
+    attempt = JobAttempt.objects.across_tenants().get()
     assert (claim.event_id, claim.attempt, claim.step) == (job.event_id, 1, "summarize")
     assert (job.status, job.worker, job.attempt) == (JobStatus.PROCESSING, "worker-1", 1)
     assert timedelta(0) < job.lease_expires_at - timezone.now() <= settings.JOB_LEASE
@@ -54,12 +54,12 @@ def test_a_held_job_is_not_claimed_again(tenant):
 
 def test_a_job_that_is_not_due_waits(tenant):
     job = JobFactory(tenant=tenant)
-    Job.objects.update(ready=False, due_at=timezone.now() + timedelta(minutes=1))
+    Job.objects.across_tenants().update(ready=False, due_at=timezone.now() + timedelta(minutes=1))
     claims.sweep()
     assert claims.claim_next("w") is None
     assert claims.count_claimable(10) == 0
 
-    Job.objects.update(due_at=timezone.now() - timedelta(seconds=1))
+    Job.objects.across_tenants().update(due_at=timezone.now() - timedelta(seconds=1))
     claims.sweep()
     assert claims.count_claimable(10) == 1
     assert claims.claim_next("w").id == job.pk
@@ -87,7 +87,7 @@ def test_renewing_extends_only_what_is_still_held(tenant, settings):
     assert claims.renew([held, late, gone], timedelta(minutes=9)) == {held.id}
     assert claims.renew([other_attempt], timedelta(minutes=9)) == set()
 
-    left = Job.objects.get(pk=held.id).lease_expires_at - timezone.now()
+    left = Job.objects.across_tenants().get(pk=held.id).lease_expires_at - timezone.now()
     assert timedelta(minutes=8) < left <= timedelta(minutes=9)
 
 
@@ -105,7 +105,7 @@ def test_a_lost_lease_puts_the_job_back_with_its_checkpoint(tenant):
 
     job.refresh_from_db()
     assert (job.status, job.step, job.summary) == (JobStatus.PENDING, "checklist", SUMMARY)
-    assert JobAttempt.objects.get().outcome == "lease_lost"
+    assert JobAttempt.objects.across_tenants().get().outcome == "lease_lost"
     assert claims.claim_next("next").attempt == 2
 
 

@@ -231,7 +231,7 @@ def test_priority_counts_inside_its_tenant_only(db):
 
 def test_jobs_past_their_deadline_hold_up_nobody_else(db):
     stale, other = busy_tenant(5), busy_tenant(1)
-    Job.objects.filter(tenant=stale).update(deadline_at=timezone.now())
+    Job.objects.across_tenants().filter(tenant=stale).update(deadline_at=timezone.now())
     TenantQueue.objects.filter(tenant=other).update(virtual_time=10)
 
     assert claims.claim_next("w").tenant_id == other.id
@@ -263,7 +263,10 @@ def test_no_tenant_is_over_its_cap_at_any_moment(workers):
     seen = []
 
     def done(claim):
-        if claim is None and not Job.objects.filter(status=JobStatus.PENDING).exists():
+        if (
+            claim is None
+            and not Job.objects.across_tenants().filter(status=JobStatus.PENDING).exists()
+        ):
             ended.set()
         return ended.is_set()
 
@@ -274,7 +277,7 @@ def test_no_tenant_is_over_its_cap_at_any_moment(workers):
     errors = at_once(watch, *[work_until(done)] * workers)
 
     assert errors == []
-    assert Job.objects.filter(status=JobStatus.COMPLETED).count() == 180
+    assert Job.objects.across_tenants().filter(status=JobStatus.COMPLETED).count() == 180
     assert all(counts[tenant] <= cap for counts in seen for tenant, cap in caps.items())
     # The whole truth, moment by moment: every start and end of a job is in its history.
     most = most_at_once()
@@ -283,14 +286,14 @@ def test_no_tenant_is_over_its_cap_at_any_moment(workers):
 
 
 def processing():
-    rows = Job.objects.filter(status=JobStatus.PROCESSING).values_list("tenant_id")
+    rows = Job.objects.across_tenants().filter(status=JobStatus.PROCESSING).values_list("tenant_id")
     return Counter(dict(rows.annotate(Count("id"))))
 
 
 def most_at_once():
     """By tenant, how many jobs were PROCESSING at once, at most."""
     running, most = Counter(), defaultdict(int)
-    moves = JobEvent.objects.order_by("at", "seq").exclude(from_status="")
+    moves = JobEvent.objects.across_tenants().order_by("at", "seq").exclude(from_status="")
     for tenant_id, to_status in moves.values_list("tenant_id", "to_status"):
         running[tenant_id] += 1 if to_status == JobStatus.PROCESSING else -1
         most[tenant_id] = max(most[tenant_id], running[tenant_id])
@@ -325,7 +328,7 @@ def test_counters_are_true_after_everything_happened_at_once(settings):
             act = random.choice([services.cancel_job, services.retry_job])
             tenant = random.choice(tenants)
             # Those that run, so that the worker and this one meet at the same rows.
-            of_tenant = Job.objects.filter(tenant=tenant, status__in=ACTIVE[act])
+            of_tenant = Job.objects.across_tenants().filter(tenant=tenant, status__in=ACTIVE[act])
             job = of_tenant.order_by("?").first()
             if job is not None:
                 try:
@@ -346,7 +349,7 @@ def test_counters_are_true_after_everything_happened_at_once(settings):
     )
     counters = {queue.tenant_id: (queue.running, queue.truly) for queue in running}
     assert all(counted == truly for counted, truly in counters.values()), counters
-    happened = set(JobEvent.objects.values_list("from_status", "to_status"))
+    happened = set(JobEvent.objects.across_tenants().values_list("from_status", "to_status"))
     assert {("PROCESSING", "COMPLETED"), ("PROCESSING", "PENDING")} <= happened
 
 
@@ -355,8 +358,12 @@ def test_taking_back_jobs_of_many_tenants_locks_their_queues_in_one_order():
     first, second = sorted((busy_tenant(1), busy_tenant(1)), key=lambda tenant: tenant.id)
     starts(2)
     now = timezone.now()
-    Job.objects.filter(tenant=first).update(lease_expires_at=now - timedelta(minutes=1))
-    Job.objects.filter(tenant=second).update(lease_expires_at=now - timedelta(minutes=2))
+    Job.objects.across_tenants().filter(tenant=first).update(
+        lease_expires_at=now - timedelta(minutes=1)
+    )
+    Job.objects.across_tenants().filter(tenant=second).update(
+        lease_expires_at=now - timedelta(minutes=2)
+    )
     held = threading.Event()
 
     def lock_both():
@@ -372,7 +379,7 @@ def test_taking_back_jobs_of_many_tenants_locks_their_queues_in_one_order():
 
     assert at_once(lock_both, reap) == []
 
-    assert not Job.objects.filter(status=JobStatus.PROCESSING).exists()
+    assert not Job.objects.across_tenants().filter(status=JobStatus.PROCESSING).exists()
 
 
 def wait_until_somebody_waits():

@@ -69,7 +69,7 @@ def at_once(*works):
 
 def lapse():
     past = timezone.now() - timedelta(seconds=1)
-    Job.objects.filter(status=JobStatus.PROCESSING).update(lease_expires_at=past)
+    Job.objects.across_tenants().filter(status=JobStatus.PROCESSING).update(lease_expires_at=past)
 
 
 # --- Leases and races -----------------------------------------------------------------------
@@ -116,14 +116,14 @@ def test_f19_a_database_clock_that_steps_back_lengthens_leases_and_keeps_the_ord
     services.retry_job(tenant_id=job.tenant_id, event_id=job.event_id, actor="ann")
     claim = claimed(job)
     later = timezone.now() + timedelta(hours=2)
-    Job.objects.update(lease_expires_at=later, started_at=later)
-    JobAttempt.objects.update(started_at=later)
+    Job.objects.across_tenants().update(lease_expires_at=later, started_at=later)
+    JobAttempt.objects.across_tenants().update(started_at=later)
 
     assert claims.reap("lost") == []
     services.save_summary(claim, SUMMARY)
     services.complete_job(claim, {"checklist": []}, USAGE)
 
-    moves = JobEvent.objects.order_by("seq").values_list("seq", "to_status")
+    moves = JobEvent.objects.across_tenants().order_by("seq").values_list("seq", "to_status")
     assert list(moves) == [
         (1, "PENDING"),
         (2, "CANCELLED"),
@@ -161,9 +161,9 @@ def test_f39_pumps_at_the_same_moment_take_each_lost_job_back_once(monkeypatch):
 
     assert not any(isinstance(r, Exception) for r in at_once(*[services.pump] * 4))
 
-    jobs = Job.objects.values_list("status", "crashes")
+    jobs = Job.objects.across_tenants().values_list("status", "crashes")
     assert set(jobs) == {("PENDING", 1)}
-    assert JobEvent.objects.filter(note="worker_lost").count() == 10
+    assert JobEvent.objects.across_tenants().filter(note="worker_lost").count() == 10
     assert sent  # more wake-ups than jobs do no harm
 
 
@@ -174,7 +174,7 @@ def test_f40_of_a_reaper_and_a_finishing_worker_exactly_one_wins():
         claim = claimed(job)
         services.save_summary(claim, SUMMARY)
         soon = timezone.now() + timedelta(milliseconds=3)
-        Job.objects.filter(pk=job.pk).update(lease_expires_at=soon)
+        Job.objects.across_tenants().filter(pk=job.pk).update(lease_expires_at=soon)
 
         finished, reaped = at_once(
             lambda claim=claim: services.complete_job(claim, {"checklist": []}, USAGE),
@@ -182,16 +182,16 @@ def test_f40_of_a_reaper_and_a_finishing_worker_exactly_one_wins():
         )
 
         job.refresh_from_db()
-        outcome = JobAttempt.objects.get(job=job).outcome
+        outcome = JobAttempt.objects.across_tenants().get(job=job).outcome
         if finished is None:
             assert (job.status, outcome, reaped) == (JobStatus.COMPLETED, "completed", [])
         else:
             assert isinstance(finished, LeaseLost)
             assert job.status in (JobStatus.PENDING, JobStatus.PROCESSING)
-            Job.objects.filter(pk=job.pk).update(ready=False)
+            Job.objects.across_tenants().filter(pk=job.pk).update(ready=False)
             lapse()
             claims.reap("lost")
-            Job.objects.filter(status=JobStatus.PENDING).update(ready=False)
+            Job.objects.across_tenants().filter(status=JobStatus.PENDING).update(ready=False)
 
 
 def test_f40_a_reaper_passes_over_a_job_that_is_just_being_finished(job):
@@ -259,7 +259,10 @@ def test_f33_a_job_that_is_claimed_in_the_moment_of_a_stop_is_handed_back(
     runner.run_next_job("w")
 
     job.refresh_from_db()
-    assert (job.status, JobAttempt.objects.get().outcome) == (JobStatus.PENDING, "handed_back")
+    assert (job.status, JobAttempt.objects.across_tenants().get().outcome) == (
+        JobStatus.PENDING,
+        "handed_back",
+    )
     assert provider.ledger() == []
 
 
@@ -274,7 +277,7 @@ def test_f20_a_throttled_job_frees_its_slot_and_is_not_asked_about_before_its_ti
     job.refresh_from_db()
     assert (job.status, job.ready, job.failures, job.crashes) == (JobStatus.PENDING, False, 0, 0)
     assert job.tenant.queue.running == 0
-    ended = JobAttempt.objects.get().ended_at
+    ended = JobAttempt.objects.across_tenants().get().ended_at
     assert timedelta(seconds=6.9) < job.due_at - ended < timedelta(seconds=7.1)
     other = JobFactory(tenant=job.tenant)
     assert runner.run_next_job("w") == str(other.event_id)
@@ -300,7 +303,11 @@ def test_f21_f22_what_only_a_person_can_mend_costs_one_request_and_blocks_withou
 
     job.refresh_from_db()
     assert len(provider.ledger()) == 1
-    assert (job.status, job.failures, JobAttempt.objects.get().error_code) == ("PENDING", 0, code)
+    assert (job.status, job.failures, JobAttempt.objects.across_tenants().get().error_code) == (
+        "PENDING",
+        0,
+        code,
+    )
     assert "circuit_held_open" in caplog.messages
     assert breaker.close("paid")
     assert runner.run_next_job("w") == str(job.event_id)
@@ -347,12 +354,16 @@ def test_f25_an_answer_that_is_none_is_asked_for_once_more_and_then_fails(job, p
 
     for _ in range(3):
         runner.run_next_job("w")
-        Job.objects.filter(status=JobStatus.PENDING).update(ready=True)
+        Job.objects.across_tenants().filter(status=JobStatus.PENDING).update(ready=True)
 
     job.refresh_from_db()
     assert (job.status, job.error_code) == (JobStatus.FAILED, "llm_invalid_output")
-    assert len(provider.ledger()) == LLMCall.objects.filter(outcome="error").count() == 2
-    assert 0 < len(JobAttempt.objects.first().error) <= 10_000
+    assert (
+        len(provider.ledger())
+        == LLMCall.objects.across_tenants().filter(outcome="error").count()
+        == 2
+    )
+    assert 0 < len(JobAttempt.objects.across_tenants().first().error) <= 10_000
 
 
 @pytest.mark.parametrize(

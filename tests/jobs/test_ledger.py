@@ -21,7 +21,7 @@ REPLY = Reply(
 
 
 def rows():
-    return list(LLMCall.objects.order_by("id").values_list("label", "outcome"))
+    return list(LLMCall.objects.across_tenants().order_by("id").values_list("label", "outcome"))
 
 
 def test_the_intent_stands_before_the_call_and_its_outcome_after(tenant):
@@ -33,7 +33,7 @@ def test_the_intent_stands_before_the_call_and_its_outcome_after(tenant):
     ledger.intend(claim, "a.2")
     ledger.close(claim, "a.2", error_code="llm_timeout")
 
-    first, second = LLMCall.objects.order_by("id")
+    first, second = LLMCall.objects.across_tenants().order_by("id")
     assert (first.outcome, first.model, first.prompt_tokens, first.request_id) == (
         "ok",
         "m-1",
@@ -54,7 +54,7 @@ def test_an_intent_whose_answer_was_lost_may_be_repeated(tenant):
 
 
 def expire():
-    Job.objects.update(lease_expires_at=timezone.now() - timedelta(seconds=1))
+    Job.objects.across_tenants().update(lease_expires_at=timezone.now() - timedelta(seconds=1))
 
 
 def cancel(job):

@@ -81,7 +81,7 @@ def test_credentials_that_are_refused_hold_it_open_and_the_job_waits(run, job):
 def test_a_bug_of_ours_fails_the_attempt_not_the_worker(run, job):
     assert run(ZeroDivisionError()) == str(job.event_id)
 
-    job = Job.objects.get()
+    job = Job.objects.across_tenants().get()
     assert (job.status, job.failures) == ("PENDING", 1)
     assert "ZeroDivisionError" in job.attempts.get().error
 

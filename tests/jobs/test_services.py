@@ -23,7 +23,7 @@ def test_step_one_is_kept_before_step_two_and_both_are_counted(tenant):
     assert (job.status, job.llm_calls, job.prompt_tokens) == (JobStatus.COMPLETED, 3, 30)
     assert (job.worker, job.lease_expires_at) == ("", None)
     assert job.ended_at is not None
-    assert JobAttempt.objects.get().outcome == "completed"
+    assert JobAttempt.objects.across_tenants().get().outcome == "completed"
 
 
 @pytest.mark.parametrize("error", [Unavailable("503"), InvalidOutput("{"), RuntimeError("bug")])
@@ -33,7 +33,7 @@ def test_what_may_pass_is_tried_again_later(tenant, error):
     fail(claimed(job), error)
 
     job.refresh_from_db()
-    attempt = JobAttempt.objects.get()
+    attempt = JobAttempt.objects.across_tenants().get()
     assert (job.status, job.ready, job.error_code) == (JobStatus.PENDING, False, "")
     assert job.due_at - timezone.now() <= retries.BASE
     assert (job.failures, attempt.outcome) == (1, "retried")
@@ -58,14 +58,14 @@ def test_what_cannot_pass_fails_at_once_with_a_text_that_is_safe_to_show(tenant)
     job.refresh_from_db()
     assert (job.status, job.error_code) == (JobStatus.FAILED, "llm_refused")
     assert "sk-abc" not in job.error_detail
-    assert "sk-abc" in JobAttempt.objects.get().error
+    assert "sk-abc" in JobAttempt.objects.across_tenants().get().error
 
 
 def test_the_last_failure_that_counts_fails_the_job(tenant):
     job = JobFactory(tenant=tenant)
 
     for _ in range(retries.MAX_FAILURES):
-        Job.objects.update(ready=True)
+        Job.objects.across_tenants().update(ready=True)
         fail(claimed(job), Unavailable("503"))
 
     job.refresh_from_db()
@@ -77,7 +77,7 @@ def test_our_own_mistake_is_named_as_ours(tenant):
     job = JobFactory(tenant=tenant)
 
     for _ in range(retries.MAX_FAILURES):
-        Job.objects.update(ready=True)
+        Job.objects.across_tenants().update(ready=True)
         fail(claimed(job), KeyError("x"))
 
     job.refresh_from_db()
@@ -104,7 +104,7 @@ def test_a_job_that_is_handed_back_resumes_from_its_checkpoint_at_no_cost(tenant
     job.refresh_from_db()
     assert (job.status, job.ready, job.step) == (JobStatus.PENDING, True, "checklist")
     assert (job.crashes, job.failures) == (0, 0)
-    assert JobAttempt.objects.get().outcome == "handed_back"
+    assert JobAttempt.objects.across_tenants().get().outcome == "handed_back"
 
 
 def test_a_write_whose_answer_was_lost_may_be_repeated(tenant):
@@ -147,7 +147,7 @@ def test_the_pump_sends_a_wake_up_for_each_job_that_is_due(tenant, published):
     JobFactory(tenant=tenant)
     JobFactory(tenant=tenant)
     later = JobFactory(tenant=tenant)
-    Job.objects.filter(pk=later.pk).update(
+    Job.objects.across_tenants().filter(pk=later.pk).update(
         ready=False, due_at=timezone.now() + timedelta(minutes=1)
     )
 
@@ -172,7 +172,7 @@ def test_the_pump_does_not_pile_up_wake_ups_nobody_has_read(tenant, published, m
 
 def test_the_pump_takes_back_lost_jobs_and_wakes_somebody_for_them(tenant, published):
     claim = claimed(JobFactory(tenant=tenant))
-    Job.objects.update(lease_expires_at=timezone.now() - timedelta(seconds=1))
+    Job.objects.across_tenants().update(lease_expires_at=timezone.now() - timedelta(seconds=1))
 
     services.pump()
 

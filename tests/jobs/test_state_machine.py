@@ -41,7 +41,7 @@ def in_status(tenant, status):
         case "CANCELLED":
             services.cancel_job(tenant_id=tenant.id, event_id=job.event_id, actor="ann")
         case "EXPIRED":
-            Job.objects.filter(pk=job.pk).update(deadline_at=timezone.now())
+            Job.objects.across_tenants().filter(pk=job.pk).update(deadline_at=timezone.now())
             claims.sweep()
     job.refresh_from_db()
     assert job.status == status
@@ -73,11 +73,11 @@ def test_exactly_the_moves_of_the_table_are_possible(tenant, from_status, to_sta
 
     def move():
         with transaction.atomic():
-            Job.objects.filter(pk=job.pk).update(**columns_of(job, to_status))
+            Job.objects.across_tenants().filter(pk=job.pk).update(**columns_of(job, to_status))
 
     if (from_status, to_status) in ALLOWED:
         move()
-        assert JobEvent.objects.filter(job=job).last().to_status == to_status
+        assert JobEvent.objects.across_tenants().filter(job=job).last().to_status == to_status
     else:
         with pytest.raises(IntegrityError, match="job_move_is_allowed"):
             move()
@@ -103,7 +103,7 @@ def test_what_happened_cannot_be_changed(tenant, status, values, rule):
     job = in_status(tenant, status)
 
     with pytest.raises(IntegrityError, match=rule), transaction.atomic():
-        Job.objects.filter(pk=job.pk).update(**values)
+        Job.objects.across_tenants().filter(pk=job.pk).update(**values)
 
 
 @pytest.mark.parametrize("values", [{"status": "CANCELLED"}, {"attempt": 1}, {"run": 2}])
@@ -119,7 +119,7 @@ def test_history_is_never_rewritten(tenant, change):
     JobFactory(tenant=tenant)
 
     with pytest.raises(IntegrityError, match="event_is_never_changed"), transaction.atomic():
-        change(JobEvent.objects.all())
+        change(JobEvent.objects.across_tenants().all())
 
 
 @pytest.mark.django_db(transaction=True)  # who and why are said of one transaction
@@ -127,9 +127,9 @@ def test_history_says_who_and_why():
     tenant = TenantFactory()
     job = JobFactory(tenant=tenant, submitted_by="gpc_1")
     fail(claimed(job, "worker-1"), Unavailable("503"))
-    Job.objects.update(ready=True)
+    Job.objects.across_tenants().update(ready=True)
     claimed(job, "worker-2")
-    Job.objects.update(lease_expires_at=timezone.now() - timedelta(seconds=1))
+    Job.objects.across_tenants().update(lease_expires_at=timezone.now() - timedelta(seconds=1))
     claims.reap("lost")
     services.cancel_job(
         tenant_id=tenant.id, event_id=job.event_id, actor="ann@example.com", reason="wrong text"
@@ -172,7 +172,7 @@ class Lifecycle(RuleBasedStateMachine):
 
     @rule()
     def claim(self):
-        Job.objects.filter(status="PENDING").update(ready=True)
+        Job.objects.across_tenants().filter(status="PENDING").update(ready=True)
         claim = claims.claim_next("w")
         waiting = [pk for pk, (status, _) in self.model.items() if status == "PENDING"]
         assert (claim is None) == (not waiting)
@@ -218,8 +218,10 @@ class Lifecycle(RuleBasedStateMachine):
         if not running:
             return
         pk = data.draw(st.sampled_from(running))
-        Job.objects.filter(pk=pk).update(lease_expires_at=timezone.now() - timedelta(seconds=1))
-        crashes = Job.objects.get(pk=pk).crashes + 1
+        Job.objects.across_tenants().filter(pk=pk).update(
+            lease_expires_at=timezone.now() - timedelta(seconds=1)
+        )
+        crashes = Job.objects.across_tenants().get(pk=pk).crashes + 1
         [(_, status)] = claims.reap("lost")
         assert status == ("FAILED" if crashes == claims.MAX_CRASHES else "PENDING")
         self.model[pk] = (status, self.model[pk][1])
@@ -253,21 +255,23 @@ class Lifecycle(RuleBasedStateMachine):
         if not waiting:
             return
         pk = data.draw(st.sampled_from(waiting))
-        Job.objects.filter(pk=pk).update(deadline_at=timezone.now() - timedelta(seconds=1))
+        Job.objects.across_tenants().filter(pk=pk).update(
+            deadline_at=timezone.now() - timedelta(seconds=1)
+        )
         claims.sweep()
         self.model[pk] = ("EXPIRED", self.model[pk][1])
 
     @invariant()
     def the_rows_are_what_the_model_says(self):
-        rows = {job.pk: (job.status, job.attempt) for job in Job.objects.all()}
+        rows = {job.pk: (job.status, job.attempt) for job in Job.objects.across_tenants().all()}
         assert rows == self.model
 
     @invariant()
     def the_books_agree(self):
         running = sum(status == "PROCESSING" for status, _ in self.model.values())
         assert TenantQueue.objects.get().running == running
-        assert JobAttempt.objects.filter(outcome="running").count() == running
-        for job in Job.objects.all():
+        assert JobAttempt.objects.across_tenants().filter(outcome="running").count() == running
+        for job in Job.objects.across_tenants().all():
             events = list(job.events.values_list("seq", "from_status", "to_status"))
             assert [seq for seq, _, _ in events] == list(range(1, job.event_seq + 1))
             assert events[-1][2] == job.status

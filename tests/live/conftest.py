@@ -240,6 +240,7 @@ def live_stack():
     stack.stop()
     with psycopg.connect(server, autocommit=True) as connection:
         connection.execute(f"DROP DATABASE {DATABASE} WITH (FORCE)")
+        connection.execute(f"DROP ROLE {DATABASE}_web_login, {DATABASE}_worker_login")
 
 
 def failpoints(home):

@@ -2,9 +2,9 @@ import pytest
 from django.db import IntegrityError
 from guardian.shortcuts import remove_perm
 
-from tenants import services
 from tenants.models import ApiKey, Role, Scope
 from tenants.permissions import GRANTS, INTEGRATION, granted_scopes, group_name
+from tenants.services import members, tokens
 from tests.factories import ApiKeyFactory, TenantFactory, UserFactory
 
 
@@ -17,7 +17,7 @@ def test_grants_on_one_tenant_say_nothing_of_another(tenant):
     other = TenantFactory()
     user = UserFactory()
 
-    services.add_member(tenant=tenant, user=user, role=Role.OWNER)
+    members.add_member(tenant=tenant, user=user, role=Role.OWNER)
 
     assert user.has_perm("tenants.submit_jobs", tenant)
     assert not user.has_perm("tenants.submit_jobs", other)
@@ -27,7 +27,7 @@ def test_grants_on_one_tenant_say_nothing_of_another(tenant):
 def test_a_viewer_reads_and_nothing_more(tenant):
     user = UserFactory()
 
-    services.add_member(tenant=tenant, user=user, role=Role.VIEWER)
+    members.add_member(tenant=tenant, user=user, role=Role.VIEWER)
 
     assert user.has_perm("tenants.read_jobs", tenant)
     assert not user.has_perm("tenants.submit_jobs", tenant)
@@ -42,7 +42,7 @@ def test_a_grant_taken_away_is_missing_from_the_next_token(db):
         key.tenant,
     )
 
-    assert services.issue_token(key)["scope"] == "jobs:manage jobs:read"
+    assert tokens.issue_token(key)["scope"] == "jobs:manage jobs:read"
 
 
 def _group(name):
@@ -53,10 +53,10 @@ def _group(name):
 
 def test_nobody_is_a_member_twice(tenant):
     user = UserFactory()
-    services.add_member(tenant=tenant, user=user, role=Role.MEMBER)
+    members.add_member(tenant=tenant, user=user, role=Role.MEMBER)
 
     with pytest.raises(IntegrityError, match="membership_once_per_tenant_and_user"):
-        services.add_member(tenant=tenant, user=user, role=Role.OWNER)
+        members.add_member(tenant=tenant, user=user, role=Role.OWNER)
 
 
 @pytest.mark.parametrize("scopes", [[], ["jobs:everything"]])

@@ -8,8 +8,8 @@ from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandParser
 
 from accounts.models import User
-from tenants import services
 from tenants.models import ApiKey, Tenant
+from tenants.services import keys, members
 
 TENANT = ("Demo", "demo")
 STAFF = "staff@guidepost.example"
@@ -25,17 +25,18 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         call_command("migrate", verbosity=0, interactive=False)
+        call_command("create_logins")
         credentials = {"client": self._client(options["client_id"]), "staff": self._staff()}
         self.stdout.write(json.dumps(credentials))
 
     def _client(self, client_id: str) -> dict[str, str] | None:
         name, slug = TENANT
         tenant = Tenant.objects.filter(slug=slug).first()
-        tenant = tenant or services.create_tenant(name=name, slug=slug)
-        key = ApiKey.objects.filter(tenant=tenant, client_id=client_id).first()
+        tenant = tenant or members.create_tenant(name=name, slug=slug)
+        key = ApiKey.objects.for_tenant(tenant.id).filter(client_id=client_id).first()
         if key is not None and key.is_usable:
             return None
-        new = services.issue_api_key(tenant=tenant, name="Local stack")
+        new = keys.issue_api_key(tenant=tenant, name="Local stack")
         return {"client_id": new.key.client_id, "client_secret": new.client_secret}
 
     def _staff(self) -> str:

@@ -1,4 +1,4 @@
-"""Every change of a tenant, its members and its keys."""
+"""API keys: made, checked, ended."""
 
 import hashlib
 import hmac
@@ -8,15 +8,11 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from django.conf import settings
-from django.contrib.auth.models import Group
-from django.db import transaction
 from django.utils import timezone
 
 from accounts.models import User
-from accounts.tokens import AccessToken, issue_access_token
 from config.errors import DomainError
-from tenants.models import ApiKey, Membership, Role, Scope, Tenant
-from tenants.permissions import INTEGRATION, create_groups, granted_scopes, group_name
+from tenants.models import ApiKey, Scope, Tenant
 
 CLIENT_PREFIX = "gpc_"
 SECRET_PREFIX = "gps_"  # noqa: S105  (what scanners look for)
@@ -29,34 +25,12 @@ class InvalidClient(DomainError):
     detail = "Check client_id and client_secret; the key may also be revoked or expired."
 
 
-class InvalidScope(DomainError):
-    code = "invalid_scope"
-    title = "The key does not have a scope that was asked for"
-    status = 400
-
-
 @dataclass(frozen=True)
 class NewApiKey:
     """The only time the secret is known."""
 
     key: ApiKey
     client_secret: str
-
-
-@transaction.atomic
-def create_tenant(*, name: str, slug: str) -> Tenant:
-    """Raises IntegrityError if the slug is taken."""
-    tenant = Tenant.objects.create(name=name, slug=slug)
-    create_groups(tenant)
-    return tenant
-
-
-@transaction.atomic
-def add_member(*, tenant: Tenant, user: User, role: Role) -> Membership:
-    """Raises IntegrityError if the user is a member already."""
-    membership = Membership.objects.create(tenant=tenant, user=user, role=role)
-    user.groups.add(Group.objects.get(name=group_name(tenant, role)))
-    return membership
 
 
 def issue_api_key(
@@ -83,7 +57,12 @@ def issue_api_key(
 def revoke_api_key(key: ApiKey) -> bool:
     """Ends the key; False if it had ended before. Tokens already issued run out by themselves."""
     now = timezone.now()
-    return ApiKey.objects.filter(pk=key.pk, revoked_at=None).update(revoked_at=now) == 1
+    return (
+        ApiKey.objects.for_tenant(key.tenant_id)
+        .filter(pk=key.pk, revoked_at=None)
+        .update(revoked_at=now)
+        == 1
+    )
 
 
 def secret_digest(secret: str) -> str:
@@ -93,25 +72,11 @@ def secret_digest(secret: str) -> str:
 
 def authenticate_client(client_id: str, client_secret: str) -> ApiKey:
     """The key that these two belong to. Raises InvalidClient, the same for every reason."""
-    key = ApiKey.objects.select_related("tenant").filter(client_id=client_id).first()
+    key = (
+        ApiKey.objects.across_tenants().select_related("tenant").filter(client_id=client_id).first()
+    )
     digest = secret_digest(client_secret)  # also for an unknown client: equal work, equal time
     matches = hmac.compare_digest(digest, key.digest if key else "0" * 64)
     if key is None or not matches or not key.is_usable or not key.tenant.is_active:
         raise InvalidClient
     return key
-
-
-def issue_token(key: ApiKey, requested: Iterable[str] = ()) -> AccessToken:
-    """A token with the scopes asked for, or all that the key has.
-
-    Raises InvalidScope if one is asked for that the key, or its tenant's grant, does not hold.
-    """
-    allowed = granted_scopes(key.tenant, INTEGRATION) & set(key.scopes)
-    wanted = set(requested) or allowed
-    if not wanted <= allowed or not wanted:
-        missing = ", ".join(sorted(wanted - allowed)) or "any"
-        raise InvalidScope(f"Not held: {missing}. Held: {', '.join(sorted(allowed)) or 'none'}.")
-    ApiKey.objects.filter(pk=key.pk).update(last_used_at=timezone.now())
-    return issue_access_token(
-        subject=key.client_id, tenant=str(key.tenant_id), scopes=sorted(wanted)
-    )

@@ -12,11 +12,12 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from config.errors import DomainError
+from config.isolation import DatabaseRole, acting_as
 from config.openapi import ProblemSerializer
 from config.parsers import BoundedFormParser, StrictJSONParser
 from config.problems import problem
 from config.views import PublicView
-from tenants import services
+from tenants.services import keys, tokens
 from tenants.throttling import count
 
 
@@ -103,14 +104,15 @@ class TokenView(PublicView):
         client_id, client_secret = credentials(request, fields)
         if _text(fields, "grant_type") != "client_credentials":
             raise UnsupportedGrantType
-        key = services.authenticate_client(client_id, client_secret)
-        count(
-            request,
-            limit="tokens_per_tenant",
-            rate=settings.TOKEN_RATE,
-            key=str(key.tenant_id),
-        )
-        token = services.issue_token(key, _text(fields, "scope").split())
+        with acting_as(DatabaseRole.DOOR):
+            key = keys.authenticate_client(client_id, client_secret)
+            count(
+                request,
+                limit="tokens_per_tenant",
+                rate=settings.TOKEN_RATE,
+                key=str(key.tenant_id),
+            )
+            token = tokens.issue_token(key, _text(fields, "scope").split())
         return Response(
             {
                 "access_token": str(token),
@@ -154,7 +156,7 @@ def credentials(request: Request, fields: Any) -> tuple[str, str]:
         decoded = ""
     client_id, colon, client_secret = decoded.partition(":")
     if scheme.lower() != "basic" or not colon:
-        raise services.InvalidClient("The Authorization header is not HTTP Basic.")
+        raise keys.InvalidClient("The Authorization header is not HTTP Basic.")
     return unquote_plus(client_id), unquote_plus(client_secret)
 
 

@@ -1,0 +1,31 @@
+"""People and what Django and its packages keep of them (see config/isolation.py)."""
+
+from config.isolation import ALL, FOR_EVERYBODY, Access, declare
+
+declare(
+    # A tenant's requests see the people who are its members.
+    Access(
+        "accounts_user",
+        rows="id IN (SELECT user_id FROM tenants_membership)",
+        api="SELECT",
+        door="SELECT, INSERT, UPDATE",
+        worker="SELECT (id, email, name, is_active)",
+        staff="SELECT, INSERT, UPDATE",
+    ),
+    Access("accounts_user_groups", FOR_EVERYBODY, api=ALL, door=ALL, staff=ALL),
+    Access("accounts_user_user_permissions", FOR_EVERYBODY, door="SELECT", staff=ALL),
+    # A tenant's groups are named after it: see tenants/permissions.py.
+    Access(
+        "auth_group",
+        rows="name LIKE guidepost_tenant()::text || ':%'",
+        api="SELECT",
+        door="SELECT, INSERT",
+        staff="SELECT, INSERT",
+    ),
+    Access("auth_group_permissions", FOR_EVERYBODY, door="SELECT", staff=ALL),
+    Access("auth_permission", FOR_EVERYBODY, api="SELECT", door="SELECT"),
+    Access("django_content_type", FOR_EVERYBODY, api="SELECT", door="SELECT"),
+    Access("django_session", FOR_EVERYBODY, door=ALL, staff=ALL),
+    Access("django_admin_log", FOR_EVERYBODY, staff="SELECT, INSERT"),
+    Access("django_migrations", FOR_EVERYBODY, api="SELECT", door="SELECT", worker="SELECT"),
+)

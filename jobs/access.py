@@ -1,0 +1,55 @@
+"""Jobs and what belongs to them (see config/isolation.py).
+
+The role API may not write what only workers know: results, leases' holders, attempts, calls.
+"""
+
+from config.isolation import ALL, FOR_EVERYBODY, Access, declare
+
+MOVED_BY_PEOPLE = (
+    "UPDATE (status, ready, due_at, deadline_at, run, crashes, failures, error_code, error_detail,"
+    " ended_at, worker, lease_expires_at, unknown_calls)"
+)
+
+declare(
+    Access("jobs_document", api="SELECT, INSERT", worker="SELECT"),
+    Access(
+        "jobs_job",
+        api=f"SELECT, INSERT, {MOVED_BY_PEOPLE}",
+        worker="SELECT, UPDATE",
+        staff=f"SELECT, {MOVED_BY_PEOPLE}",
+    ),
+    Access(
+        "jobs_jobattempt",
+        api="SELECT, UPDATE (outcome, error_code, error, ended_at)",
+        worker="SELECT, INSERT, UPDATE",
+        staff="SELECT, UPDATE (outcome, error_code, error, ended_at)",
+    ),
+    Access(
+        "jobs_jobevent",
+        api="SELECT, INSERT",
+        worker="SELECT, INSERT",
+        staff="SELECT, INSERT",
+    ),
+    Access(
+        "jobs_llmcall",
+        api="SELECT, UPDATE (outcome, ended_at)",
+        worker="SELECT, INSERT, UPDATE",
+        staff="SELECT, UPDATE (outcome, ended_at)",
+    ),
+    # A move's trigger keeps the counters; limits and weight are for staff.
+    Access(
+        "jobs_tenantqueue",
+        api="SELECT, INSERT (tenant_id, is_active), UPDATE (is_active, running)",
+        worker="SELECT, INSERT, UPDATE",
+        staff="SELECT, INSERT, UPDATE",
+    ),
+    Access(
+        "jobs_bulkaction",
+        worker="SELECT, UPDATE",
+        staff="SELECT, INSERT, UPDATE",
+    ),
+    Access("jobs_circuit", FOR_EVERYBODY, api="SELECT", worker=ALL, staff=ALL),
+    Access("django_celery_results_taskresult", FOR_EVERYBODY, worker=ALL),
+    Access("django_celery_results_groupresult", FOR_EVERYBODY),
+    Access("django_celery_results_chordcounter", FOR_EVERYBODY),
+)

@@ -1,0 +1,36 @@
+"""Tenants, their members and credentials (see config/isolation.py)."""
+
+from config.isolation import FOR_EVERYBODY, Access, declare
+
+declare(
+    Access(
+        "tenants_tenant",
+        rows="id = guidepost_tenant()",
+        api="SELECT",
+        door="SELECT",
+        worker="SELECT",
+        staff="SELECT, INSERT, UPDATE",
+    ),
+    Access(
+        "tenants_membership",
+        api="SELECT, INSERT, UPDATE, DELETE",
+        door="SELECT, INSERT",
+        worker="SELECT",
+        staff="SELECT, INSERT, UPDATE, DELETE",
+    ),
+    Access(
+        "tenants_apikey",
+        api="SELECT, INSERT, UPDATE",
+        door="SELECT, UPDATE",
+        worker="SELECT",
+        staff="SELECT, INSERT, UPDATE",
+    ),
+    # Grants on tenants, given to groups: looked up where a token is issued.
+    Access(
+        "guardian_groupobjectpermission",
+        FOR_EVERYBODY,
+        door="SELECT, INSERT",
+        staff="SELECT, INSERT, DELETE",
+    ),
+    Access("guardian_userobjectpermission", FOR_EVERYBODY, door="SELECT"),
+)

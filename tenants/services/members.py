@@ -1,0 +1,24 @@
+"""Tenants and their members."""
+
+from django.contrib.auth.models import Group
+from django.db import transaction
+
+from accounts.models import User
+from tenants.models import Membership, Role, Tenant
+from tenants.permissions import create_groups, group_name
+
+
+@transaction.atomic
+def create_tenant(*, name: str, slug: str) -> Tenant:
+    """Raises IntegrityError if the slug is taken."""
+    tenant = Tenant.objects.create(name=name, slug=slug)
+    create_groups(tenant)
+    return tenant
+
+
+@transaction.atomic
+def add_member(*, tenant: Tenant, user: User, role: Role) -> Membership:
+    """Raises IntegrityError if the user is a member already."""
+    membership = Membership.objects.create(tenant=tenant, user=user, role=role)
+    user.groups.add(Group.objects.get(name=group_name(tenant, role)))
+    return membership

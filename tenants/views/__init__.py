@@ -1,0 +1,1 @@
+"""The HTTP doors of tenants; one module a subject."""

@@ -1,0 +1,115 @@
+"""The roles of config/isolation.py, as PostgreSQL keeps them."""
+
+import uuid
+
+import psycopg
+import pytest
+from django.db import ProgrammingError, connection, transaction
+
+from config.isolation import DatabaseRole, acting_as, apply_access, create_login
+from jobs.models import Job
+from tenants.querysets import TenantRequired
+from tests.factories import JobFactory, TenantFactory
+
+pytestmark = pytest.mark.django_db
+
+
+def rows(query, *parameters):
+    with connection.cursor() as cursor:
+        cursor.execute(query, parameters)
+        return cursor.fetchall()
+
+
+def test_a_query_that_names_no_tenant_is_not_run(tenant):
+    JobFactory(tenant=tenant)
+
+    for ask in (
+        lambda: list(Job.objects.all()),
+        lambda: Job.objects.filter(status="PENDING").count(),
+        lambda: Job.objects.exclude(pk=0).exists(),
+        Job.objects.get,
+        lambda: Job.objects.update(title="x"),
+        lambda: Job.objects.filter(pk=1).delete(),
+        lambda: Job.objects.values("id").first(),
+    ):
+        with pytest.raises(TenantRequired):
+            ask()
+
+    assert Job.objects.for_tenant(tenant.id).values_list("title", flat=True).get() == ""
+
+
+def test_a_tenants_request_sees_its_own_rows_whatever_its_sql_says(tenant):
+    mine, theirs = JobFactory(tenant=tenant), JobFactory()
+
+    with acting_as(DatabaseRole.API, tenant.id):
+        seen = rows("SELECT id FROM jobs_job")
+        by_id = rows("SELECT text FROM jobs_document WHERE id = %s", theirs.document_id)
+
+    assert (seen, by_id) == ([(mine.id,)], [])
+
+
+def test_without_a_tenant_a_request_sees_nothing(tenant):
+    JobFactory(tenant=tenant)
+
+    with acting_as(DatabaseRole.API):
+        assert rows("SELECT id FROM jobs_job") == []
+
+
+def test_a_row_cannot_be_given_to_another_tenant(tenant):
+    job, other = JobFactory(tenant=tenant), TenantFactory()
+    written = (
+        ("INSERT INTO jobs_document (tenant_id, text, sha256) VALUES (%s, 'x', %s)", "0" * 64),
+        ("UPDATE jobs_tenantqueue SET running = 0, tenant_id = %s WHERE tenant_id = %s", tenant.id),
+    )
+
+    for statement, value in written:
+        with pytest.raises(ProgrammingError), acting_as(DatabaseRole.API, tenant.id):
+            rows(statement, other.id, value)
+
+    with pytest.raises(ProgrammingError), acting_as(DatabaseRole.API, tenant.id):
+        rows("UPDATE jobs_job SET tenant_id = %s WHERE id = %s", other.id, job.id)
+
+
+def test_the_outer_role_is_back_after_an_inner_one(tenant):
+    def current():
+        return rows("SELECT current_setting('role'), current_setting('guidepost.tenant', true)")[0]
+
+    with acting_as(DatabaseRole.API, tenant.id):
+        with acting_as(DatabaseRole.DOOR):
+            assert current() == ("guidepost_door", "")
+        assert current() == ("guidepost_api", str(tenant.id))
+        with pytest.raises(ZeroDivisionError), acting_as(DatabaseRole.STAFF):
+            raise ZeroDivisionError
+        assert current() == ("guidepost_api", str(tenant.id))
+    assert current()[0] == "none"
+
+
+@pytest.mark.django_db(transaction=True)
+def test_what_is_declared_can_be_applied_again(tenant):
+    apply_access()
+
+    with acting_as(DatabaseRole.API, tenant.id):
+        assert rows("SELECT count(*) FROM jobs_job") == [(0,)]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_web_process_may_touch_nothing_outside_a_role(tenant):
+    JobFactory(tenant=tenant)
+    name = f"test_web_{uuid.uuid4().hex[:8]}"
+    create_login(name, "secret", [DatabaseRole.API], inherit=False)
+    there = connection.get_connection_params() | {"user": name, "password": "secret"}
+    wanted = {k: there[k] for k in ("host", "port", "dbname", "user", "password")}
+
+    try:
+        with psycopg.connect(**wanted, autocommit=True) as web:
+            with pytest.raises(psycopg.errors.InsufficientPrivilege):
+                web.execute("SELECT * FROM jobs_job")
+            with pytest.raises(psycopg.errors.InsufficientPrivilege):
+                web.execute("SET ROLE guidepost_staff")
+            with web.transaction():
+                web.execute("SET LOCAL ROLE guidepost_api")
+                web.execute("SELECT set_config('guidepost.tenant', %s, true)", [str(tenant.id)])
+                assert web.execute("SELECT count(*) FROM jobs_job").fetchone() == (1,)
+    finally:
+        with transaction.atomic(), connection.cursor() as cursor:
+            cursor.execute(f"DROP ROLE {name}")
