@@ -7,9 +7,10 @@ from uuid import UUID
 
 from django.conf import settings
 from django.db import connection, transaction
-from django.db.models import DateTimeField, F, Func
+from django.db.models import F
 from django.db.models.functions import Now
 
+from config.database import ClockTimestamp
 from config.failpoints import failpoint
 from jobs import breaker, claims, dispatch
 from jobs.claims import Claim
@@ -51,13 +52,6 @@ WHERE tenant_id = %(tenant)s AND EXISTS (
     OFFSET queue.max_waiting - 1 LIMIT 1
 )
 """
-
-
-class ClockTimestamp(Func):
-    """The time now, not when the transaction began."""
-
-    function = "clock_timestamp"
-    output_field = DateTimeField()
 
 
 # --- What the API and staff ask for ---------------------------------------------------------

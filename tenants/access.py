@@ -25,6 +25,14 @@ declare(
         worker="SELECT",
         staff="SELECT, INSERT, UPDATE",
     ),
+    # Nobody changes or deletes an entry. Acts on the installation (no tenant) are for staff.
+    Access(
+        "tenants_auditentry",
+        api="SELECT, INSERT",
+        door="INSERT, SELECT (id, at)",
+        worker="INSERT, SELECT (id, at)",
+        staff="SELECT, INSERT",
+    ),
     # Grants on tenants, given to groups: looked up where a token is issued.
     Access(
         "guardian_groupobjectpermission",

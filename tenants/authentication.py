@@ -10,15 +10,21 @@ from rest_framework.request import Request
 from rest_framework_simplejwt.exceptions import TokenError
 
 from accounts.tokens import AccessToken
+from tenants.models import ActorKind
 
 
 @dataclass(frozen=True, slots=True)
 class Principal:
     """Who calls, for which tenant, and what the token may be used for."""
 
-    subject: str
+    subject: str  # a key's client_id, or a person's public id
     tenant_id: UUID
     scopes: frozenset[str]
+    kind: ActorKind = ActorKind.KEY
+    name: str = ""  # for the audit log, where it is not the subject: a person's e-mail
+    user_id: int | None = None  # of a person
+    role: str = ""  # of a person
+    sees_own_only: bool = False  # a person who sees only jobs of their own and those shared
     is_authenticated: bool = True
 
     @property

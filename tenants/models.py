@@ -9,6 +9,7 @@ from django.db.models import Q
 from django.db.models.functions import Length
 from django.utils import timezone
 
+from config.database import ClockTimestamp
 from tenants.querysets import TenantQuerySet
 
 models.CharField.register_lookup(Length)
@@ -19,13 +20,24 @@ class Scope(models.TextChoices):
 
     JOBS_SUBMIT = "jobs:submit", "Submit jobs"
     JOBS_READ = "jobs:read", "Read jobs"
-    JOBS_MANAGE = "jobs:manage", "Cancel and retry jobs"
+    JOBS_MANAGE = "jobs:manage", "Cancel, retry, share and delete jobs"
+    KEYS_MANAGE = "keys:manage", "Make, rotate and revoke API keys"
+    MEMBERS_MANAGE = "members:manage", "Invite, change and remove members"
+    USAGE_READ = "usage:read", "Read usage and limits"
+    AUDIT_READ = "audit:read", "Read the audit log"
 
     @property
     def permission(self) -> str:
         """The codename on Tenant: jobs:submit is submit_jobs."""
         noun, verb = self.value.split(":")
         return f"{verb}_{noun}"
+
+
+class ActorKind(models.TextChoices):
+    KEY = "key", "API key"
+    PERSON = "person", "Person"
+    STAFF = "staff", "Staff"
+    SYSTEM = "system", "System"
 
 
 class Role(models.TextChoices):
@@ -79,6 +91,39 @@ class Membership(models.Model):
 
     def __str__(self) -> str:
         return f"{self.user} as {self.role} of {self.tenant}"
+
+
+class AuditEntry(models.Model):
+    """An act of a person, a key, staff or the system, or one that was refused. Never changed."""
+
+    class Outcome(models.TextChoices):
+        DONE = "done", "Done"
+        REFUSED = "refused", "Refused"
+
+    tenant = models.ForeignKey(
+        Tenant, on_delete=models.PROTECT, null=True, blank=True, related_name="+"
+    )  # null: an act on the installation
+    at = models.DateTimeField(db_default=ClockTimestamp(), editable=False)
+    actor_kind = models.CharField(max_length=10, choices=ActorKind)
+    actor = models.CharField(max_length=254)  # a client_id, an e-mail address, "system"
+    on_behalf_of = models.CharField(max_length=254, blank=True)
+    address = models.CharField(max_length=45, blank=True)
+    request_id = models.CharField(max_length=64, blank=True)
+    action = models.CharField(max_length=60)  # noun and verb: "key.revoked"
+    outcome = models.CharField(max_length=10, choices=Outcome, default=Outcome.DONE)
+    object_type = models.CharField(max_length=30, blank=True)
+    object_id = models.CharField(max_length=100, blank=True)  # its public id
+    before = models.JSONField(null=True, blank=True)
+    after = models.JSONField(null=True, blank=True)
+
+    objects = TenantQuerySet.as_manager()
+
+    class Meta:
+        verbose_name_plural = "audit entries"
+        indexes = [models.Index(fields=["tenant", "-id"], name="audit_list")]
+
+    def __str__(self) -> str:
+        return f"{self.action} by {self.actor}"
 
 
 class ApiKey(models.Model):

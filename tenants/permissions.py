@@ -21,9 +21,9 @@ INTEGRATION = "integration"
 GRANTS: dict[str, list[Scope]] = {
     Role.OWNER: list(Scope),
     Role.ADMIN: list(Scope),
-    Role.MEMBER: [Scope.JOBS_SUBMIT, Scope.JOBS_READ, Scope.JOBS_MANAGE],
+    Role.MEMBER: [Scope.JOBS_SUBMIT, Scope.JOBS_READ, Scope.JOBS_MANAGE, Scope.USAGE_READ],
     Role.VIEWER: [Scope.JOBS_READ],
-    INTEGRATION: list(Scope),
+    INTEGRATION: [scope for scope in Scope if scope is not Scope.MEMBERS_MANAGE],
 }
 
 

@@ -10,6 +10,7 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from config.isolation import DatabaseRole, acting_as
+from tenants.audit import Actor, current_actor
 from tenants.authentication import principal
 from tenants.permissions import TokenHasScope
 
@@ -38,7 +39,11 @@ class TenantView(APIView):
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         super().initial(request, *args, **kwargs)
-        self.scope.enter_context(acting_as(DatabaseRole.API, principal(request).tenant_id))
+        caller = principal(request)
+        address = request.META.get("REMOTE_ADDR", "")
+        token = current_actor.set(Actor(caller.kind, caller.name or caller.subject, "", address))
+        self.scope.callback(current_actor.reset, token)
+        self.scope.enter_context(acting_as(DatabaseRole.API, caller.tenant_id))
         self.acting = True
 
     def handle_exception(self, exc: Exception) -> Response:

@@ -13,6 +13,7 @@ from django.utils import timezone
 from accounts.models import User
 from config.errors import DomainError
 from tenants.models import ApiKey, Scope, Tenant
+from tenants.permissions import GRANTS, INTEGRATION
 
 CLIENT_PREFIX = "gpc_"
 SECRET_PREFIX = "gps_"  # noqa: S105  (what scanners look for)
@@ -37,7 +38,7 @@ def issue_api_key(
     *,
     tenant: Tenant,
     name: str,
-    scopes: Iterable[Scope] = tuple(Scope),
+    scopes: Iterable[Scope] = tuple(GRANTS[INTEGRATION]),
     expires_at: datetime | None = None,
     created_by: User | None = None,
 ) -> NewApiKey:

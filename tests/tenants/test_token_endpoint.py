@@ -45,7 +45,8 @@ def test_a_key_buys_a_token_for_its_tenant(client, key):
     assert response.headers["Cache-Control"] == "no-store"
     assert answer["token_type"] == "Bearer"
     assert answer["expires_in"] == 900
-    assert answer["scope"] == token["scope"] == "jobs:manage jobs:read jobs:submit"
+    held = "audit:read jobs:manage jobs:read jobs:submit keys:manage usage:read"
+    assert answer["scope"] == token["scope"] == held
     assert token["tenant"] == str(key.key.tenant_id)
     assert token["sub"] == key.key.client_id
 

@@ -9,6 +9,7 @@ from django.core.management.base import BaseCommand, CommandParser
 
 from accounts.models import User
 from tenants.models import ApiKey, Tenant
+from tenants.permissions import create_groups
 from tenants.services import keys, members
 
 TENANT = ("Demo", "demo")
@@ -33,6 +34,7 @@ class Command(BaseCommand):
         name, slug = TENANT
         tenant = Tenant.objects.filter(slug=slug).first()
         tenant = tenant or members.create_tenant(name=name, slug=slug)
+        create_groups(tenant)  # with what a later version grants besides
         key = ApiKey.objects.for_tenant(tenant.id).filter(client_id=client_id).first()
         if key is not None and key.is_usable:
             return None
