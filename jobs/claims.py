@@ -80,10 +80,11 @@ RETURNING jobs_job.id
 """
 
 # Selected and changed in one statement: a job that its worker finishes meanwhile is locked, then
-# no longer matches. Oldest lease first, so that no set of jobs can hide another.
+# no longer matches. Oldest lease first, so that no set of jobs can hide another. The calls of the
+# lost attempt are counted with it, as in SETTLE.
 REAP = """
 WITH lost AS (
-    SELECT id, tenant_id FROM jobs_job
+    SELECT id, tenant_id, attempt FROM jobs_job
     WHERE status = 'PROCESSING' AND lease_expires_at < statement_timestamp()
     ORDER BY lease_expires_at
     LIMIT %(batch)s
@@ -92,6 +93,14 @@ WITH lost AS (
     SELECT tenant_id FROM jobs_tenantqueue WHERE tenant_id IN (SELECT tenant_id FROM lost)
     ORDER BY tenant_id
     FOR NO KEY UPDATE
+), left_open AS (
+    UPDATE jobs_llmcall AS call SET
+        outcome = CASE outcome WHEN 'started' THEN 'unknown' ELSE 'lost' END,
+        ended_at = coalesce(ended_at, clock_timestamp())
+    FROM lost
+    WHERE call.job_id = lost.id AND call.attempt = lost.attempt
+        AND outcome IN ('started', 'answered')
+    RETURNING call.job_id
 ), reaped AS (
     UPDATE jobs_job SET
         status = CASE WHEN crashes + 1 < %(max)s THEN 'PENDING' ELSE 'FAILED' END,
@@ -100,11 +109,12 @@ WITH lost AS (
         error_detail = CASE WHEN crashes + 1 < %(max)s THEN '' ELSE %(detail)s END,
         ended_at = CASE WHEN crashes + 1 < %(max)s THEN NULL ELSE clock_timestamp() END,
         crashes = crashes + 1,
+        unknown_calls = unknown_calls + (SELECT count(*) FROM left_open WHERE job_id = lost.id),
         due_at = clock_timestamp(),
         worker = '',
         lease_expires_at = NULL
     FROM lost WHERE jobs_job.id = lost.id AND (SELECT count(*) FROM queues) > 0
-    RETURNING jobs_job.id, event_id, attempt, status
+    RETURNING jobs_job.id, event_id, jobs_job.attempt, status
 ), closed AS (
     UPDATE jobs_jobattempt SET outcome = 'lease_lost', error_code = 'worker_lost',
         ended_at = clock_timestamp()
@@ -140,17 +150,20 @@ WHERE id IN (
 )
 """
 
-# Calls whose attempt is over: of a lost worker, or written in the instant in which it was taken
-# away. What was changed is what is counted, so a reply that comes in meanwhile is not.
+# Calls whose attempt is over, written in the instant in which its job was taken away. Both who
+# settles and who closes a call change it only from what it was, and what was changed is what is
+# counted: each call once, as unknown or lost, whoever comes first.
 SETTLE = """
-WITH unanswered AS (
-    UPDATE jobs_llmcall AS call SET outcome = 'unknown', ended_at = clock_timestamp()
+WITH left_open AS (
+    UPDATE jobs_llmcall AS call SET
+        outcome = CASE outcome WHEN 'started' THEN 'unknown' ELSE 'lost' END,
+        ended_at = coalesce(call.ended_at, clock_timestamp())
     FROM jobs_job AS job
-    WHERE call.outcome = 'started' AND job.id = call.job_id
+    WHERE outcome IN ('started', 'answered') AND job.id = call.job_id
         AND (job.status <> 'PROCESSING' OR job.attempt <> call.attempt)
     RETURNING call.job_id
 ), counted AS (
-    SELECT job_id, count(*) AS calls FROM unanswered GROUP BY job_id
+    SELECT job_id, count(*) AS calls FROM left_open GROUP BY job_id
 )
 UPDATE jobs_job SET unknown_calls = unknown_calls + counted.calls
 FROM counted WHERE jobs_job.id = counted.job_id

@@ -221,7 +221,9 @@ def save_summary(claim: Claim, summary: dict[str, Any]) -> None:
     summary  {"value", "usage", "provenance"} of step 1. Raises LeaseLost.
     """
     try:
-        _write(claim, step=Step.CHECKLIST, summary=summary, **_spent(summary["usage"]))
+        with transaction.atomic():
+            _write(claim, step=Step.CHECKLIST, summary=summary, **_spent(summary["usage"]))
+            _keep_replies(claim, Step.SUMMARIZE)
     except LeaseLost:
         if not _is_written(claim, status=JobStatus.PROCESSING, step=Step.CHECKLIST):
             raise
@@ -240,6 +242,7 @@ def complete_job(claim: Claim, result: dict[str, Any], usage: dict[str, int]) ->
                 lease_expires_at=None,
                 **_spent(usage),
             )
+            _keep_replies(claim, Step.CHECKLIST)
             _end_attempt(claim.id, claim.attempt, Outcome.COMPLETED)
     except LeaseLost:
         if not _is_written(claim, status=JobStatus.COMPLETED):
@@ -359,18 +362,28 @@ def _spent(usage: dict[str, int]) -> dict[str, Any]:
 def _end_attempt(
     job_id: int, number: int, outcome: Outcome, code: str = "", error: str = ""
 ) -> None:
-    """Closes the attempt, and the calls that it leaves unanswered: they may have been paid for.
+    """Closes the attempt, and counts the calls that it leaves: paid for in vain, or maybe so.
 
     The caller has locked the job: whoever locks both does it in this order.
     """
     JobAttempt.objects.filter(job_id=job_id, number=number, outcome=Outcome.RUNNING).update(
         outcome=outcome, error_code=code, error=error[:10_000], ended_at=Now()
     )
-    unanswered = LLMCall.objects.filter(
-        job_id=job_id, attempt=number, outcome=CallOutcome.STARTED
-    ).update(outcome=CallOutcome.UNKNOWN, ended_at=Now())
-    if unanswered:
-        Job.objects.filter(pk=job_id).update(unknown_calls=F("unknown_calls") + unanswered)
+    calls = LLMCall.objects.filter(job_id=job_id, attempt=number)
+    # In this order: a reply that comes in between is found by the second.
+    left = calls.filter(outcome=CallOutcome.STARTED).update(
+        outcome=CallOutcome.UNKNOWN, ended_at=Now()
+    )
+    left += calls.filter(outcome=CallOutcome.ANSWERED).update(outcome=CallOutcome.LOST)
+    if left:
+        Job.objects.filter(pk=job_id).update(unknown_calls=F("unknown_calls") + left)
+
+
+def _keep_replies(claim: Claim, step: Step) -> None:
+    """The step is stored, so its replies were worth their money. The caller has locked the job."""
+    LLMCall.objects.filter(
+        job_id=claim.id, attempt=claim.attempt, step=step, outcome=CallOutcome.ANSWERED
+    ).update(outcome=CallOutcome.OK)
 
 
 def _locked(tenant_id: UUID, event_id: UUID) -> Job | None:

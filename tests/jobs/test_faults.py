@@ -2,11 +2,10 @@
 
 import threading
 import time
-from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
 import pytest
-from django.db import OperationalError, connection, transaction
+from django.db import OperationalError, transaction
 from django.utils import timezone
 
 from jobs import breaker, claims, dispatch, model_loop, runner, services
@@ -15,7 +14,7 @@ from jobs.models import Circuit, Job, JobAttempt, JobEvent, JobStatus, LLMCall
 from jobs.persistence import LeaseLost, persistently
 from llm.offline import OfflineServer
 from tests.factories import JobFactory, TenantFactory
-from tests.jobs.acts import SUMMARY, USAGE, claimed
+from tests.jobs.acts import SUMMARY, USAGE, at_once, claimed, in_thread
 
 pytestmark = pytest.mark.django_db(transaction=True)  # several connections see the same rows
 
@@ -36,35 +35,6 @@ def provider(settings, monkeypatch):
         model_loop.model_loop.cache_clear()
         yield server.stage
         model_loop.model_loop.cache_clear()
-
-
-def in_thread(work):
-    """Runs beside us, over a connection of its own; a future."""
-
-    def run():
-        try:
-            return work()
-        finally:
-            connection.close()
-
-    pool = ThreadPoolExecutor(1)
-    future = pool.submit(run)
-    pool.shutdown(wait=False)
-    return future
-
-
-def at_once(*works):
-    """What each returns or raises, all started in the same moment."""
-    barrier = threading.Barrier(len(works))
-
-    def run(work):
-        barrier.wait()
-        try:
-            return work()
-        except Exception as error:
-            return error
-
-    return [future.result() for future in [in_thread(lambda w=w: run(w)) for w in works]]
 
 
 def lapse():

@@ -116,17 +116,16 @@ def test_f02_a_worker_killed_during_step_one_may_have_paid_for_it_and_says_so(li
 
 
 @pytest.mark.parametrize(
-    ("point", "first_call"), [("after_reply", "unknown"), ("before_summary_commit", "ok")]
+    ("point", "first_call"), [("after_reply", "unknown"), ("before_summary_commit", "lost")]
 )
-def test_f03_a_reply_lost_before_the_checkpoint_is_paid_twice_and_stands_in_the_ledger(
-    live, point, first_call
-):
+def test_f03_a_reply_lost_before_the_checkpoint_is_paid_twice_and_counted(live, point, first_call):
     live.arm(point)
     event_id = live.submit()
 
     job = live.wait_for(event_id, "COMPLETED")
 
     assert job["attempt"] == 2
+    assert (job["usage"]["llm_calls"], job["usage"]["unknown_calls"]) == (2, 1)
     assert live.steps(event_id) == ["summary", *ONCE]
     assert live.ledger(event_id) == [
         (1, "summarize", first_call),
@@ -139,13 +138,19 @@ def test_f04_a_worker_killed_with_its_result_in_hand_pays_for_step_two_alone_aga
     live.arm("before_result_commit")
     event_id = live.submit()
 
-    live.wait_for(event_id, "COMPLETED")
+    job = live.wait_for(event_id, "COMPLETED")
 
     assert live.attempts(event_id) == [
         (1, "summarize", "lease_lost"),
         (2, "checklist", "completed"),
     ]
     assert live.steps(event_id) == [*ONCE, "checklist"]
+    assert live.ledger(event_id) == [
+        (1, "summarize", "ok"),
+        (1, "checklist", "lost"),
+        (2, "checklist", "ok"),
+    ]
+    assert (job["usage"]["llm_calls"], job["usage"]["unknown_calls"]) == (2, 1)
 
 
 def test_f05_a_worker_killed_after_its_result_is_committed_leaves_a_job_that_is_over(live):
@@ -387,6 +392,7 @@ def test_f34_a_job_that_kills_every_worker_ends_and_costs_no_more_than_its_crash
     job = live.wait_for(event_id, "FAILED")
 
     assert job["error"]["code"] == "poison"
+    assert job["usage"]["unknown_calls"] == 3
     assert live.steps(event_id) == ["summary"] * 3
     assert live.attempts(event_id) == [(n, "summarize", "lease_lost") for n in (1, 2, 3)]
     live.wait_for(live.submit(), "COMPLETED")
