@@ -318,7 +318,7 @@ def pump() -> int:
     `dispatch.publish` raises while Redis is away.
     """
     failpoint("before_reap")
-    for event_id, status in claims.reap(SAFE_DETAIL[POISON]):
+    for event_id, status in claims.reap(SAFE_DETAIL[POISON], grace=settings.JOB_LEASE):
         logger.warning("job_taken_back", extra={"event_id": event_id, "status": status})
     claims.sweep()
     # One at least, whether or not there is work: it proves that somebody listens.

@@ -120,11 +120,12 @@ def test_f12_a_write_is_repeated_until_the_database_answers(job):
     assert (job.status, job.llm_calls) == (JobStatus.COMPLETED, 3)
 
 
-def test_f39_pumps_at_the_same_moment_take_each_lost_job_back_once(monkeypatch):
+def test_f39_pumps_at_the_same_moment_take_each_lost_job_back_once(settings, monkeypatch):
     tenant = TenantFactory()
     for _ in range(10):
         claimed(JobFactory(tenant=tenant))
     lapse()
+    settings.JOB_LEASE = timedelta()  # else the tests' PostgreSQL has only just been started
     sent = []
     monkeypatch.setattr(dispatch, "publish", sent.append)
     monkeypatch.setattr(dispatch, "waiting_wake_ups", lambda: 0)
