@@ -280,13 +280,19 @@ def reap(detail: str, *, grace: timedelta = timedelta()) -> list[tuple[UUID, str
         return list(cursor.fetchall())
 
 
+def promote() -> None:
+    """Makes ready what is due."""
+    with connection.cursor() as cursor:
+        cursor.execute(PROMOTE, {"batch": BATCH})
+
+
 def sweep() -> None:
     """Settles calls that nobody answers for any more, ends what is past its deadline, makes ready
     what is due, and finds queues that filled."""
     with connection.cursor() as cursor:
         cursor.execute(SETTLE)
         cursor.execute(EXPIRE, {"batch": BATCH})
-        cursor.execute(PROMOTE, {"batch": BATCH})
+        promote()
         cursor.execute(TIDY)
 
 

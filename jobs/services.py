@@ -318,8 +318,7 @@ def pump() -> int:
     `dispatch.publish` raises while Redis is away.
     """
     failpoint("before_reap")
-    for event_id, status in claims.reap(SAFE_DETAIL[POISON], grace=settings.JOB_LEASE):
-        logger.warning("job_taken_back", extra={"event_id": event_id, "status": status})
+    _take_back()
     claims.sweep()
     # One at least, whether or not there is work: it proves that somebody listens.
     wanted = max(1, claims.count_claimable(dispatch.AT_ONCE))
@@ -329,6 +328,18 @@ def pump() -> int:
         dispatch.publish(missing)
         failpoint("after_publish")
     return max(missing, 0)
+
+
+def stand_in_for_pump() -> None:
+    """What nobody can wait for, should the pump be away; cheap enough for every worker."""
+    _take_back()
+    claims.promote()
+    dispatch.wake_worker()
+
+
+def _take_back() -> None:
+    for event_id, status in claims.reap(SAFE_DETAIL[POISON], grace=settings.JOB_LEASE):
+        logger.warning("job_taken_back", extra={"event_id": event_id, "status": status})
 
 
 # --- Fenced writes --------------------------------------------------------------------------

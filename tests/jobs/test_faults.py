@@ -138,6 +138,33 @@ def test_f39_pumps_at_the_same_moment_take_each_lost_job_back_once(settings, mon
     assert sent  # more wake-ups than jobs do no harm
 
 
+def test_f39_a_worker_that_could_not_stand_in_for_the_pump_once_does_so_the_next_time(
+    job, settings, monkeypatch
+):
+    settings.JOB_LEASE = timedelta(seconds=0.4)
+    claimed(job)
+    lapse()
+    real, tried, stopping, woken = claims.reap, [], threading.Event(), threading.Event()
+
+    def fail_once(*args, **kwargs):
+        tried.append(args)
+        if len(tried) == 1:
+            raise RuntimeError("whatever it is")
+        return real(*args, **kwargs)
+
+    monkeypatch.setattr(claims, "reap", fail_once)
+    monkeypatch.setattr(dispatch, "wake_worker", woken.set)
+    monkeypatch.setattr(runner, "_stopping", stopping)
+    standing_in = in_thread(runner.stand_in_for_pump)
+
+    assert woken.wait(20)
+
+    stopping.set()
+    standing_in.result(10)
+    job.refresh_from_db()
+    assert (job.status, len(tried) >= 2) == (JobStatus.PENDING, True)
+
+
 def test_f40_of_a_reaper_and_a_finishing_worker_exactly_one_wins():
     tenant = TenantFactory()
     for _ in range(15):

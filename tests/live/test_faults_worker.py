@@ -187,6 +187,39 @@ def test_f06_a_pump_killed_before_it_reaps_is_started_again_and_reaps(live):
     assert live.wait_for(event_id, "COMPLETED")["attempt"] == 2
 
 
+def workers(live, event_id):
+    """Who worked on the job, in order."""
+    rows = live.rows(
+        "SELECT split_part(a.worker, '@', 1) AS name FROM jobs_jobattempt a"
+        " JOIN jobs_job j ON j.id = a.job_id WHERE event_id = %s ORDER BY number",
+        event_id,
+    )
+    return [row["name"] for row in rows]
+
+
+def test_f06_without_a_pump_a_lost_workers_job_is_taken_over_by_another_worker(live):
+    with live.another_worker() as lost:
+        with live.without("worker"):
+            event_id = hold(live, "summary")
+        with live.without("beat"), live.without("maintenance"):
+            os.killpg(lost.pid, signal.SIGKILL)
+
+            live.wait_for(event_id, "COMPLETED", seconds=20)
+
+    assert workers(live, event_id) == ["other", "worker"]
+    assert live.attempts(event_id)[0] == (1, "summarize", "lease_lost")
+
+
+def test_f06_without_a_pump_a_job_that_waits_is_tried_again_and_its_wake_up_may_be_lost(live):
+    live.script({"do": "status", "status": 429, "retry_after": 1, "times": 1})
+    with live.without("beat"), live.without("maintenance"):
+        event_id = live.submit()
+        live.until(lambda: live.attempts(event_id) == [(1, "summarize", "retried")])
+        broker(live).flushdb()
+
+        live.wait_for(event_id, "COMPLETED", seconds=20)
+
+
 def submit_and_be_cut_off(live, title):
     with pytest.raises((urllib.error.URLError, HTTPException, ConnectionError)):
         live.request("POST", "/jobs", {"guideline_text": "Staff MUST rest.", "title": title})
