@@ -1,7 +1,8 @@
 """The ledger of model calls: the intent is written before a call, its outcome after.
 
 So a call that may have been paid for is never forgotten, and none starts for a worker that has
-lost its job: the intent is refused.
+lost its job: the intent is refused. Whether a reply was of use shows when its step is stored or
+its attempt ends: see `services`.
 """
 
 import asyncio
@@ -71,7 +72,7 @@ def close(
     ended: dict[str, Any] = {"outcome": CallOutcome.ERROR, "error_code": error_code}
     if reply is not None:
         ended = {
-            "outcome": CallOutcome.OK,
+            "outcome": CallOutcome.ANSWERED,
             "model": reply.model[:200],
             "request_id": reply.request_id[:200],
             "prompt_tokens": reply.prompt_tokens,

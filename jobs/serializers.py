@@ -89,7 +89,8 @@ class UsageSerializer(serializers.Serializer):
     prompt_tokens = serializers.IntegerField()
     completion_tokens = serializers.IntegerField()
     unknown_calls = serializers.IntegerField(
-        help_text="Model calls whose reply was lost with their worker: they may have been paid for."
+        help_text="Model calls that were paid for in vain, or may have been: their reply was lost"
+        " with their worker, or their step was not finished. They are not in the other numbers."
     )
 
 
