@@ -54,7 +54,7 @@ def signing_key_is_ed25519(app_configs: Any, **kwargs: Any) -> list[CheckMessage
 @register()
 def encryption_keys_are_sound(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
     hint = (
-        "Make one: python -c \"import base64, os;"
+        'Make one: python -c "import base64, os;'
         " print('k1:' + base64.b64encode(os.urandom(32)).decode())\""
     )
     try:
@@ -63,9 +63,7 @@ def encryption_keys_are_sound(app_configs: Any, **kwargs: Any) -> list[CheckMess
         return [Error(f"ENCRYPTION_KEYS: {error}", hint=hint, id="guidepost.E005")]
     found: list[CheckMessage] = []
     if len(set(keys.values())) < len(keys):
-        found.append(
-            Error("ENCRYPTION_KEYS holds one key twice.", hint=hint, id="guidepost.E006")
-        )
+        found.append(Error("ENCRYPTION_KEYS holds one key twice.", hint=hint, id="guidepost.E006"))
     others = _other_secrets()
     found += [
         Error(

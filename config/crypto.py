@@ -106,7 +106,7 @@ def header_of(key_id: str) -> bytes:
 
 
 def key_id_of(blob: bytes) -> str:
-    """The id of the key that it was sealed with. Raises CannotUnseal for what is no sealed value."""
+    """The id of the key that it was sealed with. Raises CannotUnseal for what was not sealed."""
     blob = bytes(blob)
     if len(blob) < 2 or blob[0] != FORMAT:
         raise CannotUnseal("It is not a sealed value.")

@@ -13,5 +13,7 @@ class ClockTimestamp(Func):
 class KeyIdOf(Func):
     """The id of the key that a value is sealed with (see `config.crypto.KeyRing`)."""
 
-    template = "encode(substring(%(expressions)s FROM 3 FOR get_byte(%(expressions)s, 1)), 'escape')"
+    template = (
+        "encode(substring(%(expressions)s FROM 3 FOR get_byte(%(expressions)s, 1)), 'escape')"
+    )
     output_field = CharField(max_length=32)

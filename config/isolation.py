@@ -84,10 +84,13 @@ def past_row_security(*tables: str, on: BaseDatabaseWrapper = connection) -> Ite
         for table in tables:
             cursor.execute(FORCED, [table])
             forced += [name for (name,) in cursor.fetchall()]
+        # A table with checks outstanding cannot be altered.
+        if forced:
+            cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
         for table in forced:
             cursor.execute(f'ALTER TABLE "{table}" NO FORCE ROW LEVEL SECURITY')
         yield
-        if forced:  # a table with checks outstanding cannot be altered
+        if forced:
             cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
         for table in forced:
             cursor.execute(f'ALTER TABLE "{table}" FORCE ROW LEVEL SECURITY')

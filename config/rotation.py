@@ -12,6 +12,7 @@ from django.utils.module_loading import autodiscover_modules
 from psycopg import sql
 
 from config import crypto
+from config.failpoints import failpoint
 from config.isolation import past_row_security
 
 BATCH = 100
@@ -56,6 +57,7 @@ def rewrap(batch: int = BATCH) -> Iterator[tuple[SealedColumn, int]]:
     """
     for column in declared():
         while changed := _rewrap_batch(column, batch):
+            failpoint("after_rewrap")
             yield column, changed
 
 
@@ -90,13 +92,16 @@ def _rewrap_batch(column: SealedColumn, batch: int) -> int:
     ring = crypto.ring()
     with transaction.atomic(), past_row_security(column.table), connection.cursor() as cursor:
         query = WITH_ANOTHER_KEY
-        cursor.execute(_sql(query, column, crypto.header_of(ring.current), batch=sql.Literal(batch)))
+        cursor.execute(
+            _sql(query, column, crypto.header_of(ring.current), batch=sql.Literal(batch))
+        )
         rows = cursor.fetchall()
         for *identity, blob in rows:
             context = column.context.format(*identity)
             sealed = ring.seal(ring.unseal(blob, context), context)
             values = sql.SQL(", ").join(map(sql.Literal, identity))
             cursor.execute(_sql(RESEAL, column, sealed=sql.Literal(sealed), values=values))
+        failpoint("before_rewrap_commit")
     return len(rows)
 
 

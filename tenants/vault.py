@@ -42,7 +42,9 @@ class TenantKeys:
     def __init__(self, tenant_id: UUID, keys: dict[int, bytes]) -> None:
         """keys: by version. Raises CannotUnseal if there are none."""
         if not keys:
-            raise CannotUnseal(f"The tenant {tenant_id} has no data key, or this role may not see it.")
+            raise CannotUnseal(
+                f"The tenant {tenant_id} has no data key, or this role may not see it."
+            )
         self._tenant = tenant_id.bytes
         self._boxes = {version: Box(key) for version, key in keys.items()}
         self.current = max(keys)

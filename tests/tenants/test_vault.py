@@ -16,7 +16,7 @@ from tenants.models import DataKey
 from tests.factories import TenantFactory
 
 PLACE = "table.column:1"
-TEXT = "Staff MUST wash their hands. ".encode() * 100
+TEXT = b"Staff MUST wash their hands. " * 100
 
 
 @pytest.fixture(autouse=True)
