@@ -64,8 +64,8 @@ class Tenant(models.Model):
             models.CheckConstraint(condition=~Q(name=""), name="tenant_has_a_name"),
             models.CheckConstraint(condition=~Q(slug=""), name="tenant_has_a_slug"),
             models.CheckConstraint(
-                condition=Q(retention_days__isnull=True) | Q(retention_days__gt=0),
-                name="tenant_keeps_jobs_for_a_day_at_least",
+                condition=Q(retention_days__isnull=True) | Q(retention_days__range=(1, 36_500)),
+                name="tenant_keeps_jobs_for_a_day_to_a_century",
             ),
         ]
 

@@ -1,34 +1,10 @@
-"""Data keys, one for each tenant there is, and how long a tenant's jobs are kept."""
-
-import os
+"""Room for data keys, and how long a tenant's jobs are kept."""
 
 import django.db.models.deletion
 import django.utils.timezone
 from django.db import migrations, models
 
 import config.database
-from config import crypto
-from config.isolation import past_row_security
-from tenants.vault import WRAPPED
-
-BATCH = 500
-
-
-def make_data_keys(apps, schema_editor):
-    Tenant, DataKey = apps.get_model("tenants", "Tenant"), apps.get_model("tenants", "DataKey")
-    with past_row_security("tenants_tenant", on=schema_editor.connection):
-        ids = list(Tenant.objects.values_list("id", flat=True))
-    keys = (
-        DataKey(
-            tenant_id=tenant_id,
-            version=1,
-            wrapped=crypto.seal(os.urandom(crypto.KEY_BYTES), WRAPPED.format(tenant_id, 1)),
-        )
-        for tenant_id in ids
-    )
-    DataKey.objects.bulk_create(keys, batch_size=BATCH)
-
-
 class Migration(migrations.Migration):
     dependencies = [("tenants", "0002_audit_and_scopes")]
 
@@ -42,9 +18,11 @@ class Migration(migrations.Migration):
             model_name="tenant",
             constraint=models.CheckConstraint(
                 condition=models.Q(
-                    ("retention_days__isnull", True), ("retention_days__gt", 0), _connector="OR"
+                    ("retention_days__isnull", True),
+                    ("retention_days__range", (1, 36500)),
+                    _connector="OR",
                 ),
-                name="tenant_keeps_jobs_for_a_day_at_least",
+                name="tenant_keeps_jobs_for_a_day_to_a_century",
             ),
         ),
         migrations.CreateModel(
@@ -91,5 +69,4 @@ class Migration(migrations.Migration):
                 ],
             },
         ),
-        migrations.RunPython(make_data_keys, migrations.RunPython.noop),
     ]
