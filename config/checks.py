@@ -1,5 +1,6 @@
 """Start-up checks: a wrong deployment says so at once, with an id and what to do."""
 
+import base64
 import os
 from typing import Any
 
@@ -8,6 +9,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, register
+
+from config import crypto
 
 MIN_SECRET_LENGTH = 32
 
@@ -46,6 +49,52 @@ def signing_key_is_ed25519(app_configs: Any, **kwargs: Any) -> list[CheckMessage
             id="guidepost.E003",
         )
     ]
+
+
+@register()
+def encryption_keys_are_sound(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
+    hint = (
+        'Make one: python -c "import base64, os;'
+        " print('k1:' + base64.b64encode(os.urandom(32)).decode())\""
+    )
+    try:
+        keys = crypto.KeyRing(settings.ENCRYPTION_KEYS).keys
+    except crypto.BadKeys as error:
+        return [Error(f"ENCRYPTION_KEYS: {error}", hint=hint, id="guidepost.E005")]
+    found: list[CheckMessage] = []
+    if len(set(keys.values())) < len(keys):
+        found.append(Error("ENCRYPTION_KEYS holds one key twice.", hint=hint, id="guidepost.E006"))
+    others = _other_secrets()
+    found += [
+        Error(
+            f"The key {key_id} of ENCRYPTION_KEYS is also used as {others[key]}.",
+            hint=hint,
+            id="guidepost.E007",
+        )
+        for key_id, key in keys.items()
+        if key in others
+    ]
+    return found
+
+
+def _other_secrets() -> dict[bytes, str]:
+    """Every form in which a key's 32 bytes might stand in another secret, and its name."""
+    found: dict[bytes, str] = {}
+    for name in ("SECRET_KEY", "API_KEY_PEPPER"):
+        text = getattr(settings, name)
+        found[text.encode()] = name
+        for decode in (base64.b64decode, base64.urlsafe_b64decode, bytes.fromhex):
+            try:
+                found[decode(text)] = name
+            except ValueError:
+                continue  # it is no such text
+    try:
+        key = load_pem_private_key(settings.TOKEN_SIGNING_KEY.encode(), password=None)
+    except (ValueError, TypeError, UnsupportedAlgorithm):
+        return found  # E003 says so
+    if isinstance(key, Ed25519PrivateKey):
+        found[key.private_bytes_raw()] = "TOKEN_SIGNING_KEY"
+    return found
 
 
 @register()

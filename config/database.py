@@ -1,6 +1,6 @@
 """SQL that Django has no words for."""
 
-from django.db.models import DateTimeField, Func
+from django.db.models import CharField, DateTimeField, Func
 
 
 class ClockTimestamp(Func):
@@ -8,3 +8,12 @@ class ClockTimestamp(Func):
 
     function = "clock_timestamp"
     output_field = DateTimeField()
+
+
+class KeyIdOf(Func):
+    """The id of the key that a value is sealed with (see `config.crypto.KeyRing`)."""
+
+    template = (
+        "encode(substring(%(expressions)s FROM 3 FOR get_byte(%(expressions)s, 1)), 'escape')"
+    )
+    output_field = CharField(max_length=32)

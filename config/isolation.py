@@ -65,6 +65,37 @@ def _become(role: str, tenant: str) -> None:
         )
 
 
+FORCED = """
+SELECT relname FROM pg_class
+WHERE oid = %s::regclass AND relforcerowsecurity
+    AND NOT (SELECT rolsuper OR rolbypassrls FROM pg_roles WHERE rolname = current_user)
+"""
+
+
+@contextmanager
+def past_row_security(*tables: str, on: BaseDatabaseWrapper = connection) -> Iterator[None]:
+    """The tables' owner sees all their rows, until the block ends. For migrations and operators.
+
+    Inside a transaction only, and a short one: for whoever is no superuser the tables are locked
+    until its end. Nobody but their owner may do it.
+    """
+    with on.cursor() as cursor:
+        forced = []
+        for table in tables:
+            cursor.execute(FORCED, [table])
+            forced += [name for (name,) in cursor.fetchall()]
+        # A table with checks outstanding cannot be altered.
+        if forced:
+            cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
+        for table in forced:
+            cursor.execute(f'ALTER TABLE "{table}" NO FORCE ROW LEVEL SECURITY')
+        yield
+        if forced:
+            cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
+        for table in forced:
+            cursor.execute(f'ALTER TABLE "{table}" FORCE ROW LEVEL SECURITY')
+
+
 # --- Who may do what with which table ------------------------------------------------------
 
 OF_THE_TENANT = "tenant_id = guidepost_tenant()"

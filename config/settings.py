@@ -166,6 +166,10 @@ TOKEN_RATE = env.str("TOKEN_RATE", default="60/m")  # tokens issued, for each te
 TOKEN_ATTEMPT_RATE = env.str("TOKEN_ATTEMPT_RATE", default="300/m")  # tries, for each address
 SUBMIT_RATE = env.str("SUBMIT_RATE", default="600/m")  # jobs submitted, for each tenant
 
+# Key-encryption keys, `id:base64` of 32 bytes each, by commas: what is stored is sealed under them.
+# The first seals; the others still open. See docs/security.md before changing it.
+ENCRYPTION_KEYS = env.str("ENCRYPTION_KEYS")
+
 # --- The API --------------------------------------------------------------------------------
 
 GUIDELINE_MAX_BYTES = 1_048_576

@@ -11,18 +11,23 @@ MOVED_BY_PEOPLE = (
 )
 
 declare(
-    Access("jobs_document", api="SELECT, INSERT", worker="SELECT"),
+    # What may be changed is taken away: a trigger refuses another text.
+    Access(
+        "jobs_document",
+        api="SELECT, INSERT, UPDATE (sealed_text, digest)",
+        worker="SELECT, UPDATE (sealed_text, digest)",
+    ),
     Access(
         "jobs_job",
-        api=f"SELECT, INSERT, {MOVED_BY_PEOPLE}",
+        api=f"SELECT, INSERT, {MOVED_BY_PEOPLE}, UPDATE (deleted_at)",
         worker="SELECT, UPDATE",
         staff=f"SELECT, {MOVED_BY_PEOPLE}",
     ),
     Access(
         "jobs_jobattempt",
-        api="SELECT, UPDATE (outcome, error_code, error, ended_at)",
+        api="SELECT, UPDATE (outcome, error_code, sealed_error, ended_at)",
         worker="SELECT, INSERT, UPDATE",
-        staff="SELECT, UPDATE (outcome, error_code, error, ended_at)",
+        staff="SELECT, UPDATE (outcome, error_code, sealed_error, ended_at)",
     ),
     Access(
         "jobs_jobevent",

@@ -75,7 +75,7 @@ class JobAdmin(ReadOnlyAdmin):
     list_select_related = ("tenant",)
     search_fields = ("=event_id", "tenant__slug", "error_code")
     ordering = ("-id",)
-    exclude = ("document", "summary", "result")
+    exclude = ("document",)
     readonly_fields = ("event_id", "created_at")
     inlines = [AttemptInline, CallInline, EventInline]
     actions = ["retry"]
@@ -98,10 +98,10 @@ class JobAdmin(ReadOnlyAdmin):
         if not job.is_over:
             return False
         try:
-            services.retry_job(tenant_id=job.tenant_id, event_id=job.event_id, actor=actor)
+            asked = {"tenant_id": job.tenant_id, "event_id": job.event_id, "actor": actor}
+            return services.retry_job(**asked) is not None
         except InvalidTransition:
             return False
-        return True
 
 
 @admin.register(TenantQueue)

@@ -128,12 +128,12 @@ def _hold(pk: int) -> BulkAction | None:
 
 
 def _matching(action: BulkAction) -> QuerySet[Job]:
-    jobs = Job.objects.across_tenants().filter(status=action.status).order_by("id")
+    jobs = Job.objects.across_tenants().filter(status=action.status, deleted_at=None)
     if action.tenant_id is not None:
         jobs = jobs.for_tenant(action.tenant_id)
     if action.error_code:
         jobs = jobs.filter(error_code=action.error_code)
-    return jobs.only("id", "tenant_id", "event_id")
+    return jobs.only("id", "tenant_id", "event_id").order_by("id")
 
 
 def _end(pk: int, state: BulkAction.State) -> bool:

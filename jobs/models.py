@@ -1,16 +1,20 @@
 """The product's rows: a job, the document it works on, and every attempt at it."""
 
-import hashlib
 import os
 import time
 import uuid
 from datetime import timedelta
+from typing import Any
 
 from django.db import models
 from django.db.models import F, Q
-from django.db.models.functions import Now
+from django.db.models.functions import Length, Now
 
+from jobs import sealed
 from tenants.querysets import TenantQuerySet
+from tenants.vault import OVERHEAD
+
+models.BinaryField.register_lookup(Length)
 
 
 def uuid7() -> uuid.UUID:
@@ -48,30 +52,50 @@ class Priority(models.IntegerChoices):
 
 
 class Document(models.Model):
-    """A guideline as it came in, unaltered: citations are offsets into `text`."""
+    """A guideline as it came in, unaltered: citations are offsets into `text`.
 
+    Erased when its job is deleted; the row stays.
+    """
+
+    # Its place when it is sealed, so it has to be known before the row is there.
+    uid = models.UUIDField(default=uuid7, editable=False)
     tenant = models.ForeignKey("tenants.Tenant", on_delete=models.PROTECT, related_name="+")
-    text = models.TextField()
-    sha256 = models.CharField(max_length=64)  # of the UTF-8 bytes, hex
+    sealed_text = models.BinaryField(null=True)
+    digest = models.CharField(max_length=64)  # keyed, of the UTF-8 bytes: see `vault.index`
     created_at = models.DateTimeField(db_default=Now(), editable=False)
 
     objects = TenantQuerySet.as_manager()
 
     class Meta:
         constraints = [
-            models.CheckConstraint(condition=~Q(text=""), name="document_is_not_empty"),
+            models.UniqueConstraint(fields=["tenant", "uid"], name="document_uid_once_per_tenant"),
             models.CheckConstraint(
-                condition=Q(sha256__regex="^[0-9a-f]{64}$"), name="document_sha256_is_hex"
+                condition=Q(sealed_text__isnull=True) | Q(sealed_text__length__gt=OVERHEAD),
+                name="document_is_not_empty",
+            ),
+            models.CheckConstraint(
+                condition=Q(sealed_text__isnull=False, digest__regex="^[0-9a-f]{64}$")
+                | Q(sealed_text__isnull=True, digest=""),
+                name="document_is_whole_or_erased",
             ),
         ]
 
     def __str__(self) -> str:
-        return self.sha256[:12]
+        return self.digest[:12]
 
     @classmethod
     def of(cls, *, tenant_id: uuid.UUID, text: str) -> "Document":
-        digest = hashlib.sha256(text.encode()).hexdigest()
-        return cls(tenant_id=tenant_id, text=text, sha256=digest)
+        document = cls(tenant_id=tenant_id, digest=sealed.digest(tenant_id, text))
+        document.sealed_text = sealed.seal_text(
+            tenant_id, text, sealed.DOCUMENT_TEXT.format(document.uid)
+        )
+        return document
+
+    @property
+    def text(self) -> str | None:
+        """None once it is erased."""
+        place = sealed.DOCUMENT_TEXT.format(self.uid)
+        return sealed.open_text(self.tenant_id, self.sealed_text, place)
 
 
 class Job(models.Model):
@@ -107,9 +131,8 @@ class Job(models.Model):
     worker = models.CharField(max_length=200, blank=True)
     lease_expires_at = models.DateTimeField(null=True, blank=True)
 
-    # Step 1's reply, kept before step 2 starts: {"value", "usage", "provenance"} of the chain.
-    summary = models.JSONField(null=True, blank=True)
-    result = models.JSONField(null=True, blank=True)
+    sealed_summary = models.BinaryField(null=True)
+    sealed_result = models.BinaryField(null=True)
     error_code = models.CharField(max_length=50, blank=True)
     error_detail = models.CharField(max_length=500, blank=True)  # safe to show to the tenant
 
@@ -121,13 +144,29 @@ class Job(models.Model):
     created_at = models.DateTimeField(db_default=Now(), editable=False)
     started_at = models.DateTimeField(null=True, blank=True)
     ended_at = models.DateTimeField(null=True, blank=True)
+    # From then on there are only counts and times left. Set once; a trigger does the rest.
+    deleted_at = models.DateTimeField(null=True, blank=True)
 
     objects = TenantQuerySet.as_manager()
 
     class Meta:
         indexes = [
-            models.Index(fields=["tenant", "-event_id"], name="job_list"),
-            models.Index(fields=["tenant", "status", "-event_id"], name="job_list_by_status"),
+            models.Index(
+                fields=["tenant", "-event_id"],
+                condition=Q(deleted_at__isnull=True),
+                name="job_list",
+            ),
+            models.Index(
+                fields=["tenant", "status", "-event_id"],
+                condition=Q(deleted_at__isnull=True),
+                name="job_list_by_status",
+            ),
+            # The next of a tenant's jobs whose time is over: the first entry.
+            models.Index(
+                fields=["tenant", "ended_at"],
+                condition=Q(ended_at__isnull=False, deleted_at__isnull=True),
+                name="job_retention",
+            ),
             # The next job of a tenant: the first entry.
             models.Index(
                 fields=["tenant", "-priority", "id"],
@@ -175,8 +214,9 @@ class Job(models.Model):
                 name="job_has_an_end_exactly_when_over",
             ),
             models.CheckConstraint(
-                condition=Q(status=JobStatus.COMPLETED, result__isnull=False)
-                | ~Q(status=JobStatus.COMPLETED) & Q(result__isnull=True),
+                condition=Q(status=JobStatus.COMPLETED, sealed_result__isnull=False)
+                | ~Q(status=JobStatus.COMPLETED) & Q(sealed_result__isnull=True)
+                | Q(deleted_at__isnull=False),
                 name="job_has_a_result_exactly_when_completed",
             ),
             models.CheckConstraint(
@@ -185,9 +225,21 @@ class Job(models.Model):
                 name="job_has_an_error_exactly_when_failed",
             ),
             models.CheckConstraint(
-                condition=Q(step=Step.SUMMARIZE, summary__isnull=True)
-                | Q(step=Step.CHECKLIST, summary__isnull=False),
+                condition=Q(step=Step.SUMMARIZE, sealed_summary__isnull=True)
+                | Q(step=Step.CHECKLIST, sealed_summary__isnull=False)
+                | Q(deleted_at__isnull=False),
                 name="job_step_two_needs_the_summary",
+            ),
+            models.CheckConstraint(
+                condition=Q(deleted_at__isnull=True)
+                | Q(
+                    status__in=ENDED,
+                    sealed_summary__isnull=True,
+                    sealed_result__isnull=True,
+                    title="",
+                    metadata={},
+                ),
+                name="job_that_is_deleted_is_over_and_empty",
             ),
             models.CheckConstraint(
                 condition=Q(status=JobStatus.PENDING) | Q(ready=False),
@@ -205,6 +257,17 @@ class Job(models.Model):
     @property
     def is_over(self) -> bool:
         return self.status in ENDED
+
+    @property
+    def summary(self) -> dict[str, Any] | None:
+        """Step 1's reply, kept before step 2 starts: {"value", "usage", "provenance"}."""
+        place = sealed.SUMMARY.format(self.event_id)
+        return sealed.open_json(self.tenant_id, self.sealed_summary, place)
+
+    @property
+    def result(self) -> dict[str, Any] | None:
+        place = sealed.RESULT.format(self.event_id)
+        return sealed.open_json(self.tenant_id, self.sealed_result, place)
 
 
 class Outcome(models.TextChoices):
@@ -229,7 +292,7 @@ class JobAttempt(models.Model):
     step = models.CharField(max_length=10, choices=Step)  # where it started
     outcome = models.CharField(max_length=11, choices=Outcome, default=Outcome.RUNNING)
     error_code = models.CharField(max_length=50, blank=True, db_default="")
-    error = models.TextField(blank=True, db_default="")  # raw, for staff only
+    sealed_error = models.BinaryField(null=True)
     started_at = models.DateTimeField(db_default=Now())
     ended_at = models.DateTimeField(null=True, blank=True)
 
@@ -251,6 +314,12 @@ class JobAttempt(models.Model):
 
     def __str__(self) -> str:
         return f"{self.job_id} #{self.number}"
+
+    @property
+    def error(self) -> str:
+        """Raw, for staff only."""
+        place = sealed.ERROR.format(self.job_id, self.number)
+        return sealed.open_text(self.tenant_id, self.sealed_error, place) or ""
 
 
 class JobEvent(models.Model):

@@ -41,6 +41,7 @@ CROSS JOIN LATERAL (
     SELECT extract(epoch FROM avg(ended_at - started_at)) AS seconds FROM (
         SELECT ended_at, started_at FROM jobs_job AS past
         WHERE past.tenant_id = job.tenant_id AND past.status = 'COMPLETED'
+            AND past.deleted_at IS NULL
         ORDER BY past.event_id DESC LIMIT 20
     ) AS latest
 ) AS history

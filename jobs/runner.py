@@ -3,6 +3,7 @@
 import logging
 import threading
 import time
+import traceback
 from collections.abc import Callable, Coroutine
 from concurrent.futures import CancelledError, Future
 from typing import Any
@@ -77,7 +78,10 @@ def run_next_job(worker: str) -> str | None:
 
 def _fail(claim: Claim, error: Exception) -> None:
     if not isinstance(error, LLMError):
-        logger.exception("job_crashed", extra={"event_id": claim.event_id})
+        # Where, not what: its words may be the guideline's. The attempt keeps them, sealed.
+        where = "".join(traceback.format_tb(error.__traceback__))
+        fields = {"event_id": claim.event_id, "kind": type(error).__name__, "where": where}
+        logger.error("job_crashed", extra=fields)
     decision = retries.decide(
         error,
         failures=claim.failures,
@@ -108,7 +112,7 @@ def _settle(claim: Claim, write: Callable[[], None]) -> None:
 
 def _work(claim: Claim, calls: "ModelCalls") -> None:
     source = persistently(
-        lambda: Document.objects.for_tenant(claim.tenant_id).get(pk=claim.document_id).text
+        lambda: Document.objects.for_tenant(claim.tenant_id).get(pk=claim.document_id).text or ""
     )
     if claim.step == Step.SUMMARIZE:
         summary = _summarize(claim, calls, source)

@@ -1,4 +1,7 @@
-"""Every change of a job. Views, tasks, the admin and commands are doors to what stands here."""
+"""Every change of a job. Views, tasks, the admin and commands are doors to what stands here.
+
+Its end, its deletion, has a module of its own (`jobs.deletion`).
+"""
 
 import logging
 from datetime import timedelta
@@ -12,7 +15,7 @@ from django.db.models.functions import Now
 
 from config.database import ClockTimestamp
 from config.failpoints import failpoint
-from jobs import breaker, claims, dispatch
+from jobs import breaker, claims, dispatch, sealed
 from jobs.claims import Claim
 from jobs.errors import (
     POISON,
@@ -48,7 +51,8 @@ DEFAULT_EXPIRY = timedelta(hours=24)
 FULL = """
 SELECT max_waiting FROM jobs_tenantqueue AS queue
 WHERE tenant_id = %(tenant)s AND EXISTS (
-    SELECT FROM jobs_job WHERE tenant_id = %(tenant)s AND status = 'PENDING'
+    SELECT FROM jobs_job
+    WHERE tenant_id = %(tenant)s AND status = 'PENDING' AND deleted_at IS NULL
     OFFSET queue.max_waiting - 1 LIMIT 1
 )
 """
@@ -215,8 +219,9 @@ def save_summary(claim: Claim, summary: dict[str, Any]) -> None:
     summary  {"value", "usage", "provenance"} of step 1. Raises LeaseLost.
     """
     try:
+        kept = sealed.seal_json(claim.tenant_id, summary, sealed.SUMMARY.format(claim.event_id))
         with transaction.atomic():
-            _write(claim, step=Step.CHECKLIST, summary=summary, **_spent(summary["usage"]))
+            _write(claim, step=Step.CHECKLIST, sealed_summary=kept, **_spent(summary["usage"]))
             _keep_replies(claim, Step.SUMMARIZE)
     except LeaseLost:
         if not _is_written(claim, status=JobStatus.PROCESSING, step=Step.CHECKLIST):
@@ -225,12 +230,13 @@ def save_summary(claim: Claim, summary: dict[str, Any]) -> None:
 
 def complete_job(claim: Claim, result: dict[str, Any], usage: dict[str, int]) -> None:
     """Raises LeaseLost."""
+    kept = sealed.seal_json(claim.tenant_id, result, sealed.RESULT.format(claim.event_id))
     try:
         with transaction.atomic():
             _write(
                 claim,
                 status=JobStatus.COMPLETED,
-                result=result,
+                sealed_result=kept,
                 ended_at=Now(),
                 worker="",
                 lease_expires_at=None,
@@ -376,7 +382,10 @@ def _end_attempt(held: Claim | Job, outcome: Outcome, code: str = "", error: str
     """
     attempts = JobAttempt.objects.for_tenant(held.tenant_id)
     attempts.filter(job_id=held.id, number=held.attempt, outcome=Outcome.RUNNING).update(
-        outcome=outcome, error_code=code, error=error[:10_000], ended_at=Now()
+        outcome=outcome,
+        error_code=code,
+        sealed_error=_sealed_error(held, error[:10_000]) if error else None,
+        ended_at=Now(),
     )
     calls = LLMCall.objects.for_tenant(held.tenant_id)
     calls = calls.filter(job_id=held.id, attempt=held.attempt)
@@ -398,9 +407,13 @@ def _keep_replies(claim: Claim, step: Step) -> None:
     answered.update(outcome=CallOutcome.OK)
 
 
+def _sealed_error(held: Claim | Job, error: str) -> bytes:
+    return sealed.seal_text(held.tenant_id, error, sealed.ERROR.format(held.id, held.attempt))
+
+
 def _locked(tenant_id: UUID, event_id: UUID) -> Job | None:
     jobs = Job.objects.for_tenant(tenant_id).select_for_update(no_key=True)
-    return jobs.filter(event_id=event_id).first()
+    return jobs.filter(event_id=event_id, deleted_at=None).first()
 
 
 def _say(actor: str, note: str) -> None:

@@ -14,7 +14,7 @@ from kombu.exceptions import OperationalError
 from redis.exceptions import RedisError
 
 from config import alive
-from jobs import bulk, runner, services
+from jobs import bulk, deletion, runner, services
 
 logger = logging.getLogger(__name__)
 
@@ -32,17 +32,21 @@ def process_guideline_job(self: Task, **from_a_later_version: Any) -> str:
     return event_id
 
 
-_pumped_at = float("-inf")  # when this process last did, by time.monotonic()
+PURGE_SECONDS = 10  # between two looks for jobs whose time is over
+_pumped_at = _purged_at = float("-inf")  # when this process last did, by time.monotonic()
 
 
 @shared_task
 def pump(**from_a_later_version: Any) -> None:
     """Those that have piled up while nobody took them are dropped: the first did their work."""
-    global _pumped_at
+    global _pumped_at, _purged_at
     if time.monotonic() - _pumped_at < settings.PUMP_SECONDS / 2:
         return
     _pumped_at = time.monotonic()
     bulk.work()
+    if time.monotonic() - _purged_at > PURGE_SECONDS:
+        _purged_at = time.monotonic()
+        deletion.purge()
     try:
         services.pump()
     except (OperationalError, RedisError, OSError) as error:

@@ -12,7 +12,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from config.openapi import ProblemSerializer
-from jobs import queue, services
+from jobs import deletion, queue, services
 from jobs.errors import InvalidCursor
 from jobs.models import Job, JobStatus
 from jobs.serializers import (
@@ -140,7 +140,8 @@ class JobCreateView(JobView):
 
 
 class JobDetailView(JobView):
-    required_scopes = {"GET": Scope.JOBS_READ}
+    http_method_names = ["get", "head", "delete"]
+    required_scopes = {"GET": Scope.JOBS_READ, "DELETE": Scope.JOBS_MANAGE}
 
     @extend_schema(
         operation_id="getJob",
@@ -161,8 +162,8 @@ class JobDetailView(JobView):
     def get(self, request: Request, event_id: UUID) -> Response:
         job = (
             Job.objects.for_tenant(principal(request).tenant_id)
-            .defer("summary")
-            .filter(event_id=event_id)
+            .defer("sealed_summary")
+            .filter(event_id=event_id, deleted_at=None)
             .first()
         )
         if job is None:
@@ -170,6 +171,22 @@ class JobDetailView(JobView):
         waiting = queue.waiting(job) if job.status == JobStatus.PENDING else None
         body = {**JobDetailSerializer(job).data, "waiting": asdict(waiting) if waiting else None}
         return Response(body, headers=self.poll_headers(job))
+
+    @extend_schema(
+        operation_id="deleteJob",
+        summary="Delete a job that has ended",
+        description="The guideline, the result, the title and the metadata are gone at once and"
+        " for good; counts and times stay. Afterwards the job is absent (404), also when this is"
+        " repeated. Cancel a job that waits or runs first. Scope: `jobs:manage`.",
+        tags=["Jobs"],
+        parameters=[EVENT_ID],
+        responses={204: None, 404: ProblemSerializer, 409: ProblemSerializer, **REFUSALS},
+    )
+    def delete(self, request: Request, event_id: UUID) -> Response:
+        caller = principal(request)
+        if not deletion.delete_job(tenant_id=caller.tenant_id, event_id=event_id):
+            raise Http404
+        return Response(status=204)
 
 
 class JobCancelView(JobView):
@@ -230,7 +247,8 @@ class JobRetryView(JobView):
 
 def _page(tenant_id: UUID, query: dict[str, Any]) -> Any:
     """One row more than the page holds, to know whether there is another."""
-    jobs = Job.objects.for_tenant(tenant_id).defer("summary", "result").order_by("-event_id")
+    jobs = Job.objects.for_tenant(tenant_id).filter(deleted_at=None).order_by("-event_id")
+    jobs = jobs.defer("sealed_summary", "sealed_result")
     if "status" in query:
         jobs = jobs.filter(status=query["status"])
     if "cursor" in query:

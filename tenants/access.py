@@ -1,6 +1,9 @@
 """Tenants, their members and credentials (see config/isolation.py)."""
 
+from config import rotation
 from config.isolation import FOR_EVERYBODY, Access, declare
+from config.rotation import SealedColumn
+from tenants.vault import WRAPPED
 
 declare(
     Access(
@@ -25,6 +28,8 @@ declare(
         worker="SELECT",
         staff="SELECT, INSERT, UPDATE",
     ),
+    # Only who handles content opens it. Keys are sealed anew by operators' commands.
+    Access("tenants_datakey", api="SELECT", worker="SELECT", staff="SELECT, INSERT"),
     # Nobody changes or deletes an entry. Acts on the installation (no tenant) are for staff.
     Access(
         "tenants_auditentry",
@@ -42,3 +47,5 @@ declare(
     ),
     Access("guardian_userobjectpermission", FOR_EVERYBODY, door="SELECT"),
 )
+
+rotation.declare(SealedColumn("tenants_datakey", "wrapped", ("tenant_id", "version"), WRAPPED))

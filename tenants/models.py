@@ -9,7 +9,7 @@ from django.db.models import Q
 from django.db.models.functions import Length
 from django.utils import timezone
 
-from config.database import ClockTimestamp
+from config.database import ClockTimestamp, KeyIdOf
 from tenants.querysets import TenantQuerySet
 
 models.CharField.register_lookup(Length)
@@ -55,16 +55,53 @@ class Tenant(models.Model):
     slug = models.SlugField(max_length=63, unique=True)
     is_active = models.BooleanField(default=True)
     created_at = models.DateTimeField(default=timezone.now, editable=False)
+    # Jobs are deleted so long after their end. Null: they are kept.
+    retention_days = models.PositiveIntegerField(null=True, blank=True)
 
     class Meta:
         permissions = [(scope.permission, scope.label) for scope in Scope]
         constraints = [
             models.CheckConstraint(condition=~Q(name=""), name="tenant_has_a_name"),
             models.CheckConstraint(condition=~Q(slug=""), name="tenant_has_a_slug"),
+            models.CheckConstraint(
+                condition=Q(retention_days__isnull=True) | Q(retention_days__range=(1, 36_500)),
+                name="tenant_keeps_jobs_for_a_day_to_a_century",
+            ),
         ]
 
     def __str__(self) -> str:
         return self.name
+
+
+class DataKey(models.Model):
+    """What a tenant's content is sealed with: itself sealed, by a key-encryption key.
+
+    Made with the tenant. A later version seals what is written from then on; the earlier ones
+    stay, since they open what was written before. See `tenants.vault`.
+    """
+
+    tenant = models.ForeignKey(
+        Tenant, on_delete=models.CASCADE, related_name="data_keys", db_index=False
+    )  # the unique constraint begins with it
+    version = models.PositiveSmallIntegerField()
+    wrapped = models.BinaryField()
+    kek_id = models.GeneratedField(
+        expression=KeyIdOf("wrapped"),
+        output_field=models.CharField(max_length=32),
+        db_persist=True,
+    )
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+
+    objects = TenantQuerySet.as_manager()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["tenant", "version"], name="data_key_once_per_version"),
+            models.CheckConstraint(condition=Q(version__gt=0), name="data_key_versions_from_one"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.tenant_id} version {self.version}"
 
 
 class Membership(models.Model):

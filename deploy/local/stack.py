@@ -1,5 +1,6 @@
 """The whole of Guidepost on one machine: servers, web, workers, Beat and the offline model."""
 
+import base64
 import fcntl
 import json
 import os
@@ -173,7 +174,7 @@ class Stack:
             raise AlreadyRunning(str(self.home)) from None
 
     def _environment(self, model_url: str) -> dict[str, str]:
-        keys = ("SECRET_KEY", "API_KEY_PEPPER", "TOKEN_SIGNING_KEY")
+        keys = ("SECRET_KEY", "API_KEY_PEPPER", "TOKEN_SIGNING_KEY", "ENCRYPTION_KEYS")
         self.settings_made = {
             **{key: self.secrets[key] for key in keys},
             "DATABASE_URL": self.database_url,
@@ -274,6 +275,7 @@ def new_secrets() -> dict[str, str]:
         "SECRET_KEY": secrets.token_urlsafe(48),
         "API_KEY_PEPPER": secrets.token_urlsafe(48),
         "TOKEN_SIGNING_KEY": pem.decode(),
+        "ENCRYPTION_KEYS": "k1:" + base64.b64encode(secrets.token_bytes(32)).decode(),
         "POSTGRESQL_PASSWORD": new_password(),
         "VALKEY_PASSWORD": new_password(),
         "WEB_DATABASE_PASSWORD": new_password(),

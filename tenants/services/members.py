@@ -4,6 +4,7 @@ from django.contrib.auth.models import Group
 from django.db import transaction
 
 from accounts.models import User
+from tenants import vault
 from tenants.models import Membership, Role, Tenant
 from tenants.permissions import create_groups, group_name
 
@@ -12,6 +13,7 @@ from tenants.permissions import create_groups, group_name
 def create_tenant(*, name: str, slug: str) -> Tenant:
     """Raises IntegrityError if the slug is taken."""
     tenant = Tenant.objects.create(name=name, slug=slug)
+    vault.make_data_key(tenant.id)
     create_groups(tenant)
     return tenant
 

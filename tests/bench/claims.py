@@ -18,8 +18,12 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from deploy.local.stack import ROOT, Stack, new_secrets
+
+if TYPE_CHECKING:
+    import psycopg
 
 WAITING = (1_000, 100_000, 1_000_000)
 TENANTS = (1, 1_000)
@@ -35,8 +39,11 @@ SELECT gen_random_uuid(), 'Tenant ' || n, 'tenant-' || n, true, now()
 FROM generate_series(1, %(tenants)s) AS n
 """
 MAKE_DOCUMENTS = """
-INSERT INTO jobs_document (tenant_id, text, sha256)
-SELECT id, 'Staff MUST wash their hands.', repeat('0', 64) FROM tenants_tenant
+INSERT INTO jobs_document (uid, tenant_id, sealed_text, digest)
+SELECT uuidv7(), id, decode(repeat('00', 64), 'hex'), repeat('0', 64) FROM tenants_tenant
+"""
+MAKE_KEY = """
+INSERT INTO tenants_datakey (tenant_id, version, wrapped, created_at) VALUES (%s, 1, %s, now())
 """
 MAKE_QUEUES = """
 INSERT INTO jobs_tenantqueue (tenant_id, max_running, max_waiting, is_active)
@@ -100,7 +107,7 @@ def database() -> Iterator[None]:
     try:
         servers.start_servers()
         keys = new_secrets()
-        for name in ("SECRET_KEY", "API_KEY_PEPPER", "TOKEN_SIGNING_KEY"):
+        for name in ("SECRET_KEY", "API_KEY_PEPPER", "TOKEN_SIGNING_KEY", "ENCRYPTION_KEYS"):
             os.environ[name] = keys[name]
         os.environ["DATABASE_URL"] = servers.database_url
         os.environ["REDIS_URL"] = servers.redis_url
@@ -131,8 +138,22 @@ def seed(waiting: int, tenants: int) -> None:
         connection.execute("SET session_replication_role = replica")
         for statement in (MAKE_TENANTS, MAKE_DOCUMENTS, MAKE_QUEUES, MAKE_JOBS, MAKE_EVENTS):
             connection.execute(statement, numbers)
+        seal_keys(connection)
         connection.execute("VACUUM (ANALYZE)")
         connection.execute("CHECKPOINT")
+
+
+def seal_keys(connection: "psycopg.Connection") -> None:
+    """A data key for each tenant: results are sealed with it."""
+    from config import crypto
+    from tenants.vault import WRAPPED
+
+    tenants = connection.execute("SELECT id FROM tenants_tenant").fetchall()
+    keys = [
+        (tenant, crypto.seal(os.urandom(crypto.KEY_BYTES), WRAPPED.format(tenant, 1)))
+        for (tenant,) in tenants
+    ]
+    connection.cursor().executemany(MAKE_KEY, keys)
 
 
 def use(waiting: int, tenants: int) -> None:

@@ -47,7 +47,7 @@ def run_chaos(kills: int, seed: int, settle: float, folder: Path) -> tuple[str, 
     with temporary_home() as home, Guidepost(home) as world, watched(world) as failed:
         with Sampler(world.database_url, seed) as sampler:
             done = run(world, failed, kills=kills, seed=seed, settle=settle)
-        evidence = read_evidence(world.database_url, world.model_url)
+        evidence = read_evidence(world.database_url, world.model_url, world.stack.env)
         evidence.samples = sampler.samples
         evidence.accepted, evidence.cancelled = done.accepted, done.cancelled
         evidence.answers = done.answers

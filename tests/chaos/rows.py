@@ -2,19 +2,23 @@
 
 import json
 import random
+import subprocess
+import sys
 import threading
 import urllib.request
+from dataclasses import replace
 
 import psycopg
 from psycopg.rows import class_row
 
+from deploy.local.stack import ROOT
 from tests.chaos.invariants import Attempt, Call, Event, Evidence, Heard, Job, Queue, Sample
 
 JOBS = """
 SELECT job.id, event_id::text, job.tenant_id::text, status, step, run, attempt, event_seq,
-    llm_calls, unknown_calls, error_code, result IS NOT NULL AS has_result, sha256 AS source_sha256,
-    coalesce(result #>> '{provenance,source_sha256}', '') AS result_sha256
-FROM jobs_job AS job JOIN jobs_document AS document ON document.id = document_id
+    llm_calls, unknown_calls, error_code, sealed_result IS NOT NULL AS has_result,
+    '' AS source_sha256, '' AS result_sha256
+FROM jobs_job AS job
 """
 EVENTS = """
 SELECT job_id, tenant_id::text, seq, at, from_status, to_status, run, attempt FROM jobs_jobevent
@@ -37,7 +41,9 @@ FROM jobs_tenantqueue AS queue
 """
 
 
-def read_evidence(database_url: str, model_url: str) -> Evidence:
+def read_evidence(database_url: str, model_url: str, env: dict[str, str]) -> Evidence:
+    """env: of the stack's own processes, with the keys that open what is sealed."""
+    sources = read_sources(env)
     with psycopg.connect(database_url) as connection:
         connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
 
@@ -45,13 +51,26 @@ def read_evidence(database_url: str, model_url: str) -> Evidence:
             return connection.cursor(row_factory=class_row(kind)).execute(query).fetchall()
 
         return Evidence(
-            jobs=rows(Job, JOBS),
+            jobs=[with_sources(job, sources) for job in rows(Job, JOBS)],
             events=rows(Event, EVENTS),
             attempts=rows(Attempt, ATTEMPTS),
             calls=rows(Call, CALLS),
             queues=rows(Queue, QUEUES),
             heard=read_ledger(model_url),
         )
+
+
+def read_sources(env: dict[str, str]) -> dict[str, list[str]]:
+    """See tests/chaos/sources.py. The jobs have settled: what it opens does not change any more."""
+    command = [sys.executable, "-m", "tests.chaos.sources"]
+    done = subprocess.run(command, cwd=ROOT, env=env, check=True, stdout=subprocess.PIPE, text=True)
+    opened: dict[str, list[str]] = json.loads(done.stdout.splitlines()[-1])
+    return opened
+
+
+def with_sources(job: Job, sources: dict[str, list[str]]) -> Job:
+    given, made_from = sources.get(job.event_id, ["", ""])
+    return replace(job, source_sha256=given, result_sha256=made_from)
 
 
 def read_ledger(model_url: str) -> list[Heard]:

@@ -43,7 +43,7 @@ def test_a_tenants_request_sees_its_own_rows_whatever_its_sql_says(tenant):
 
     with acting_as(DatabaseRole.API, tenant.id):
         seen = rows("SELECT id FROM jobs_job")
-        by_id = rows("SELECT text FROM jobs_document WHERE id = %s", theirs.document_id)
+        by_id = rows("SELECT uid FROM jobs_document WHERE id = %s", theirs.document_id)
 
     assert (seen, by_id) == ([(mine.id,)], [])
 
@@ -58,7 +58,10 @@ def test_without_a_tenant_a_request_sees_nothing(tenant):
 def test_a_row_cannot_be_given_to_another_tenant(tenant):
     job, other = JobFactory(tenant=tenant), TenantFactory()
     written = (
-        ("INSERT INTO jobs_document (tenant_id, text, sha256) VALUES (%s, 'x', %s)", "0" * 64),
+        (
+            "INSERT INTO jobs_document (tenant_id, uid, digest) VALUES (%s, gen_random_uuid(), %s)",
+            "",
+        ),
         ("UPDATE jobs_tenantqueue SET running = 0, tenant_id = %s WHERE tenant_id = %s", tenant.id),
     )
 

@@ -21,10 +21,10 @@ OVER = {"worker": "", "lease_expires_at": None, "ended_at": timezone.now()}
         ({"priority": 7}, "job_priority_is_known"),
         ({"worker": "w"}, "job_is_leased_exactly_while_processing"),
         ({"ended_at": timezone.now()}, "job_has_an_end_exactly_when_over"),
-        ({"result": {}}, "job_has_a_result_exactly_when_completed"),
+        ({"sealed_result": b"{}"}, "job_has_a_result_exactly_when_completed"),
         ({"error_code": "x"}, "job_has_an_error_exactly_when_failed"),
         ({"step": "checklist"}, "job_step_two_needs_the_summary"),
-        ({"summary": {}}, "job_step_two_needs_the_summary"),
+        ({"sealed_summary": b"{}"}, "job_step_two_needs_the_summary"),
         ({"crashes": 9}, "job_crashes_are_attempts"),
         (
             {"status": "PROCESSING", "attempt": 1, "ready": False},

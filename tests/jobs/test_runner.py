@@ -86,6 +86,16 @@ def test_a_bug_of_ours_fails_the_attempt_not_the_worker(run, job):
     assert "ZeroDivisionError" in job.attempts.get().error
 
 
+def test_what_a_bug_of_ours_says_is_kept_sealed_and_not_logged(run, job, caplog):
+    run(ValueError("Staff MUST wash their hands."))
+
+    assert "MUST wash" in job.attempts.get().error
+    crashed = next(r for r in caplog.records if r.getMessage() == "job_crashed")
+    assert (crashed.kind, crashed.exc_info) == ("ValueError", None)
+    assert "runner.py" in crashed.where
+    assert "MUST wash" not in crashed.where
+
+
 def test_a_worker_that_has_to_stop_hands_back_and_takes_nothing_more(run, job, monkeypatch):
     run(Stopping())
     job.refresh_from_db()

@@ -16,7 +16,7 @@ class Command(BaseCommand):
         parser.add_argument("--limit", type=int, default=20)
 
     def handle(self, *args: Any, **options: Any) -> None:
-        failed = Job.objects.across_tenants().filter(status=JobStatus.FAILED)
+        failed = Job.objects.across_tenants().filter(status=JobStatus.FAILED, deleted_at=None)
         if options["error_code"]:
             self._latest(failed.filter(error_code=options["error_code"]), options["limit"])
             return
