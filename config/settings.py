@@ -165,6 +165,13 @@ TOKEN_RATE = env.str("TOKEN_RATE", default="60/m")  # tokens issued, for each te
 TOKEN_ATTEMPT_RATE = env.str("TOKEN_ATTEMPT_RATE", default="300/m")  # tries, for each address
 SUBMIT_RATE = env.str("SUBMIT_RATE", default="600/m")  # jobs submitted, for each tenant
 
+# --- The audit log --------------------------------------------------------------------------
+
+# Only the process that pumps, and `audit_verify`, need these. Without the file there are no anchors.
+AUDIT_ANCHOR_FILE = env.str("AUDIT_ANCHOR_FILE", default="")
+AUDIT_ANCHOR_KEY = env.str("AUDIT_ANCHOR_KEY", default="")  # signs each line
+AUDIT_ANCHOR_OLD_KEYS = env.list("AUDIT_ANCHOR_OLD_KEYS", default=[])  # still verify old lines
+
 # --- The API --------------------------------------------------------------------------------
 
 GUIDELINE_MAX_BYTES = 1_048_576

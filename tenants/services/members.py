@@ -4,6 +4,7 @@ from django.contrib.auth.models import Group
 from django.db import transaction
 
 from accounts.models import User
+from tenants.audit import record
 from tenants.models import Membership, Role, Tenant
 from tenants.permissions import create_groups, group_name
 
@@ -13,6 +14,12 @@ def create_tenant(*, name: str, slug: str) -> Tenant:
     """Raises IntegrityError if the slug is taken."""
     tenant = Tenant.objects.create(name=name, slug=slug)
     create_groups(tenant)
+    record(
+        "tenant.created",
+        tenant_id=tenant.id,
+        of=("tenant", tenant.id),
+        after={"name": name, "slug": slug},
+    )
     return tenant
 
 
