@@ -20,3 +20,10 @@ class DomainError(Exception):
         self.detail = detail or self.detail
         self.headers = headers or {}
         self.extra = extra
+
+
+class InvalidCursor(DomainError):
+    code = "invalid_cursor"
+    title = "The cursor is not one of ours"
+    status = 400
+    detail = "Follow the `next` link of a page as it is, or start again without a cursor."

@@ -47,6 +47,7 @@ MIDDLEWARE = [
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "tenants.middleware.StaffActorMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
 ]
@@ -167,7 +168,7 @@ SUBMIT_RATE = env.str("SUBMIT_RATE", default="600/m")  # jobs submitted, for eac
 
 # --- The audit log --------------------------------------------------------------------------
 
-# Only the process that pumps, and `audit_verify`, need these. Without the file there are no anchors.
+# For the process that pumps and for `audit_verify` alone. Without a file there are no anchors.
 AUDIT_ANCHOR_FILE = env.str("AUDIT_ANCHOR_FILE", default="")
 AUDIT_ANCHOR_KEY = env.str("AUDIT_ANCHOR_KEY", default="")  # signs each line
 AUDIT_ANCHOR_OLD_KEYS = env.list("AUDIT_ANCHOR_OLD_KEYS", default=[])  # still verify old lines

@@ -15,7 +15,8 @@ from typing import Any
 from uuid import UUID
 
 from django.db import connection
-from psycopg.types.json import Jsonb
+from django.http import HttpRequest
+from rest_framework.request import Request
 
 from config import logs
 from tenants.models import ActorKind, AuditEntry
@@ -47,6 +48,10 @@ def acts_of(actor: Actor) -> Iterator[None]:
         current_actor.reset(token)
 
 
+def address_of(request: HttpRequest | Request) -> str:
+    return str(request.META.get("REMOTE_ADDR", ""))
+
+
 def operator() -> Actor:
     """Whoever runs a command of manage.py, by the name they have on that machine."""
     return Actor(ActorKind.STAFF, getpass.getuser())
@@ -56,7 +61,7 @@ def operator() -> Actor:
 INSERT = """
 INSERT INTO tenants_auditentry (tenant_id, actor_kind, actor, on_behalf_of, address, request_id,
     action, outcome, object_type, object_id, before, after)
-VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)
+VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s::jsonb, %s::jsonb)
 """
 
 
@@ -79,14 +84,11 @@ def record(
     object_type, object_id = of
     who = (actor.kind.value, actor.name[:254], actor.on_behalf_of[:254], actor.address[:45])
     what = (action, outcome.value, object_type, str(object_id)[:100])
-    changed = (_json(before), _json(after))
     with connection.cursor() as cursor:
-        cursor.execute(INSERT, [tenant_id, *who, logs.request_id.get(), *what, *changed])
+        cursor.execute(
+            INSERT, [tenant_id, *who, logs.request_id.get(), *what, _json(before), _json(after)]
+        )
 
 
-def _json(value: dict[str, Any] | None) -> Jsonb | None:
-    return None if value is None else Jsonb(value, dumps=_dumps)
-
-
-def _dumps(value: Any) -> str:
-    return json.dumps(value, default=str, ensure_ascii=False)
+def _json(value: dict[str, Any] | None) -> str | None:
+    return None if value is None else json.dumps(value, default=str, ensure_ascii=False)

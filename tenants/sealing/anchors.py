@@ -32,11 +32,13 @@ NOTHING_BEFORE = "0" * 64
 
 # The row is also the sealer's lock: if it is held, the next second will do.
 DUE = """
-SELECT FROM tenants_auditwatermark WHERE anchored_at <= clock_timestamp() - %s
+SELECT FROM tenants_auditwatermark WHERE anchored_at <= clock_timestamp() - %s * interval '1 second'
 FOR UPDATE SKIP LOCKED
 """
 HOLD = "SELECT FROM tenants_auditwatermark FOR UPDATE"
-ANCHORED = "UPDATE tenants_auditwatermark SET anchored_at = clock_timestamp() - %s"
+ANCHORED = (
+    "UPDATE tenants_auditwatermark SET anchored_at = clock_timestamp() - %s * interval '1 second'"
+)
 HEADS = """
 SELECT tenant.id::text, head.seq, encode(head.hash, 'hex') FROM tenants_tenant AS tenant
 CROSS JOIN LATERAL (
@@ -58,15 +60,15 @@ def work() -> None:
     if not settings.AUDIT_ANCHOR_FILE:
         return
     with acting_as(DatabaseRole.WORKER), connection.cursor() as cursor:
-        cursor.execute(DUE, [EVERY])
+        cursor.execute(DUE, [EVERY.total_seconds()])
         if cursor.fetchone() is None:
             return
         try:
             _append()
-            cursor.execute(ANCHORED, [timedelta()])
+            cursor.execute(ANCHORED, [0])
         except OSError as error:
             logger.error("audit_anchor_failed", extra={"reason": str(error)})
-            cursor.execute(ANCHORED, [EVERY - RETRY_AFTER])
+            cursor.execute(ANCHORED, [(EVERY - RETRY_AFTER).total_seconds()])
 
 
 def anchor() -> dict[str, Any]:
@@ -76,7 +78,7 @@ def anchor() -> dict[str, Any]:
     with acting_as(DatabaseRole.WORKER), connection.cursor() as cursor:
         cursor.execute(HOLD)
         line = _append()
-        cursor.execute(ANCHORED, [timedelta()])
+        cursor.execute(ANCHORED, [0])
     return line
 
 

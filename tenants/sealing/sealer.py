@@ -35,17 +35,17 @@ SELECT xid::text, entry_id, pg_snapshot_xmin(pg_current_snapshot())::text,
     xid >= pg_snapshot_xmin(pg_current_snapshot())
 FROM tenants_auditwatermark FOR UPDATE SKIP LOCKED
 """
-NEXT = f"""
-SELECT entry.xid::text, {chain.COLUMNS} FROM tenants_auditentry AS entry
+NEXT = """
+SELECT entry.xid::text, {columns} FROM tenants_auditentry AS entry
 WHERE (entry.xid, entry.id) > (%(xid)s::xid8, %(id)s)
     AND entry.xid < pg_snapshot_xmin(pg_current_snapshot())
 ORDER BY entry.xid, entry.id LIMIT %(limit)s
-"""
-NEXT_AFTER_A_RESTORE = f"""
-SELECT entry.xid::text, {chain.COLUMNS} FROM tenants_auditentry AS entry
+""".replace("{columns}", chain.COLUMNS)
+NEXT_AFTER_A_RESTORE = """
+SELECT entry.xid::text, {columns} FROM tenants_auditentry AS entry
 WHERE NOT EXISTS (SELECT FROM tenants_auditseal AS seal WHERE seal.entry_id = entry.id)
 ORDER BY entry.xid, entry.id LIMIT %(limit)s
-"""
+""".replace("{columns}", chain.COLUMNS)
 SEALED = "SELECT entry_id FROM tenants_auditseal WHERE entry_id = ANY(%s)"
 HEADS = """
 SELECT wanted.tenant_id, head.seq, head.hash FROM unnest(%s::uuid[]) AS wanted (tenant_id)

@@ -147,9 +147,7 @@ def test_after_a_restore_on_a_server_with_other_transaction_ids_all_is_sealed(
 
 @pytest.mark.parametrize("role", list(DatabaseRole))
 @pytest.mark.parametrize("table", ["tenants_auditentry", "tenants_auditseal"])
-@pytest.mark.parametrize(
-    "act", ["UPDATE {} SET tenant_id = NULL", "DELETE FROM {}", "TRUNCATE {}"]
-)
+@pytest.mark.parametrize("act", ["UPDATE {} SET tenant_id = NULL", "DELETE FROM {}", "TRUNCATE {}"])
 def test_no_role_changes_deletes_or_empties_the_log(role, table, act, tenant):
     with pytest.raises(ProgrammingError, match="permission denied"), acting_as(role, tenant.id):
         sql(act.format(table))
@@ -192,9 +190,7 @@ def test_only_workers_seal(role, tenant):
 @pytest.mark.parametrize("column", ["id", "at", "xid", "salt"])
 @pytest.mark.parametrize("role", list(DatabaseRole))
 def test_nobody_chooses_an_entrys_time_number_or_transaction(role, column, tenant):
-    statement = INSERT.replace("(tenant_id", f"({column}, tenant_id").replace(
-        "(%s", "(DEFAULT, %s"
-    )
+    statement = INSERT.replace("(tenant_id", f"({column}, tenant_id").replace("(%s", "(DEFAULT, %s")
 
     with pytest.raises(ProgrammingError, match="permission denied"), acting_as(role, tenant.id):
         sql(statement, tenant.id)
