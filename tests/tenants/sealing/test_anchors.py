@@ -4,6 +4,7 @@ import json
 import logging
 
 import pytest
+from django.core.checks import run_checks
 from django.core.management import CommandError, call_command
 
 from tenants.sealing import anchors, chain
@@ -211,3 +212,13 @@ def test_a_file_that_is_gone_is_found_two_hours_later(file, tenant, tamper, chai
     assert verify()[1][0] == (
         f"audit: tenant={tenant.slug} seq=1: stands in no anchor, nor does what follows"
     )
+
+
+@pytest.mark.parametrize(("file_set", "key", "ids"), [(1, "", 1), (1, "k" * 32, 0), (0, "", 0)])
+def test_a_file_without_a_good_key_stops_the_start(settings, file_set, key, ids):
+    settings.AUDIT_ANCHOR_FILE = "anchors.jsonl" if file_set else ""
+    settings.AUDIT_ANCHOR_KEY = key
+
+    found = [error.id for error in run_checks()]
+
+    assert found.count("guidepost.E010") == ids
