@@ -103,3 +103,16 @@ def nothing_fails_on_purpose(app_configs: Any, **kwargs: Any) -> list[CheckMessa
         hint = "It is for tests: unset it."
         return [Error("FAILPOINTS is set on a public server.", hint=hint, id="guidepost.E004")]
     return []
+
+
+@register()
+def anchors_are_signed(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
+    if settings.AUDIT_ANCHOR_FILE and len(settings.AUDIT_ANCHOR_KEY) < MIN_SECRET_LENGTH:
+        return [
+            Error(
+                f"AUDIT_ANCHOR_KEY is shorter than {MIN_SECRET_LENGTH} characters.",
+                hint="Make one, or unset AUDIT_ANCHOR_FILE where nothing is anchored.",
+                id="guidepost.E010",
+            )
+        ]
+    return []

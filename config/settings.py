@@ -48,6 +48,7 @@ MIDDLEWARE = [
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "tenants.middleware.StaffActorMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
 ]
@@ -169,6 +170,13 @@ SUBMIT_RATE = env.str("SUBMIT_RATE", default="600/m")  # jobs submitted, for eac
 # Key-encryption keys, `id:base64` of 32 bytes each, by commas: what is stored is sealed under them.
 # The first seals; the others still open. See docs/security.md before changing it.
 ENCRYPTION_KEYS = env.str("ENCRYPTION_KEYS")
+
+# --- The audit log --------------------------------------------------------------------------
+
+# For the process that pumps and for `audit_verify` alone. Without a file there are no anchors.
+AUDIT_ANCHOR_FILE = env.str("AUDIT_ANCHOR_FILE", default="")
+AUDIT_ANCHOR_KEY = env.str("AUDIT_ANCHOR_KEY", default="")  # signs each line
+AUDIT_ANCHOR_OLD_KEYS = env.list("AUDIT_ANCHOR_OLD_KEYS", default=[])  # still verify old lines
 
 # --- The API --------------------------------------------------------------------------------
 

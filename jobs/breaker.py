@@ -15,9 +15,10 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from django.conf import settings
-from django.db import connection
+from django.db import connection, transaction
 
 from jobs.models import Circuit
+from tenants.audit import record
 
 logger = logging.getLogger(__name__)
 
@@ -103,16 +104,27 @@ def failed(code: str) -> None:
 
 def hold_open(reason: str) -> None:
     """Opens the circuit until a person closes it."""
-    Circuit.objects.update_or_create(
-        name=circuit_name(),
-        defaults={"state": "open", "open_until": None, "probe_until": None, "reason": reason},
-    )
+    held = {"state": "open", "open_until": None, "probe_until": None}
+    with transaction.atomic():
+        is_held = Circuit.objects.filter(name=circuit_name(), **held).exists()
+        Circuit.objects.update_or_create(name=circuit_name(), defaults={**held, "reason": reason})
+        if not is_held:
+            _record("circuit.held_open", circuit_name(), reason)
     logger.error("circuit_held_open", extra={"circuit": circuit_name(), "reason": reason})
 
 
 def close(reason: str, name: str = "") -> bool:
     """What staff does once the cause is mended; False if it was closed already."""
-    return _execute(CLOSE, reason=reason, name=name or circuit_name()) == 1
+    name = name or circuit_name()
+    with transaction.atomic():
+        closed = _execute(CLOSE, reason=reason, name=name) == 1
+        if closed:
+            _record("circuit.closed", name, reason)
+    return closed
+
+
+def _record(action: str, name: str, reason: str) -> None:
+    record(action, tenant_id=None, of=("circuit", name), after={"reason": reason})
 
 
 def _execute(statement: str, **parameters: Any) -> int:

@@ -16,7 +16,8 @@ from django.utils import timezone
 from jobs import services
 from jobs.errors import InvalidTransition
 from jobs.models import RETRYABLE, BulkAction, Job, JobStatus
-from tenants.models import Tenant
+from tenants.audit import Actor, acts_of, record
+from tenants.models import ActorKind, Tenant
 
 logger = logging.getLogger(__name__)
 
@@ -55,14 +56,20 @@ def start(
     matching = _matching(action)
     action.until_id = matching.aggregate(last=Max("id"))["last"] or 0
     action.total = matching.count()
-    action.save()
+    with transaction.atomic():
+        action.save()
+        record("bulk.started", tenant_id=action.tenant_id, of=_of(action), after=_said(action))
     logger.info("bulk_started", extra={"bulk": action.pk, "kind": kind, "total": action.total})
     return action
 
 
 def abort(action: BulkAction) -> bool:
     """Stops it where it is; False if it had ended."""
-    return _end(action.pk, BulkAction.State.ABORTED)
+    with transaction.atomic():
+        aborted = _end(action.pk, BulkAction.State.ABORTED)
+        if aborted:
+            record("bulk.aborted", tenant_id=action.tenant_id, of=_of(action))
+    return aborted
 
 
 def work() -> int:
@@ -110,12 +117,22 @@ def _next(pk: int) -> bool | None:
 def _act(action: BulkAction, job: Job) -> bool:
     act = services.retry_job if action.kind == BulkAction.Kind.RETRY else services.cancel_job
     said: dict[str, Any] = {"actor": action.actor, "reason": action.reason}
+    actor = Actor(ActorKind.SYSTEM, "pump", on_behalf_of=action.actor)
     try:
-        with transaction.atomic():
+        with acts_of(actor), transaction.atomic():
             act(tenant_id=job.tenant_id, event_id=job.event_id, **said)
     except InvalidTransition:
         return False  # it has moved on by itself
     return True
+
+
+def _of(action: BulkAction) -> tuple[str, int]:
+    return "bulk_action", action.pk
+
+
+def _said(action: BulkAction) -> dict[str, Any]:
+    names = ("kind", "status", "error_code", "rate", "total", "reason")
+    return {name: getattr(action, name) for name in names}
 
 
 def _hold(pk: int) -> BulkAction | None:

@@ -41,6 +41,7 @@ from jobs.persistence import LeaseLost
 from jobs.retries import Decision, Verdict
 from llm.errors import SAFE_DETAIL as MODEL_DETAIL
 from llm.errors import LLMError
+from tenants.audit import record
 
 logger = logging.getLogger(__name__)
 
@@ -87,7 +88,8 @@ def submit_job(
             errors=[{"pointer": "/guideline_text", "code": "too_large", "detail": "Too long."}],
         )
     refuse_if_full(tenant_id)
-    with transaction.atomic():
+    # Without a savepoint: whoever is in a transaction already cannot go on without the job.
+    with transaction.atomic(savepoint=False):
         document = Document.of(tenant_id=tenant_id, text=guideline_text)
         document.save(force_insert=True)
         job = Job(
@@ -100,6 +102,8 @@ def submit_job(
             deadline_at=Now() + expires_in,
         )
         job.save(force_insert=True)
+        after = {"sha256": document.sha256, "bytes": size, "priority": Priority(priority).label}
+        record("job.submitted", tenant_id=tenant_id, of=("job", job.event_id), after=after)
         # Only a nudge: if it is lost, the pump wakes a worker for the same row within seconds.
         transaction.on_commit(dispatch.wake_worker)
         transaction.on_commit(lambda: failpoint("after_post_commit"))
@@ -140,6 +144,7 @@ def cancel_job(
             job_status=job.status,
         )
     _say(actor, reason)
+    _record("job.cancelled", job, JobStatus.CANCELLED, reason)
     _end_attempt(job, Outcome.CANCELLED)
     Job.objects.for_tenant(tenant_id).filter(pk=job.pk).update(
         status=JobStatus.CANCELLED, ended_at=Now(), ready=False, worker="", lease_expires_at=None
@@ -167,6 +172,7 @@ def retry_job(
             job_status=job.status,
         )
     _say(actor, reason)
+    _record("job.retried", job, JobStatus.PENDING, reason)
     Job.objects.for_tenant(tenant_id).filter(pk=job.pk).update(
         status=JobStatus.PENDING,
         ready=True,
@@ -414,6 +420,16 @@ def _sealed_error(held: Claim | Job, error: str) -> bytes:
 def _locked(tenant_id: UUID, event_id: UUID) -> Job | None:
     jobs = Job.objects.for_tenant(tenant_id).select_for_update(no_key=True)
     return jobs.filter(event_id=event_id, deleted_at=None).first()
+
+
+def _record(action: str, job: Job, becomes: JobStatus, reason: str) -> None:
+    record(
+        action,
+        tenant_id=job.tenant_id,
+        of=("job", job.event_id),
+        before={"status": job.status},
+        after={"status": becomes, "reason": reason},
+    )
 
 
 def _say(actor: str, note: str) -> None:

@@ -15,6 +15,7 @@ from redis.exceptions import RedisError
 
 from config import alive
 from jobs import bulk, deletion, runner, services
+from tenants.sealing import anchors, sealer
 
 logger = logging.getLogger(__name__)
 
@@ -51,6 +52,8 @@ def pump(**from_a_later_version: Any) -> None:
         services.pump()
     except (OperationalError, RedisError, OSError) as error:
         logger.warning("pump_without_broker", extra={"reason": str(error)})
+    sealer.work()
+    anchors.work()
 
 
 @task_prerun.connect

@@ -11,9 +11,9 @@ from drf_spectacular.utils import OpenApiExample, OpenApiParameter, extend_schem
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from config.errors import InvalidCursor
 from config.openapi import ProblemSerializer
 from jobs import deletion, queue, services
-from jobs.errors import InvalidCursor
 from jobs.models import Job, JobStatus
 from jobs.serializers import (
     JobDetailSerializer,

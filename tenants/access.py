@@ -5,6 +5,13 @@ from config.isolation import FOR_EVERYBODY, Access, declare
 from config.rotation import SealedColumn
 from tenants.vault import WRAPPED
 
+AUDIT_WRITTEN = (
+    "tenant_id, actor_kind, actor, on_behalf_of, address, request_id, action, outcome,"
+    " object_type, object_id, before, after"
+)
+AUDIT_READ = f"id, at, {AUDIT_WRITTEN}"
+RECORD = f"INSERT ({AUDIT_WRITTEN})"
+
 declare(
     Access(
         "tenants_tenant",
@@ -30,14 +37,21 @@ declare(
     ),
     # Only who handles content opens it. Keys are sealed anew by operators' commands.
     Access("tenants_datakey", api="SELECT", worker="SELECT", staff="SELECT, INSERT"),
-    # Nobody changes or deletes an entry. Acts on the installation (no tenant) are for staff.
+    # Nobody changes or deletes an entry, nor chooses its id, time or transaction: triggers say so
+    # too. Only workers seal. Acts on the installation (no tenant) are for staff.
     Access(
         "tenants_auditentry",
-        api="SELECT, INSERT",
-        door="INSERT, SELECT (id, at)",
-        worker="INSERT, SELECT (id, at)",
-        staff="SELECT, INSERT",
+        api=f"SELECT ({AUDIT_READ}), {RECORD}",
+        door=RECORD,
+        worker=f"SELECT, {RECORD}",
+        staff=f"SELECT, {RECORD}",
     ),
+    Access(
+        "tenants_auditseal",
+        api="SELECT",
+        worker="SELECT, INSERT (entry_id, tenant_id, seq, hash, personal)",
+    ),
+    Access("tenants_auditwatermark", FOR_EVERYBODY, worker="SELECT, UPDATE"),
     # Grants on tenants, given to groups: looked up where a token is issued.
     Access(
         "guardian_groupobjectpermission",

@@ -131,14 +131,24 @@ class Membership(models.Model):
 
 
 class AuditEntry(models.Model):
-    """An act of a person, a key, staff or the system, or one that was refused. Never changed."""
+    """An act of a person, a key, staff or the system, or one that was refused. Never changed.
+
+    Written by `tenants.audit.record` alone. The table has two columns more, which the database
+    fills in and only sealing reads: `xid`, the transaction that wrote it, and `salt`, which keeps
+    the digest of its personal fields from being guessed (see tenants/sealing/chain.py).
+    """
 
     class Outcome(models.TextChoices):
         DONE = "done", "Done"
         REFUSED = "refused", "Refused"
 
     tenant = models.ForeignKey(
-        Tenant, on_delete=models.PROTECT, null=True, blank=True, related_name="+"
+        Tenant,
+        on_delete=models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="+",
+        db_index=False,  # every index below begins with it
     )  # null: an act on the installation
     at = models.DateTimeField(db_default=ClockTimestamp(), editable=False)
     actor_kind = models.CharField(max_length=10, choices=ActorKind)
@@ -157,10 +167,46 @@ class AuditEntry(models.Model):
 
     class Meta:
         verbose_name_plural = "audit entries"
-        indexes = [models.Index(fields=["tenant", "-id"], name="audit_list")]
+        indexes = [
+            models.Index(fields=["tenant", "-at", "-id"], name="audit_list"),
+            models.Index(
+                fields=["tenant", "object_type", "object_id", "-at"], name="audit_of_an_object"
+            ),
+        ]
 
     def __str__(self) -> str:
         return f"{self.action} by {self.actor}"
+
+
+class AuditSeal(models.Model):
+    """The place of an entry in its tenant's hash chain. Written by the sealer, never changed."""
+
+    entry = models.OneToOneField(
+        AuditEntry,
+        primary_key=True,
+        on_delete=models.DO_NOTHING,
+        related_name="seal",
+        db_constraint=False,  # audit_verify looks for seals without their entry
+    )
+    tenant = models.ForeignKey(
+        Tenant, on_delete=models.PROTECT, null=True, related_name="+", db_index=False
+    )  # null: the chain of the installation
+    seq = models.PositiveBigIntegerField()  # from 1, without gaps
+    hash = models.BinaryField()  # SHA-256: of the hash before it and of what it seals
+    personal = models.BinaryField()  # SHA-256 of salt, actor and whatever else may be personal
+    sealed_at = models.DateTimeField(db_default=ClockTimestamp())
+
+    objects = TenantQuerySet.as_manager()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["tenant", "seq"], nulls_distinct=False, name="audit_seq_once_per_chain"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.seq}: {bytes(self.hash).hex()[:12]}"
 
 
 class ApiKey(models.Model):

@@ -1,6 +1,7 @@
 """A request acts for one tenant, in its queries' words and in PostgreSQL's (config.isolation)."""
 
 from contextlib import ExitStack
+from http import HTTPStatus
 from typing import Any
 
 from django.db import DatabaseError, InterfaceError, transaction
@@ -10,7 +11,8 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from config.isolation import DatabaseRole, acting_as
-from tenants.audit import Actor, current_actor
+from tenants import refusals
+from tenants.audit import acts_of
 from tenants.authentication import principal
 from tenants.permissions import TokenHasScope
 
@@ -28,21 +30,21 @@ class TenantView(APIView):
         self.acting = False
         try:
             with ExitStack() as self.scope:
-                return super().dispatch(request, *args, **kwargs)  # type: ignore[return-value]
+                super().dispatch(request, *args, **kwargs)
         except (
             DatabaseError,
             InterfaceError,
         ) as error:  # at the commit
             response = self.handle_exception(error)
             self.response = self.finalize_response(self.request, response, *args, **kwargs)
-            return self.response
+        if self.response.status_code == HTTPStatus.FORBIDDEN:
+            refusals.access_refused(principal(self.request), request, self.response.data["code"])
+        return self.response
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         super().initial(request, *args, **kwargs)
         caller = principal(request)
-        address = request.META.get("REMOTE_ADDR", "")
-        token = current_actor.set(Actor(caller.kind, caller.name or caller.subject, "", address))
-        self.scope.callback(current_actor.reset, token)
+        self.scope.enter_context(acts_of(refusals.actor_of(caller, request)))
         self.scope.enter_context(acting_as(DatabaseRole.API, caller.tenant_id))
         self.acting = True
 

@@ -127,7 +127,8 @@ class Stack:
         for number in range(1, self.workers + 1):
             name = "worker" if number == 1 else f"worker-{number}"
             self._worker(name, *celery, "-Q", "jobs", "-P", "threads", "-c", "8")
-        self._worker("maintenance", *celery, "-Q", "maintenance", "-P", "solo")
+        audit = self._audit_settings()
+        self._worker("maintenance", *celery, "-Q", "maintenance", "-P", "solo", env=audit)
         schedule = str(self.home / "beat-schedule")
         self._python("beat", "-m", "celery", "-A", "config", "beat", "-s", schedule)
         self._wait_for_web()
@@ -158,7 +159,7 @@ class Stack:
             "url": self.url,
             "client": self.client,
             "staff": self.staff,
-            "env": self.settings_made,
+            "env": {**self.settings_made, **self._audit_settings()},
         }
 
     def log(self, name: str) -> Path:
@@ -186,6 +187,13 @@ class Stack:
         }
         return {**os.environ, **self.settings_made}
 
+    def _audit_settings(self) -> dict[str, str]:
+        """Only for whoever anchors the audit log or checks it: see tenants/sealing/anchors.py."""
+        return {
+            "AUDIT_ANCHOR_FILE": str(self.home / "audit-anchors.jsonl"),
+            "AUDIT_ANCHOR_KEY": self.secrets["AUDIT_ANCHOR_KEY"],
+        }
+
     def _sign_in_as(self, login: str) -> dict[str, str]:
         """The environment of a process that is not the owner of the tables."""
         password = self.secrets[f"{login.upper()}_DATABASE_PASSWORD"]
@@ -206,11 +214,11 @@ class Stack:
         env = {**self.env, **self._sign_in_as(login)}
         return self._start(Child(name, command, self.log(name), cwd=ROOT, env=env))
 
-    def _worker(self, name: str, *arguments: str) -> None:
+    def _worker(self, name: str, *arguments: str, env: dict[str, str] | None = None) -> None:
         """A process that has to prove that it consumes: see config/alive.py."""
         alive = self.home / f"{name}.alive"
         command = [sys.executable, *arguments, "-n", f"{name}@%h"]
-        env = {**self.env, **self._sign_in_as("worker"), "ALIVE_FILE": str(alive)}
+        env = {**self.env, **self._sign_in_as("worker"), "ALIVE_FILE": str(alive), **(env or {})}
         self._start(Child(name, command, self.log(name), cwd=ROOT, env=env, alive_file=alive))
 
     def _prepare_database(self) -> None:
@@ -274,6 +282,7 @@ def new_secrets() -> dict[str, str]:
     return {
         "SECRET_KEY": secrets.token_urlsafe(48),
         "API_KEY_PEPPER": secrets.token_urlsafe(48),
+        "AUDIT_ANCHOR_KEY": secrets.token_urlsafe(48),
         "TOKEN_SIGNING_KEY": pem.decode(),
         "ENCRYPTION_KEYS": "k1:" + base64.b64encode(secrets.token_bytes(32)).decode(),
         "POSTGRESQL_PASSWORD": new_password(),

@@ -8,10 +8,12 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from django.conf import settings
+from django.db import transaction
 from django.utils import timezone
 
 from accounts.models import User
 from config.errors import DomainError
+from tenants.audit import record
 from tenants.models import ApiKey, Scope, Tenant
 from tenants.permissions import GRANTS, INTEGRATION
 
@@ -43,7 +45,7 @@ def issue_api_key(
     created_by: User | None = None,
 ) -> NewApiKey:
     secret = SECRET_PREFIX + secrets.token_urlsafe(32)
-    key = ApiKey.objects.create(
+    key = ApiKey(
         tenant=tenant,
         client_id=CLIENT_PREFIX + secrets.token_hex(12),
         digest=secret_digest(secret),
@@ -52,18 +54,25 @@ def issue_api_key(
         expires_at=expires_at,
         created_by=created_by,
     )
+    with transaction.atomic():
+        key.save(force_insert=True)
+        record(
+            "key.created",
+            tenant_id=tenant.id,
+            of=("key", key.client_id),
+            after={"name": name, "scopes": key.scopes, "expires_at": expires_at},
+        )
     return NewApiKey(key, secret)
 
 
 def revoke_api_key(key: ApiKey) -> bool:
     """Ends the key; False if it had ended before. Tokens already issued run out by themselves."""
-    now = timezone.now()
-    return (
-        ApiKey.objects.for_tenant(key.tenant_id)
-        .filter(pk=key.pk, revoked_at=None)
-        .update(revoked_at=now)
-        == 1
-    )
+    keys = ApiKey.objects.for_tenant(key.tenant_id).filter(pk=key.pk, revoked_at=None)
+    with transaction.atomic():
+        revoked = keys.update(revoked_at=timezone.now()) == 1
+        if revoked:
+            record("key.revoked", tenant_id=key.tenant_id, of=("key", key.client_id))
+    return revoked
 
 
 def secret_digest(secret: str) -> str:

@@ -5,6 +5,7 @@ from django.db import transaction
 
 from accounts.models import User
 from tenants import vault
+from tenants.audit import record
 from tenants.models import Membership, Role, Tenant
 from tenants.permissions import create_groups, group_name
 
@@ -15,6 +16,12 @@ def create_tenant(*, name: str, slug: str) -> Tenant:
     tenant = Tenant.objects.create(name=name, slug=slug)
     vault.make_data_key(tenant.id)
     create_groups(tenant)
+    record(
+        "tenant.created",
+        tenant_id=tenant.id,
+        of=("tenant", tenant.id),
+        after={"name": name, "slug": slug},
+    )
     return tenant
 
 

@@ -17,6 +17,9 @@ from config.openapi import ProblemSerializer
 from config.parsers import BoundedFormParser, StrictJSONParser
 from config.problems import problem
 from config.views import PublicView
+from tenants import refusals
+from tenants.audit import Actor, acts_of, address_of
+from tenants.models import ActorKind
 from tenants.services import keys, tokens
 from tenants.throttling import count
 
@@ -52,6 +55,7 @@ class TokenSerializer(serializers.Serializer):
 
 class TokenView(PublicView):
     parser_classes = [BoundedFormParser, StrictJSONParser]
+    client_id = ""  # whose credentials were sent, if they could be read
 
     @extend_schema(
         operation_id="issueToken",
@@ -102,9 +106,11 @@ class TokenView(PublicView):
         )
         fields = request.data
         client_id, client_secret = credentials(request, fields)
+        self.client_id = client_id
         if _text(fields, "grant_type") != "client_credentials":
             raise UnsupportedGrantType
-        with acting_as(DatabaseRole.DOOR):
+        actor = Actor(ActorKind.KEY, client_id, address=address_of(request))
+        with acts_of(actor), acting_as(DatabaseRole.DOOR):
             key = keys.authenticate_client(client_id, client_secret)
             count(
                 request,
@@ -127,6 +133,8 @@ class TokenView(PublicView):
         """OAuth clients look for `error` and `error_description` (RFC 6749 section 5.2)."""
         if not isinstance(exc, DomainError):
             return super().handle_exception(exc)
+        if isinstance(exc, keys.InvalidClient | tokens.InvalidScope) and self.client_id:
+            refusals.client_refused(self.client_id, self.request, exc.code)
         headers = {**exc.headers, "Cache-Control": "no-store"}
         if exc.status == 401:
             headers["WWW-Authenticate"] = 'Basic realm="guidepost"'

@@ -51,10 +51,10 @@ SCOPE = 3  # BEGIN, the role and tenant in one statement, COMMIT
 
 
 @pytest.mark.django_db(transaction=True)
-def test_submitting_costs_three_statements_and_a_savepoint(api, django_assert_num_queries):
+def test_submitting_costs_four_statements_the_audit_entry_included(api, django_assert_num_queries):
     submit(api)  # opens the tenant's data key: see tenants/vault.py
 
-    with django_assert_num_queries(SCOPE + 3 + 2):
+    with django_assert_num_queries(SCOPE + 4):
         assert submit(api).status_code == 202
 
 

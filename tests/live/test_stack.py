@@ -1,11 +1,17 @@
 """The whole way in real processes: what is accepted is finished, whoever dies meanwhile."""
 
+import json
 import os
+import re
 import signal
+import subprocess
+import sys
 import time
+from pathlib import Path
 
 import yaml
 
+from deploy.local.stack import ROOT
 from tests.test_openapi import COMMITTED, check
 
 TEXT = """# Hand hygiene
@@ -139,3 +145,29 @@ def test_many_jobs_of_one_submitter_all_end(live):
 
     for event_id in event_ids:
         live.wait_for(event_id, "COMPLETED", seconds=60)
+
+
+def test_what_was_submitted_is_in_the_sealed_log_which_verifies(live):
+    event_ids = [live.submit() for _ in range(5)]
+    live.request("POST", f"/jobs/{event_ids[0]}/cancel")
+
+    def sealed():
+        page = live.request("GET", "/audit?action=job.submitted&limit=5")[2]["data"]
+        return all(entry["seq"] for entry in page) and page
+
+    page = live.until(sealed, seconds=20)
+    done = subprocess.run(
+        [sys.executable, "manage.py", "audit_verify"],
+        check=False,
+        cwd=ROOT,
+        env={**os.environ, **live.stack.facts()["env"]},
+        capture_output=True,
+        text=True,
+    )
+
+    assert {entry["object"]["id"] for entry in page} == set(event_ids)
+    assert re.fullmatch(r"audit: tenants=1 entries=\d+ ok\n", done.stdout), (
+        done.stdout + done.stderr
+    )
+    anchors = Path(live.stack.facts()["env"]["AUDIT_ANCHOR_FILE"]).read_text()
+    assert json.loads(anchors.splitlines()[0])["number"] == 1

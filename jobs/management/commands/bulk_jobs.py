@@ -7,6 +7,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from jobs import bulk
 from jobs.models import BulkAction, JobStatus
+from tenants.audit import acts_of, operator
 from tenants.models import Tenant
 
 
@@ -26,6 +27,10 @@ class Command(BaseCommand):
         commands.add_parser("abort").add_argument("id", type=int)
 
     def handle(self, *args: Any, **options: Any) -> None:
+        with acts_of(operator()):
+            self._act(options)
+
+    def _act(self, options: dict[str, Any]) -> None:
         match options["command"]:
             case "list":
                 for action in BulkAction.objects.order_by("-pk")[:20]:

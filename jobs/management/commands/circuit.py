@@ -6,6 +6,7 @@ from django.core.management.base import BaseCommand, CommandParser
 
 from jobs import breaker
 from jobs.models import Circuit
+from tenants.audit import acts_of, operator
 
 
 class Command(BaseCommand):
@@ -16,10 +17,11 @@ class Command(BaseCommand):
         parser.add_argument("--reason", default="by hand")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        if options["act"] == "open":
-            breaker.hold_open(options["reason"])
-        elif options["act"] == "close":
-            breaker.close(options["reason"])
+        with acts_of(operator()):
+            if options["act"] == "open":
+                breaker.hold_open(options["reason"])
+            elif options["act"] == "close":
+                breaker.close(options["reason"])
         for circuit in Circuit.objects.order_by("name"):
             until = circuit.open_until.isoformat(timespec="seconds") if circuit.open_until else "-"
             self.stdout.write(

@@ -8,6 +8,7 @@ from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandParser
 
 from accounts.models import User
+from tenants.audit import acts_of, operator
 from tenants.models import ApiKey, Tenant
 from tenants.permissions import create_groups
 from tenants.services import keys, members
@@ -27,7 +28,8 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         call_command("migrate", verbosity=0, interactive=False)
         call_command("create_logins")
-        credentials = {"client": self._client(options["client_id"]), "staff": self._staff()}
+        with acts_of(operator()):
+            credentials = {"client": self._client(options["client_id"]), "staff": self._staff()}
         self.stdout.write(json.dumps(credentials))
 
     def _client(self, client_id: str) -> dict[str, str] | None:

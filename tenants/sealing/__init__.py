@@ -1,0 +1,1 @@
+"""What makes the audit log tamper-evident: hash chains, outside anchors, and their check."""

@@ -1,0 +1,283 @@
+"""What stands in the audit log of each act: who, for whom, what, and never a secret or a text."""
+
+import json
+import uuid
+
+import pytest
+from django.db import connection
+from django.urls import reverse
+
+from jobs import breaker, bulk
+from tenants.audit import SYSTEM, Actor, acts_of, current_actor, record
+from tenants.models import ActorKind, AuditEntry
+from tenants.services import keys
+from tests.factories import ApiKeyFactory, JobFactory, TenantFactory, UserFactory
+from tests.jobs.acts import failed
+from tests.tenants.test_token_endpoint import ask
+
+pytestmark = pytest.mark.django_db
+
+TEXT = "CANARY guideline: staff MUST wash their hands."
+PASSWORD = "CANARY correct horse battery staple"
+
+
+@pytest.fixture(autouse=True)
+def _settings(client):
+    client.defaults["REMOTE_ADDR"] = "203.0.113.7"
+    client.defaults["HTTP_X_REQUEST_ID"] = "req-1"
+
+
+@pytest.fixture
+def key(tenant):
+    return ApiKeyFactory(tenant=tenant)
+
+
+@pytest.fixture
+def api(client, key):
+    """A tenant's own client, with a token from the token endpoint."""
+    token = ask(client, key).json()["access_token"]
+    client.defaults["HTTP_AUTHORIZATION"] = f"Bearer {token}"
+    return client
+
+
+@pytest.fixture
+def staff(client):
+    person = UserFactory(email="ann@example.com", is_staff=True, is_superuser=True)
+    client.force_login(person)
+    return client
+
+
+def submit(api):
+    body = {"guideline_text": TEXT, "title": "CANARY title", "metadata": {"CANARY": "x"}}
+    return api.post("/jobs", body, content_type="application/json").json()["event_id"]
+
+
+def last(action):
+    """The entry, which must be the only one of its action."""
+    return AuditEntry.objects.across_tenants().get(action=action)
+
+
+def everything():
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT entry::text FROM tenants_auditentry AS entry")
+        return "\n".join(row[0] for row in cursor.fetchall())
+
+
+# --- By tenants' keys -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("action", ["job.submitted", "job.cancelled", "job.retried"])
+def test_each_act_on_a_job_is_one_entry_by_its_key(api, key, tenant, action):
+    event_id = submit(api)
+    if action != "job.submitted":
+        api.post(f"/jobs/{event_id}/cancel")
+        api.post(f"/jobs/{event_id}/cancel")
+    if action == "job.retried":
+        api.post(f"/jobs/{event_id}/retry")
+        api.post(f"/jobs/{event_id}/retry")
+
+    entry = last(action)
+    assert (entry.tenant_id, entry.outcome) == (tenant.id, "done")
+    assert (entry.actor_kind, entry.actor, entry.on_behalf_of) == ("key", key.key.client_id, "")
+    assert (entry.address, entry.request_id) == ("203.0.113.7", "req-1")
+    assert (entry.object_type, entry.object_id) == ("job", event_id)
+    expected = {
+        "job.submitted": (None, {"sha256", "bytes", "priority"}),
+        "job.cancelled": ({"status": "PENDING"}, {"status", "reason"}),
+        "job.retried": ({"status": "CANCELLED"}, {"status", "reason"}),
+    }[action]
+    assert (entry.before, set(entry.after)) == expected
+    assert "CANARY" not in everything()
+
+
+def test_what_was_not_done_leaves_no_entry(api, tenant):
+    event_id = submit(api)
+    before = AuditEntry.objects.across_tenants().count()
+
+    api.post("/jobs", {"guideline_text": ""}, content_type="application/json")
+    api.post(f"/jobs/{uuid.uuid4()}/cancel")
+    api.post(f"/jobs/{event_id}/retry")
+    api.get(f"/jobs/{event_id}")
+
+    assert AuditEntry.objects.across_tenants().count() == before
+
+
+def test_a_token_is_noted_once_a_minute(client, key):
+    for _ in range(3):
+        assert ask(client, key).status_code == 200
+
+    entry = last("token.issued")
+    assert (entry.actor_kind, entry.actor) == ("key", key.key.client_id)
+    assert (entry.object_type, entry.object_id) == ("key", key.key.client_id)
+    assert set(entry.after) == {"scopes"}
+    assert key.client_secret not in everything()
+    assert "eyJ" not in everything()
+
+
+# --- By staff, operators and the system -----------------------------------------------------
+
+
+def test_staffs_retry_in_the_admin_is_theirs(staff, tenant):
+    job = failed(JobFactory(tenant=tenant))
+    chosen = {"action": "retry", "_selected_action": [job.pk]}
+
+    staff.post(reverse("admin:jobs_job_changelist"), chosen)
+
+    entry = last("job.retried")
+    assert (entry.actor_kind, entry.actor) == ("staff", "ann@example.com")
+    assert (entry.tenant_id, entry.object_id) == (tenant.id, str(job.event_id))
+    assert (entry.address, entry.request_id) == ("203.0.113.7", "req-1")
+
+
+def test_closing_the_circuit_is_noted_and_opening_it_once(staff):
+    breaker.hold_open("llm_quota")
+    breaker.hold_open("llm_quota")
+    [circuit] = breaker.Circuit.objects.all()
+    chosen = {"action": "close", "_selected_action": [circuit.pk]}
+
+    staff.post(reverse("admin:jobs_circuit_changelist"), chosen)
+    staff.post(reverse("admin:jobs_circuit_changelist"), chosen)
+
+    opened, closed = last("circuit.held_open"), last("circuit.closed")
+    assert (opened.actor_kind, opened.actor, opened.tenant_id) == ("system", "system", None)
+    assert opened.after == {"reason": "llm_quota"}
+    assert (closed.actor_kind, closed.actor, closed.tenant_id) == ("staff", "ann@example.com", None)
+    assert (closed.object_type, closed.object_id) == ("circuit", circuit.name)
+
+
+def test_a_bulk_action_is_noted_and_each_job_is_retried_on_behalf_of_its_starter(tenant):
+    job = failed(JobFactory(tenant=tenant))
+    with acts_of(Actor(ActorKind.STAFF, "ann")):
+        action = bulk.start(kind="retry", status="FAILED", actor="ann", reason="outage", rate=1000)
+    bulk.BulkAction.objects.update(worked_at=action.worked_at - bulk.timedelta(seconds=1))
+
+    bulk.work()
+
+    started, retried = last("bulk.started"), last("job.retried")
+    assert (started.actor, started.object_type, started.object_id) == (
+        "ann",
+        "bulk_action",
+        str(action.pk),
+    )
+    assert set(started.after) == {"kind", "status", "error_code", "rate", "total", "reason"}
+    assert (retried.actor_kind, retried.actor, retried.on_behalf_of) == ("system", "pump", "ann")
+    assert retried.object_id == str(job.event_id)
+
+
+def test_a_bulk_action_that_is_aborted_is_noted_once(tenant):
+    JobFactory(tenant=tenant)
+    action = bulk.start(
+        kind="cancel", status="PENDING", actor="ann", reason="x", rate=1, tenant=tenant
+    )
+
+    assert [bulk.abort(action), bulk.abort(action)] == [True, False]
+
+    assert last("bulk.aborted").tenant_id == tenant.id
+
+
+def test_a_tenant_and_its_keys_are_noted(tenant):
+    new = ApiKeyFactory(tenant=tenant, name="CI")
+    keys.revoke_api_key(new.key)
+    keys.revoke_api_key(new.key)
+
+    made, created, revoked = map(last, ("tenant.created", "key.created", "key.revoked"))
+    assert made.after == {"name": tenant.name, "slug": tenant.slug}
+    assert (made.tenant_id, made.object_id) == (tenant.id, str(tenant.id))
+    assert set(created.after) == {"name", "scopes", "expires_at"}
+    assert (created.object_id, revoked.object_id) == (new.key.client_id, new.key.client_id)
+    assert new.client_secret not in everything()
+    assert new.key.digest not in everything()
+
+
+def test_sessions_begun_ended_and_refused_are_noted(client):
+    UserFactory(email="ann@example.com", password=PASSWORD, is_staff=True)
+    sign_in = reverse("admin:login")
+
+    client.post(sign_in, {"username": "Ann@example.com", "password": "CANARY wrong"})
+    client.post(sign_in, {"username": "CANARY typed here", "password": "x"})
+    client.post(sign_in, {"username": "ann@example.com", "password": PASSWORD})
+    client.post(reverse("admin:logout"))
+
+    entries = AuditEntry.objects.across_tenants().filter(action__startswith="session.")
+    assert [(e.action, e.outcome, e.actor_kind, e.actor) for e in entries.order_by("id")] == [
+        ("session.refused", "refused", "staff", "ann@example.com"),
+        ("session.refused", "refused", "person", "unknown"),
+        ("session.started", "done", "staff", "ann@example.com"),
+        ("session.ended", "done", "staff", "ann@example.com"),
+    ]
+    assert {e.address for e in entries} == {"203.0.113.7"}
+    assert "CANARY" not in everything()
+
+
+def test_a_page_that_staff_may_not_see_is_noted(client):
+    client.force_login(UserFactory(email="bob@example.com", is_staff=True))
+
+    assert client.get(reverse("admin:jobs_job_changelist")).status_code == 403
+
+    entry = last("access.refused")
+    assert (entry.outcome, entry.actor, entry.object_id) == (
+        "refused",
+        "bob@example.com",
+        "/admin/jobs/job/",
+    )
+
+
+def test_an_act_that_is_rolled_back_leaves_no_entry(tenant):
+    from django.db import transaction
+
+    with pytest.raises(ZeroDivisionError), transaction.atomic():
+        record("job.submitted", tenant_id=tenant.id)
+        raise ZeroDivisionError
+
+    assert not AuditEntry.objects.across_tenants().filter(action="job.submitted").exists()
+
+
+def test_after_a_request_the_actor_is_forgotten(api):
+    submit(api)
+
+    assert current_actor.get() == SYSTEM
+
+
+# --- What staff sees ------------------------------------------------------------------------
+
+
+def test_staff_reads_the_log_and_writes_nothing_into_it(staff, tenant):
+    record("key.created", tenant_id=tenant.id, of=("key", "<b>gpc"), after={"name": "<script>"})
+    entry = last("key.created")
+    page = reverse("admin:tenants_auditentry_change", args=[entry.pk])
+
+    assert "&lt;b&gt;gpc" in staff.get(reverse("admin:tenants_auditentry_changelist")).text
+    shown = staff.get(page).text
+    assert "not sealed yet" in shown
+    assert "<script>&quot;" not in shown
+    assert 'name="_save"' not in shown
+    assert staff.post(page, {"action": "x"}).status_code == 403
+    delete = reverse("admin:tenants_auditentry_delete", args=[entry.pk])
+    assert staff.post(delete, {"post": "yes"}).status_code == 403
+    assert staff.get(reverse("admin:tenants_auditentry_add")).status_code == 403
+
+
+@pytest.mark.parametrize("by", ["object_id", "actor", "action", "request_id"])
+def test_staff_finds_entries_by_a_whole_word(staff, by):
+    tenant = TenantFactory()
+    with acts_of(Actor(ActorKind.KEY, "gpc_x")):
+        record("job.submitted", tenant_id=tenant.id, of=("job", "j1"))
+    entry = last("job.submitted")
+
+    page = staff.get(
+        reverse("admin:tenants_auditentry_changelist"), {"q": getattr(entry, by) or "req-1"}
+    )
+
+    assert page.status_code == 200
+    if by != "request_id":
+        assert page.text.count('class="field-at') == 1
+
+
+def test_values_that_json_has_no_word_for_are_written_as_text(tenant):
+    when = tenant.created_at
+
+    record("x.done", tenant_id=tenant.id, after={"at": when, "id": tenant.id, "ü": "漢"})
+
+    assert last("x.done").after == json.loads(
+        json.dumps({"at": str(when), "id": str(tenant.id), "ü": "漢"})
+    )
