@@ -49,13 +49,8 @@ def erase(who: str, *, reason: str) -> int:
 def _erase_batch(who: str, reason: str, after: int) -> list[int]:
     with connection.cursor() as cursor:
         cursor.execute("SET LOCAL statement_timeout = 0")  # it reads the whole log
-        parameters: dict[str, str | int] = {
-            "who": who,
-            "json": json.dumps({"who": who}),
-            "after": after,
-            "limit": BATCH,
-        }
-        cursor.execute(NEXT, parameters)
+        named = {"who": who, "json": json.dumps({"who": who})}
+        cursor.execute(NEXT, {**named, "after": after, "limit": BATCH})
         rows = cursor.fetchall()
     for tenant_id, ids in rows:
         said = {"entries": ids, "reason": reason}

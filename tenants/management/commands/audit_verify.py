@@ -18,14 +18,14 @@ class Command(BaseCommand):
         parser.add_argument("--tenant", default="", help="a slug; all tenants unless given")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        tenant = Tenant.objects.filter(slug=options["tenant"]).first()
-        if options["tenant"] and tenant is None:
-            raise CommandError(f"There is no tenant {options['tenant']!r}.")
-        run = Verification(tenant)
+        run = Verification(options["tenant"])
         found = 0
-        for finding in run.findings():
-            found += 1
-            self.stdout.write(f"audit: {finding}")
+        try:
+            for finding in run.findings():
+                found += 1
+                self.stdout.write(f"audit: {finding}")
+        except Tenant.DoesNotExist:
+            raise CommandError(f"There is no tenant {options['tenant']!r}.") from None
         checked = f"audit: tenants={run.tenants} entries={run.entries}"
         if found:
             raise CommandError(f"{checked} findings={found}", returncode=1)

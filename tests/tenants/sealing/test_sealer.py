@@ -142,6 +142,15 @@ def test_after_a_restore_on_a_server_with_other_transaction_ids_all_is_sealed(
     assert verify()[0] == 0
 
 
+def test_entries_above_the_watermark_that_are_sealed_already_are_passed_over(walls, chain_of_five):
+    sql("UPDATE tenants_auditwatermark SET xid = '0', entry_id = 0")
+
+    sealer.work()
+
+    assert AuditSeal.objects.across_tenants().count() == 5
+    assert verify()[0] == 0
+
+
 # --- Who may do what ------------------------------------------------------------------------
 
 

@@ -1,7 +1,7 @@
 """Whatever is done to the log behind its triggers is found, and at the right place."""
 
 import pytest
-from django.db import connection, transaction
+from django.db import ProgrammingError, connection, transaction
 
 from tenants.sealing import chain, sealer, verification
 from tests.factories import TenantFactory
@@ -111,6 +111,21 @@ def test_an_entry_inserted_in_the_middle_has_no_seal(tamper, tenant, chain_of_fi
     sealer.work()
 
     found((None, forged, "has no seal in this chain"), entries=6)
+
+
+def test_a_changed_entry_with_a_seal_made_to_fit_does_not_fit_the_next(
+    tamper, chain_of_five, found
+):
+    tamper(f"UPDATE tenants_auditentry SET action = 'x' WHERE id = {chain_of_five[2]}")
+    [(before,)] = sql("SELECT hash FROM tenants_auditseal WHERE seq = 2")
+    [columns] = sql(
+        f"SELECT {chain.COLUMNS} FROM tenants_auditentry AS entry WHERE id = %s", chain_of_five[2]
+    )
+    entry = chain.Entry(*columns)
+    fitting = chain.link(bytes(before), 3, entry, chain.personal_digest(entry))
+    tamper(f"UPDATE tenants_auditseal SET hash = '\\x{fitting.hex()}' WHERE seq = 3")
+
+    found((4, chain_of_five[3], NOT_WHAT_WAS_SEALED))
 
 
 def test_two_entries_that_changed_places_are_both_named(tamper, chain_of_five, found):
@@ -276,3 +291,18 @@ def test_the_sealers_query_starts_at_the_watermark(chain_of_five):
     assert "Index Scan using audit_unsealed" in plan
     assert "Sort" not in plan
     assert "Filter" not in plan
+
+
+def test_a_login_that_may_not_read_the_log_finds_nothing_in_order(chain_of_five):
+    """Not even the tables' owner, from whom row-level security hides every row."""
+    sql("CREATE ROLE test_owner NOLOGIN NOSUPERUSER")
+    sql("GRANT SELECT ON ALL TABLES IN SCHEMA public TO test_owner")
+    sql("SET SESSION AUTHORIZATION test_owner")
+
+    try:
+        with pytest.raises(ProgrammingError, match="permission denied to set role"):
+            verify()
+    finally:
+        sql("RESET SESSION AUTHORIZATION")
+        sql("DROP OWNED BY test_owner")
+        sql("DROP ROLE test_owner")
