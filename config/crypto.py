@@ -79,7 +79,7 @@ class KeyRing:
         key_id = key_id_of(blob)
         if key_id not in self._boxes:
             raise CannotUnseal(f"ENCRYPTION_KEYS lacks the key {key_id!r} that it was sealed with.")
-        return self._boxes[key_id].unseal(header_of(key_id), bytes(blob), context.encode())
+        return self._boxes[key_id].unseal(header_of(key_id), blob, context.encode())
 
 
 def _parsed(text: str) -> Iterator[tuple[str, bytes]]:
@@ -107,7 +107,6 @@ def header_of(key_id: str) -> bytes:
 
 def key_id_of(blob: bytes) -> str:
     """The id of the key that it was sealed with. Raises CannotUnseal for what was not sealed."""
-    blob = bytes(blob)
     if len(blob) < 2 or blob[0] != FORMAT:
         raise CannotUnseal("It is not a sealed value.")
     return blob[2 : 2 + blob[1]].decode("ascii", errors="replace")
@@ -126,6 +125,6 @@ def seal(plaintext: bytes, context: str) -> bytes:
     return ring().seal(plaintext, context)
 
 
-def unseal(blob: bytes, context: str) -> bytes:
+def unseal(blob: bytes | memoryview, context: str) -> bytes:
     """Raises CannotUnseal."""
-    return ring().unseal(blob, context)
+    return ring().unseal(bytes(blob), context)

@@ -98,10 +98,12 @@ class JobAdmin(ReadOnlyAdmin):
         if not job.is_over:
             return False
         try:
-            asked = {"tenant_id": job.tenant_id, "event_id": job.event_id, "actor": actor}
-            return services.retry_job(**asked) is not None
+            retried = services.retry_job(
+                tenant_id=job.tenant_id, event_id=job.event_id, actor=actor
+            )
         except InvalidTransition:
             return False
+        return retried is not None
 
 
 @admin.register(TenantQueue)

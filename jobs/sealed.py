@@ -20,7 +20,7 @@ def seal_text(tenant_id: UUID, text: str, place: str) -> bytes:
     return vault.seal(tenant_id, text.encode("utf-8", "surrogatepass"), place)
 
 
-def open_text(tenant_id: UUID, blob: bytes | None, place: str) -> str | None:
+def open_text(tenant_id: UUID, blob: bytes | memoryview | None, place: str) -> str | None:
     """None for what is not there. Raises `config.crypto.CannotUnseal`."""
     if blob is None:
         return None
@@ -32,7 +32,9 @@ def seal_json(tenant_id: UUID, value: dict[str, Any], place: str) -> bytes:
     return vault.seal(tenant_id, text.encode(), place)
 
 
-def open_json(tenant_id: UUID, blob: bytes | None, place: str) -> dict[str, Any] | None:
+def open_json(
+    tenant_id: UUID, blob: bytes | memoryview | None, place: str
+) -> dict[str, Any] | None:
     """None for what is not there. Raises `config.crypto.CannotUnseal`."""
     if blob is None:
         return None

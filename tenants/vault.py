@@ -96,7 +96,7 @@ def seal(tenant_id: UUID, plaintext: bytes, context: str) -> bytes:
     return _keys(tenant_id).seal(plaintext, context)
 
 
-def unseal(tenant_id: UUID, blob: bytes, context: str) -> bytes:
+def unseal(tenant_id: UUID, blob: bytes | memoryview, context: str) -> bytes:
     """Raises CannotUnseal: another tenant's, of another place, or changed."""
     blob = bytes(blob)
     keys = _keys(tenant_id)
