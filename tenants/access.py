@@ -25,6 +25,17 @@ declare(
         worker="SELECT",
         staff="SELECT, INSERT, UPDATE",
     ),
+    # A person's own sessions through the API: seen and ended in the tenant they belong to. Codes
+    # and refresh tokens are for the door alone.
+    Access(
+        "tenants_apisession",
+        api="SELECT, UPDATE (revoked_at, reason)",
+        door="SELECT, INSERT, UPDATE (address, last_used_at, revoked_at, reason), DELETE",
+    ),
+    Access("tenants_refreshtoken", FOR_EVERYBODY, door="SELECT, INSERT, UPDATE (used_at), DELETE"),
+    Access("tenants_authorizationcode", door="SELECT, INSERT, DELETE", staff=""),
+    Access("tenants_revokedtoken", FOR_EVERYBODY, door="SELECT, INSERT, DELETE"),
+    Access("tenants_oauthclient", FOR_EVERYBODY, door="SELECT"),
     # Nobody changes or deletes an entry. Acts on the installation (no tenant) are for staff.
     Access(
         "tenants_auditentry",

@@ -4,6 +4,8 @@ An entry is written in the transaction of its act, so neither stands without the
 act has no transaction that stays: its entry is written after the refusal.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any
@@ -27,6 +29,16 @@ class Actor:
 
 SYSTEM = Actor(ActorKind.SYSTEM, "system")
 current_actor: ContextVar[Actor] = ContextVar("current_actor", default=SYSTEM)
+
+
+@contextmanager
+def by(actor: Actor) -> Iterator[None]:
+    """What is recorded meanwhile is the actor's act."""
+    token = current_actor.set(actor)
+    try:
+        yield
+    finally:
+        current_actor.reset(token)
 
 
 def record(

@@ -51,7 +51,7 @@ SCOPE = 3  # BEGIN, the role and tenant in one statement, COMMIT
 
 
 @pytest.mark.django_db(transaction=True)
-def test_submitting_costs_three_statements_and_a_savepoint(api, django_assert_num_queries):
+def test_submitting_costs_three_statements_and_a_savepoint(api, known, django_assert_num_queries):
     with django_assert_num_queries(SCOPE + 3 + 2):
         assert submit(api).status_code == 202
 
@@ -237,7 +237,7 @@ def test_a_failed_job_has_a_code_and_a_safe_text(api, tenant):
 
 @pytest.mark.django_db(transaction=True)
 def test_reading_a_job_costs_one_statement_and_one_more_while_it_waits(
-    api, tenant, django_assert_num_queries
+    api, known, tenant, django_assert_num_queries
 ):
     waiting, over = JobFactory(tenant=tenant), JobFactory(tenant=tenant)
     api.post(f"/jobs/{over.event_id}/cancel")
@@ -257,7 +257,7 @@ def test_what_is_no_id_is_404(api, path):
 
 
 @pytest.mark.django_db(transaction=True)
-def test_pages_follow_each_other_newest_first(api, tenant, django_assert_num_queries):
+def test_pages_follow_each_other_newest_first(api, known, tenant, django_assert_num_queries):
     jobs = [JobFactory(tenant=tenant) for _ in range(5)]
     newest_first = sorted((str(job.event_id) for job in jobs), reverse=True)
 
