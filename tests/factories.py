@@ -79,7 +79,7 @@ class ApiSessionFactory(factory.Factory):
             client=clients.CLI,
             redirect_uri=redirect_uri,
             challenge=sessions.challenge_of(verifier),
-            scopes=scopes or GRANTS[role],
+            scopes=scopes or GRANTS[membership.role],
         )
         tokens = sessions.open_session(
             code=code,

@@ -340,12 +340,12 @@ def test_the_question_leaves_no_role_behind(key_client):
 
 
 def test_without_postgresql_nobody_is_called_a_stranger(key_client, monkeypatch):
-    def away(*args):
+    def refuse(*args, **kwargs):
         raise OperationalError("connection refused")
 
-    monkeypatch.setattr(standing, "one_row_as", away)
-    response = key_client.get("/jobs")
-    monkeypatch.undo()
+    with monkeypatch.context() as patch:
+        patch.setattr(connection, "cursor", refuse)
+        response = key_client.get("/jobs")
 
     check_problem(response, 503, "unavailable")
     assert response.headers["Retry-After"] == "5"
