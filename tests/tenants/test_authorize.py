@@ -4,6 +4,7 @@ from urllib.parse import parse_qs, parse_qsl, urlencode, urlsplit
 
 import pytest
 from django.conf import settings
+from django.core.management import CommandError, call_command
 from django.test import Client
 
 from tenants.models import (
@@ -198,6 +199,13 @@ def test_what_was_not_offered_cannot_be_given(browser, tenant, scopes):
     assert not AuthorizationCode.objects.across_tenants().exists()
 
 
+def test_a_program_is_given_no_more_than_it_asked_for(browser, tenant):
+    response = approve(browser, tenant, ["jobs:read", "jobs:submit"], scope="jobs:read")
+
+    assert response.status_code == 422
+    assert not AuthorizationCode.objects.across_tenants().exists()
+
+
 def test_nobody_gives_away_what_belongs_to_another_tenant(browser, tenant):
     for other in (TenantFactory().id, "nonsense", ""):
         response = browser.post(
@@ -286,6 +294,16 @@ def test_no_program_is_registered_with_an_address_that_is_not_its_own(db, uri):
         clients.register_client(name="Site", redirect_uris=["https://site.example/cb", uri])
 
     assert not OAuthClient.objects.exists()
+
+
+def test_an_operator_registers_a_program_and_learns_its_id(db, capsys):
+    call_command("register_client", "Site", "https://site.example/cb", "http://127.0.0.1/cb")
+
+    client = clients.find_client(capsys.readouterr().out.strip())
+    assert client.name == "Site"
+    assert clients.may_redirect_to(client, "http://127.0.0.1:9/cb")
+    with pytest.raises(CommandError, match="is no address a code"):
+        call_command("register_client", "Site", "http://site.example")
 
 
 @pytest.mark.parametrize("client_id", [None, "", "unknown", "gpc_test", "\x00"])
