@@ -32,8 +32,8 @@ current_actor: ContextVar[Actor] = ContextVar("current_actor", default=SYSTEM)
 
 
 @contextmanager
-def by(actor: Actor) -> Iterator[None]:
-    """What is recorded meanwhile is the actor's act."""
+def acts_of(actor: Actor) -> Iterator[None]:
+    """What is recorded inside is the actor's."""
     token = current_actor.set(actor)
     try:
         yield

@@ -44,11 +44,11 @@ def with_token(token):
 def client_for():
     """An API client with a token of an API key of the tenant."""
 
-    def make(tenant, scopes=tuple(Scope)):
+    def make(tenant, scopes=tuple(Scope), subject="gpc_test"):
         held = [scope for scope in Scope if scope is not Scope.MEMBERS_MANAGE]
-        taken = ApiKey.objects.across_tenants().filter(client_id="gpc_test").exclude(tenant=tenant)
+        taken = ApiKey.objects.across_tenants().filter(client_id=subject).exclude(tenant=tenant)
         key, _ = ApiKey.objects.across_tenants().get_or_create(
-            client_id=f"gpc_test_{tenant.slug}" if taken.exists() else "gpc_test",
+            client_id=f"{subject}_{tenant.slug}" if taken.exists() else subject,
             defaults={"tenant": tenant, "digest": "0" * 64, "name": "Test", "scopes": held},
         )
         token = issue_access_token(

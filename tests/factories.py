@@ -6,6 +6,7 @@ import factory
 
 from accounts.models import User
 from accounts.tokens import AccessToken
+from config.isolation import DatabaseRole, acting_as
 from jobs import services as job_services
 from jobs.models import Job
 from tenants.models import ApiSession, Membership, Role, Tenant
@@ -74,20 +75,21 @@ class ApiSessionFactory(factory.Factory):
         membership = Membership.objects.for_tenant(tenant.id).filter(user=user).first()
         membership = membership or members.add_member(tenant=tenant, user=user, role=role)
         verifier, redirect_uri = "v" * 43, "http://127.0.0.1:8400/callback"
-        code = sessions.approve(
-            membership=membership,
-            client=clients.CLI,
-            redirect_uri=redirect_uri,
-            challenge=sessions.challenge_of(verifier),
-            scopes=scopes or GRANTS[membership.role],
-        )
-        tokens = sessions.open_session(
-            code=code,
-            client_id=clients.CLI.client_id,
-            redirect_uri=redirect_uri,
-            verifier=verifier,
-            address="192.0.2.1",
-        )
+        with acting_as(DatabaseRole.DOOR):
+            code = sessions.approve(
+                membership=membership,
+                client=clients.CLI,
+                redirect_uri=redirect_uri,
+                challenge=sessions.challenge_of(verifier),
+                scopes=scopes or GRANTS[membership.role],
+            )
+            tokens = sessions.open_session(
+                code=code,
+                client_id=clients.CLI.client_id,
+                redirect_uri=redirect_uri,
+                verifier=verifier,
+                address="192.0.2.1",
+            )
         session = ApiSession.objects.for_tenant(tenant.id).get(pk=tokens.access["sid"])
         return OpenedSession(session, tokens.access, tokens.refresh)
 

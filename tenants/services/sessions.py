@@ -158,7 +158,7 @@ def _open(code: AuthorizationCode, address: str) -> Tokens:
         password_digest=password_digest(code.user.password),
         address=address,
     )
-    with audit.by(_person(session.user, address)):
+    with audit.acts_of(_person(session.user, address)):
         audit.record(
             "session.opened",
             tenant_id=session.tenant_id,
@@ -267,13 +267,13 @@ def end_by_refresh_token(token: str, *, client_id: str, address: str) -> None:
     session = token_found.session
     if session.client_id != client_id:
         raise NotYourToken
-    with audit.by(_person(session.user, address)):
+    with audit.acts_of(_person(session.user, address)):
         end_session(session, reason=Ended.BY_CLIENT)
 
 
 def end_for_second_use(session: ApiSession, *, address: str) -> None:
     """Ends the session and tells its owner, once."""
-    with audit.by(_person(session.user, address)):
+    with audit.acts_of(_person(session.user, address)):
         if end_session(session, reason=Ended.TOKEN_REUSED):
             audit.record(
                 "token.reused",

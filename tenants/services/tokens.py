@@ -72,7 +72,7 @@ def revoke_access_token(encoded: str, *, client_id: str) -> None:
         token = AccessToken(encoded)  # type: ignore[arg-type]
     except TokenError:
         return
-    if token["client_id"] != client_id:
+    if token.get("client_id", token["sub"]) != client_id:
         raise NotYourToken
     forget_expired()
     _, is_new = RevokedToken.objects.get_or_create(

@@ -70,7 +70,7 @@ class AuthorizeView(View):
         if not isinstance(request.user, User):
             return redirect_to_login(request.get_full_path())
         self.user, address = request.user, request.META.get("REMOTE_ADDR", "")
-        with audit.by(audit.Actor(ActorKind.PERSON, self.user.email, "", address)):
+        with audit.acts_of(audit.Actor(ActorKind.PERSON, self.user.email, "", address)):
             return super().dispatch(request, *args, **kwargs)  # type: ignore[return-value]
 
     def get(self, request: HttpRequest, error: str = "") -> HttpResponse:

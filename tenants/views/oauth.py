@@ -95,7 +95,7 @@ class OAuthView(PublicView):
             request,
             limit="token_attempts_per_address",
             rate=settings.TOKEN_ATTEMPT_RATE,
-            key=request.META["REMOTE_ADDR"],
+            key=_address(request),
         )
 
     def handle_exception(self, exc: Exception) -> Response:
@@ -129,7 +129,7 @@ def authorization_code(request: Request) -> dict[str, object]:
             client_id=public_client(request),
             redirect_uri=_needed(fields, "redirect_uri"),
             verifier=_needed(fields, "code_verifier"),
-            address=request.META["REMOTE_ADDR"],
+            address=_address(request),
         )
         count_token(request, opened.access["tenant"])
     return answer(opened.access, opened.refresh)
@@ -143,7 +143,7 @@ def refresh_token(request: Request) -> dict[str, object]:
             token=_needed(fields, "refresh_token"),
             client_id=public_client(request),
             scopes=_text(fields, "scope").split(),
-            address=request.META["REMOTE_ADDR"],
+            address=_address(request),
         )
         count_token(request, renewed.access["tenant"])
     return answer(renewed.access, renewed.refresh)
@@ -164,7 +164,7 @@ def at_the_door(request: Request) -> Iterator[None]:
             yield
     except sessions.SecondUse as second:
         with acting_as(DatabaseRole.DOOR):
-            sessions.end_for_second_use(second.session, address=request.META["REMOTE_ADDR"])
+            sessions.end_for_second_use(second.session, address=_address(request))
         raise TokenReused from None
 
 
@@ -268,13 +268,13 @@ class RevokeView(OAuthView):
     def post(self, request: Request) -> Response:
         self.count_attempt(request)
         refuse_repeated(request.data)
-        token, address = _needed(request.data, "token"), request.META["REMOTE_ADDR"]
+        token, address = _needed(request.data, "token"), _address(request)
         with acting_as(DatabaseRole.DOOR):
             client_id, kind = authenticated_client(request)
             if token.startswith(sessions.REFRESH_PREFIX):
                 sessions.end_by_refresh_token(token, client_id=client_id, address=address)
             else:
-                with audit.by(audit.Actor(kind, client_id, "", address)):
+                with audit.acts_of(audit.Actor(kind, client_id, "", address)):
                     tokens.revoke_access_token(token, client_id=client_id)
         return Response(headers={"Cache-Control": "no-store"})
 
@@ -339,6 +339,10 @@ def refuse_repeated(fields: Any) -> None:
         repeated = [name for name, values in fields.lists() if len(values) > 1]
         if repeated:
             raise InvalidTokenRequest(f"Sent more than once: {repeated[0][:50]}.")
+
+
+def _address(request: Request) -> str:
+    return str(request.META["REMOTE_ADDR"])
 
 
 def _needed(fields: Any, name: str) -> str:

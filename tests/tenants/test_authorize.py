@@ -1,10 +1,13 @@
 """GET and POST /oauth/authorize: a person lets a program in, with PKCE, and gets a code for it."""
 
+import threading
 from urllib.parse import parse_qs, parse_qsl, urlencode, urlsplit
 
 import pytest
 from django.conf import settings
 from django.core.management import CommandError, call_command
+from django.db import connection
+from django.shortcuts import resolve_url
 from django.test import Client
 
 from tenants.models import (
@@ -87,7 +90,7 @@ def test_who_is_not_signed_in_signs_in_first_and_comes_back(client, db):
 
     there = urlsplit(response["Location"])
     assert response.status_code == 302
-    assert there.path == urlsplit(settings.LOGIN_URL).path
+    assert there.path == resolve_url(settings.LOGIN_URL)
     assert parse_qs(there.query)["next"] == [url()]
 
 
@@ -409,6 +412,30 @@ def test_a_code_that_comes_twice_ends_the_session_it_opened(browser, client, ten
     assert second.json()["code"] == "token_reuse"
     assert refreshed.json()["error"] == "invalid_grant"
     assert (jobs.status_code, jobs.json()["code"]) == (401, "token_reuse")
+    assert ApiSession.objects.for_tenant(tenant.id).get().reason == "token_reuse"
+
+
+@pytest.mark.django_db(transaction=True)
+def test_of_six_at_once_with_one_code_exactly_one_opens_a_session_and_it_is_ended(browser, tenant):
+    code = answer(approve(browser, tenant))["code"]
+    together, answers = threading.Barrier(6), []
+
+    def call():
+        client = Client()
+        try:
+            together.wait()
+            answers.append(exchange(client, code))
+        finally:
+            connection.close()
+
+    threads = [threading.Thread(target=call) for _ in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    codes = sorted(a.json().get("code", "opened") for a in answers)
+    assert codes == ["opened"] + ["token_reuse"] * 5
     assert ApiSession.objects.for_tenant(tenant.id).get().reason == "token_reuse"
 
 
