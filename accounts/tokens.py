@@ -127,10 +127,19 @@ class AccessToken(Token):
         return _backend()
 
 
-def issue_access_token(*, subject: str, tenant: str, scopes: list[str]) -> AccessToken:
-    """A token for `subject` to act for `tenant`; `str()` of it is what goes over the wire."""
+def issue_access_token(
+    *, subject: str, tenant: str, scopes: list[str], client_id: str = "", session: str = ""
+) -> AccessToken:
+    """A token for `subject` to act for `tenant`; `str()` of it is what goes over the wire.
+
+    client_id  the program that asked for it (RFC 9068); a key is its own client
+    session    of a person: the family of tokens it belongs to
+    """
     token = AccessToken()
     token["sub"] = subject
+    token["client_id"] = client_id or subject
     token["tenant"] = tenant
     token["scope"] = " ".join(scopes)
+    if session:
+        token["sid"] = session
     return token

@@ -96,6 +96,31 @@ def past_row_security(*tables: str, on: BaseDatabaseWrapper = connection) -> Ite
             cursor.execute(f'ALTER TABLE "{table}" FORCE ROW LEVEL SECURITY')
 
 
+# Statements that are sent together are one transaction, and roles taken on in it end with it.
+ONE_ROUND_TRIP = """
+SELECT set_config('guidepost.before', current_setting('role'), true);
+SELECT set_config('role', '{role}', true);
+{question};
+SELECT set_config('role', current_setting('guidepost.before'), true)
+"""
+
+
+def one_row_as(
+    role: DatabaseRole, question: str, parameters: dict[str, Any]
+) -> dict[str, Any] | None:
+    """The first row that a SELECT gives to the role, by column: `acting_as` in one round trip.
+
+    For the question that comes before a request's own transaction. Works inside one as well.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute(ONE_ROUND_TRIP.format(role=role, question=question), parameters)
+        cursor.nextset()
+        cursor.nextset()
+        row = cursor.fetchone()
+        names = [column.name for column in cursor.description]
+        return dict(zip(names, row, strict=True)) if row else None
+
+
 # --- Who may do what with which table ------------------------------------------------------
 
 OF_THE_TENANT = "tenant_id = guidepost_tenant()"

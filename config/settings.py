@@ -163,6 +163,10 @@ SIMPLE_JWT = {
     "USER_ID_CLAIM": "sub",
 }
 
+# A person's session at the API ends when it was not refreshed for so long, or has grown so old.
+API_SESSION_IDLE = timedelta(days=env.float("API_SESSION_IDLE_DAYS", default=14))
+API_SESSION_MAX = timedelta(days=env.float("API_SESSION_MAX_DAYS", default=90))
+
 TOKEN_RATE = env.str("TOKEN_RATE", default="60/m")  # tokens issued, for each tenant
 TOKEN_ATTEMPT_RATE = env.str("TOKEN_ATTEMPT_RATE", default="300/m")  # tries, for each address
 SUBMIT_RATE = env.str("SUBMIT_RATE", default="600/m")  # jobs submitted, for each tenant

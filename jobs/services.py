@@ -102,7 +102,7 @@ def submit_job(
             deadline_at=Now() + expires_in,
         )
         job.save(force_insert=True)
-        after = {"sha256": document.sha256, "bytes": size, "priority": Priority(priority).label}
+        after = {"digest": document.digest, "bytes": size, "priority": Priority(priority).label}
         record("job.submitted", tenant_id=tenant_id, of=("job", job.event_id), after=after)
         # Only a nudge: if it is lost, the pump wakes a worker for the same row within seconds.
         transaction.on_commit(dispatch.wake_worker)

@@ -37,6 +37,17 @@ declare(
     ),
     # Only who handles content opens it. Keys are sealed anew by operators' commands.
     Access("tenants_datakey", api="SELECT", worker="SELECT", staff="SELECT, INSERT"),
+    # A person's own sessions through the API: seen and ended in the tenant they belong to. Codes
+    # and refresh tokens are for the door alone.
+    Access(
+        "tenants_apisession",
+        api="SELECT, UPDATE (revoked_at, reason)",
+        door="SELECT, INSERT, UPDATE (address, last_used_at, revoked_at, reason), DELETE",
+    ),
+    Access("tenants_refreshtoken", FOR_EVERYBODY, door="SELECT, INSERT, UPDATE (used_at), DELETE"),
+    Access("tenants_authorizationcode", door="SELECT, INSERT, DELETE", staff=""),
+    Access("tenants_revokedtoken", FOR_EVERYBODY, door="SELECT, INSERT, DELETE"),
+    Access("tenants_oauthclient", FOR_EVERYBODY, door="SELECT"),
     # Nobody changes or deletes an entry, nor chooses its id, time or transaction: triggers say so
     # too. Only workers seal. Acts on the installation (no tenant) are for staff.
     Access(

@@ -1,7 +1,7 @@
 from django.contrib import admin
 
 from config.admin import ReadOnlyAdmin, ReadOnlyInline
-from tenants.models import ApiKey, AuditEntry, Membership, Tenant
+from tenants.models import ApiKey, ApiSession, AuditEntry, Membership, OAuthClient, Tenant
 
 
 class MembershipInline(ReadOnlyInline):
@@ -62,3 +62,19 @@ class AuditEntryAdmin(ReadOnlyAdmin):
     @admin.display(description="hash")
     def hash(self, entry: AuditEntry) -> str:
         return bytes(entry.seal.hash).hex() if hasattr(entry, "seal") else "not sealed yet"
+
+
+@admin.register(ApiSession)
+class ApiSessionAdmin(ReadOnlyAdmin):
+    exclude = ("code_digest", "password_digest")
+    list_display = ("id", "tenant", "user", "client_id", "last_used_at", "revoked_at", "reason")
+    list_select_related = ("tenant", "user")
+    list_filter = ("reason",)
+    search_fields = ("=id", "tenant__slug", "user__email")
+
+
+@admin.register(OAuthClient)
+class OAuthClientAdmin(ReadOnlyAdmin):
+    """Registered by `manage.py register_client`."""
+
+    list_display = ("name", "client_id", "redirect_uris", "is_active", "created_at")

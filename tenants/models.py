@@ -112,6 +112,7 @@ class Membership(models.Model):
         settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="memberships"
     )
     role = models.CharField(max_length=10, choices=Role)
+    sees_own_only = models.BooleanField(default=False)  # of jobs: one's own and those shared
     created_at = models.DateTimeField(default=timezone.now, editable=False)
 
     objects = TenantQuerySet.as_manager()
@@ -247,3 +248,122 @@ class ApiKey(models.Model):
     def is_usable(self) -> bool:
         expired = self.expires_at is not None and self.expires_at <= timezone.now()
         return self.revoked_at is None and not expired
+
+
+class OAuthClient(models.Model):
+    """A program through which people call the API. It runs on their machines and keeps no secret.
+
+    Only the redirect addresses registered here ever receive a code.
+    """
+
+    client_id = models.CharField(max_length=40, primary_key=True)
+    name = models.CharField(max_length=100)
+    redirect_uris = ArrayField(models.CharField(max_length=500))
+    is_active = models.BooleanField(default=True)
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+
+    class Meta:
+        verbose_name = "OAuth client"
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(redirect_uris__len__gt=0), name="oauth_client_has_a_redirect_uri"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.name} ({self.client_id})"
+
+
+class AuthorizationCode(models.Model):
+    """A person's consent on its way to the client. Taken out of the table when it is used."""
+
+    digest = models.CharField(max_length=64, primary_key=True)
+    tenant = models.ForeignKey(Tenant, on_delete=models.CASCADE, related_name="+")
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="+")
+    client_id = models.CharField(max_length=40)
+    redirect_uri = models.CharField(max_length=500)
+    challenge = models.CharField(max_length=43)  # RFC 7636, S256
+    scopes = ArrayField(models.CharField(max_length=20, choices=Scope))
+    expires_at = models.DateTimeField()
+
+    objects = TenantQuerySet.as_manager()
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(digest__length=64), name="authorization_code_digest_is_sha256_hex"
+            ),
+            models.CheckConstraint(
+                condition=Q(challenge__length=43), name="authorization_code_challenge_is_s256"
+            ),
+        ]
+
+
+class ApiSession(models.Model):
+    """A person calls the API through a client: the family of all tokens of one sign-in.
+
+    Its id is public: it stands in its access tokens as `sid`.
+    """
+
+    class Ended(models.TextChoices):
+        BY_OWNER = "by_owner", "Ended by its owner"
+        BY_CLIENT = "by_client", "Signed out by the client"
+        TOKEN_REUSED = "token_reuse", "A refresh token or code was used twice"
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    tenant = models.ForeignKey(Tenant, on_delete=models.CASCADE, related_name="api_sessions")
+    user = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="api_sessions"
+    )
+    client_id = models.CharField(max_length=40)
+    scopes = ArrayField(models.CharField(max_length=20, choices=Scope))
+    code_digest = models.CharField(max_length=64, db_index=True)  # a second use ends the session
+    password_digest = models.CharField(max_length=64)  # a new password ends it too
+    address = models.CharField(max_length=45, blank=True)  # at the last refresh
+    created_at = models.DateTimeField(db_default=ClockTimestamp(), editable=False)
+    last_used_at = models.DateTimeField(db_default=ClockTimestamp(), editable=False)
+    revoked_at = models.DateTimeField(null=True, blank=True)
+    reason = models.CharField(max_length=20, choices=Ended, blank=True)
+
+    objects = TenantQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = "API session"
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(revoked_at__isnull=True) ^ ~Q(reason=""),
+                name="api_session_has_a_reason_exactly_when_revoked",
+            ),
+        ]
+        indexes = [models.Index(fields=["tenant", "user"], name="api_session_list")]
+
+    def __str__(self) -> str:
+        return f"{self.user} through {self.client_id}"
+
+
+class RefreshToken(models.Model):
+    """Good for one use. The used ones are kept: who brings one has a stolen or a copied token."""
+
+    digest = models.CharField(max_length=64, primary_key=True)
+    session = models.ForeignKey(ApiSession, on_delete=models.CASCADE, related_name="refresh_tokens")
+    created_at = models.DateTimeField(db_default=ClockTimestamp(), editable=False)
+    used_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(digest__length=64), name="refresh_token_digest_is_sha256_hex"
+            ),
+            models.UniqueConstraint(
+                fields=["session"],
+                condition=Q(used_at__isnull=True),
+                name="one_unused_refresh_token_in_a_session",
+            ),
+        ]
+
+
+class RevokedToken(models.Model):
+    """An access token that was given back before its end; forgotten once that has come."""
+
+    jti = models.CharField(max_length=64, primary_key=True)
+    expires_at = models.DateTimeField(db_index=True)

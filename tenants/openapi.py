@@ -13,9 +13,19 @@ class TokenAuthenticationScheme(OpenApiAuthenticationExtension):  # type: ignore
 
     def get_security_definition(self, auto_schema: Any) -> dict[str, Any]:
         scopes = {scope.value: scope.label for scope in Scope}
-        flow = {"tokenUrl": "/oauth/token", "scopes": scopes}
-        return {"type": "oauth2", "flows": {"clientCredentials": flow}}
+        return {
+            "type": "oauth2",
+            "flows": {
+                "clientCredentials": {"tokenUrl": "/oauth/token", "scopes": scopes},
+                "authorizationCode": {
+                    "authorizationUrl": "/oauth/authorize",
+                    "tokenUrl": "/oauth/token",
+                    "refreshUrl": "/oauth/token",
+                    "scopes": scopes,
+                },
+            },
+        }
 
     def get_security_requirement(self, auto_schema: Any) -> dict[str, list[str]]:
         scope = auto_schema.view.required_scopes[auto_schema.method]
-        return {self.name: [scope.value]}
+        return {self.name: [scope.value] if scope else []}

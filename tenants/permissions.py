@@ -1,7 +1,8 @@
 """What may be done for a tenant. django-guardian holds it: granted on the tenant, to groups.
 
 Every tenant has one group for each role and one for its API keys. A grant is looked up when a
-token is issued and travels in it as a scope, so that no request pays for the look-up again.
+token is issued and travels in it as a scope; whether it is still held is part of the one question
+that tenants.standing asks once a second.
 """
 
 from typing import cast

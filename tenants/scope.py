@@ -31,10 +31,7 @@ class TenantView(APIView):
         try:
             with ExitStack() as self.scope:
                 super().dispatch(request, *args, **kwargs)
-        except (
-            DatabaseError,
-            InterfaceError,
-        ) as error:  # at the commit
+        except (DatabaseError, InterfaceError) as error:  # at the commit
             response = self.handle_exception(error)
             self.response = self.finalize_response(self.request, response, *args, **kwargs)
         if self.response.status_code == HTTPStatus.FORBIDDEN:

@@ -4,9 +4,9 @@ from django.db import connection
 from rest_framework.test import APIClient
 
 from accounts.tokens import issue_access_token
-from tenants import throttling
-from tenants.models import Scope
-from tests.factories import TenantFactory
+from tenants import standing, throttling
+from tenants.models import ApiKey, Role, Scope
+from tests.factories import ApiSessionFactory, TenantFactory
 
 
 @pytest.fixture(scope="session")
@@ -30,19 +30,57 @@ def _fresh_counters(request):
     throttling._redis_away_until = 0.0
 
 
+@pytest.fixture(autouse=True)
+def _nothing_remembered():
+    """What tokens stood for in the last second, in another test's database."""
+    standing._recent.clear()
+
+
 @pytest.fixture
 def tenant(db):
     return TenantFactory()
 
 
 @pytest.fixture
-def client_for():
-    """An API client with a token for the tenant."""
+def known(api, monkeypatch):
+    """What `api` stands for has been asked and is not asked again: for tests that count."""
+    monkeypatch.setattr(standing._recent, "seconds", 3600)
+    api.get("/jobs")
 
-    def make(tenant, scopes=tuple(Scope)):
-        token = issue_access_token(subject="gpc_test", tenant=str(tenant.id), scopes=list(scopes))
-        client = APIClient()
-        client.credentials(HTTP_AUTHORIZATION=f"Bearer {token}")
+
+def with_token(token):
+    client = APIClient()
+    client.credentials(HTTP_AUTHORIZATION=f"Bearer {token}")
+    return client
+
+
+@pytest.fixture
+def client_for():
+    """An API client with a token of an API key of the tenant."""
+
+    def make(tenant, scopes=tuple(Scope), subject="gpc_test"):
+        held = [scope for scope in Scope if scope is not Scope.MEMBERS_MANAGE]
+        taken = ApiKey.objects.across_tenants().filter(client_id=subject).exclude(tenant=tenant)
+        key, _ = ApiKey.objects.across_tenants().get_or_create(
+            client_id=f"{subject}_{tenant.slug}" if taken.exists() else subject,
+            defaults={"tenant": tenant, "digest": "0" * 64, "name": "Test", "scopes": held},
+        )
+        token = issue_access_token(
+            subject=key.client_id, tenant=str(tenant.id), scopes=list(scopes)
+        )
+        return with_token(token)
+
+    return make
+
+
+@pytest.fixture
+def person_client_for():
+    """An API client with a token of a person who has the role, and the person's session."""
+
+    def make(tenant, role=Role.OWNER, **session):
+        opened = ApiSessionFactory(tenant=tenant, role=role, **session)
+        client = with_token(opened.access)
+        client.session_row = opened.session
         return client
 
     return make

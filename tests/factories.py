@@ -1,12 +1,17 @@
 """Rows for tests, made by the services that make them in the product."""
 
+from dataclasses import dataclass
+
 import factory
 
 from accounts.models import User
+from accounts.tokens import AccessToken
+from config.isolation import DatabaseRole, acting_as
 from jobs import services as job_services
 from jobs.models import Job
-from tenants.models import Tenant
-from tenants.services import keys, members
+from tenants.models import ApiSession, Membership, Role, Tenant
+from tenants.permissions import GRANTS
+from tenants.services import clients, keys, members, sessions
 
 
 class UserFactory(factory.django.DjangoModelFactory):
@@ -45,6 +50,48 @@ class ApiKeyFactory(factory.Factory):
     @classmethod
     def _create(cls, model_class, **kwargs):
         return keys.issue_api_key(**kwargs)
+
+
+@dataclass
+class OpenedSession:
+    session: ApiSession
+    access: AccessToken
+    refresh: str
+
+
+class ApiSessionFactory(factory.Factory):
+    """A person, a member in the role, who let the command line in: session and tokens."""
+
+    class Meta:
+        model = OpenedSession
+
+    tenant = factory.SubFactory(TenantFactory)
+    user = factory.SubFactory(UserFactory)
+    role = Role.OWNER
+    scopes = None  # all that the role holds
+
+    @classmethod
+    def _create(cls, model_class, *, tenant, user, role, scopes):
+        membership = Membership.objects.for_tenant(tenant.id).filter(user=user).first()
+        membership = membership or members.add_member(tenant=tenant, user=user, role=role)
+        verifier, redirect_uri = "v" * 43, "http://127.0.0.1:8400/callback"
+        with acting_as(DatabaseRole.DOOR):
+            code = sessions.approve(
+                membership=membership,
+                client=clients.CLI,
+                redirect_uri=redirect_uri,
+                challenge=sessions.challenge_of(verifier),
+                scopes=scopes or GRANTS[membership.role],
+            )
+            tokens = sessions.open_session(
+                code=code,
+                client_id=clients.CLI.client_id,
+                redirect_uri=redirect_uri,
+                verifier=verifier,
+                address="192.0.2.1",
+            )
+        session = ApiSession.objects.for_tenant(tenant.id).get(pk=tokens.access["sid"])
+        return OpenedSession(session, tokens.access, tokens.refresh)
 
 
 class JobFactory(factory.Factory):

@@ -1,3 +1,4 @@
+import json
 import time
 
 import jwt
@@ -10,6 +11,7 @@ from cryptography.hazmat.primitives.serialization import (
     PublicFormat,
 )
 from django.conf import settings
+from jwt.utils import base64url_decode, base64url_encode
 from rest_framework_simplejwt.exceptions import TokenError
 
 from accounts.tokens import AccessToken, KeyRing, issue_access_token, key_ring
@@ -53,6 +55,43 @@ def test_a_token_says_who_acts_for_whom_and_what_for():
     assert (token["sub"], token["tenant"], token["scope"]) == ("gpc_1", "t", "a b")
     assert token["iss"] == token["aud"] == settings.PUBLIC_URL
     assert token["exp"] - token["iat"] == 900
+
+
+def test_a_persons_token_says_through_which_client_and_in_which_session():
+    issued = issue_access_token(
+        subject="p", tenant="t", scopes=["a"], client_id="guidepost-cli", session="s"
+    )
+    token = AccessToken(str(issued))
+
+    assert (token["sub"], token["client_id"], token["sid"]) == ("p", "guidepost-cli", "s")
+
+
+def test_a_key_is_its_own_client_and_has_no_session():
+    token = AccessToken(str(issue_access_token(subject="gpc_1", tenant="t", scopes=["a"])))
+
+    assert token["client_id"] == "gpc_1"
+    assert "sid" not in token
+
+
+def altered(token, **claims):
+    """The same token with other claims, under the signature of the old ones."""
+    header, payload, signature = token.split(".")
+    said = json.loads(base64url_decode(payload)) | claims
+    return ".".join([header, base64url_encode(json.dumps(said).encode()).decode(), signature])
+
+
+@pytest.mark.parametrize(
+    "claims",
+    [{}, {"tenant": "11111111-1111-1111-1111-111111111111"}, {"role": "owner"}, {"scope": "x y"}],
+    ids=str,
+)
+def test_a_token_whose_claims_were_altered_is_refused(claims):
+    good = forge()
+
+    with pytest.raises(TokenError):
+        AccessToken(altered(good, **claims, jti="2"))
+
+    assert AccessToken(good)["jti"] == "1"
 
 
 def test_its_header_has_the_type_and_the_key():

@@ -1,12 +1,13 @@
 """The roles of config/isolation.py, as PostgreSQL keeps them."""
 
 import uuid
+from contextlib import nullcontext
 
 import psycopg
 import pytest
 from django.db import ProgrammingError, connection, transaction
 
-from config.isolation import DatabaseRole, acting_as, apply_access, create_login
+from config.isolation import DatabaseRole, acting_as, apply_access, create_login, one_row_as
 from jobs.models import Job
 from tenants.querysets import TenantRequired
 from tests.factories import JobFactory, TenantFactory
@@ -85,6 +86,29 @@ def test_the_outer_role_is_back_after_an_inner_one(tenant):
             raise ZeroDivisionError
         assert current() == ("guidepost_api", str(tenant.id))
     assert current()[0] == "none"
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("inside", [False, True])
+def test_a_question_in_one_round_trip_is_asked_as_the_role_and_leaves_none_behind(tenant, inside):
+    JobFactory(tenant=tenant)
+    outer = acting_as(DatabaseRole.API, tenant.id) if inside else nullcontext()
+
+    with outer:
+        before = rows("SELECT current_setting('role')")
+        answer = one_row_as(
+            DatabaseRole.DOOR,
+            "SELECT current_setting('role') AS role, id FROM tenants_tenant WHERE id = %(wanted)s",
+            {"wanted": tenant.id},
+        )
+        nothing = one_row_as(DatabaseRole.DOOR, "SELECT 1 WHERE %(x)s", {"x": False})
+        assert rows("SELECT current_setting('role')") == before
+
+    with pytest.raises(ProgrammingError):  # the door sees no content
+        one_row_as(DatabaseRole.DOOR, "SELECT id FROM jobs_job", {})
+    assert answer == {"role": "guidepost_door", "id": tenant.id}
+    assert nothing is None
+    assert rows("SELECT current_setting('role')") == [("none",)]
 
 
 @pytest.mark.django_db(transaction=True)

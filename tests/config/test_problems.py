@@ -38,7 +38,10 @@ def test_no_token_is_401_with_a_challenge(client, db):
 
 @pytest.mark.parametrize("header", ["Bearer", "Bearer a b", "Basic Zm9vOmJhcg==", "Bearer x.y.z"])
 def test_a_header_that_is_no_good_token_is_401(client, db, header):
-    check_problem(client.get("/jobs", HTTP_AUTHORIZATION=header), 401, "invalid_token")
+    response = client.get("/jobs", HTTP_AUTHORIZATION=header)
+
+    check_problem(response, 401, "invalid_token")
+    assert response.headers["WWW-Authenticate"] == 'Bearer realm="guidepost", error="invalid_token"'
 
 
 def test_a_method_that_does_not_exist_is_405(api):

@@ -239,7 +239,7 @@ def test_a_failed_job_has_a_code_and_a_safe_text(api, tenant):
 
 @pytest.mark.django_db(transaction=True)
 def test_reading_a_job_costs_one_statement_and_one_more_while_it_waits(
-    api, tenant, django_assert_num_queries
+    api, known, tenant, django_assert_num_queries
 ):
     waiting, over = JobFactory(tenant=tenant), JobFactory(tenant=tenant)
     api.post(f"/jobs/{over.event_id}/cancel")
@@ -259,7 +259,7 @@ def test_what_is_no_id_is_404(api, path):
 
 
 @pytest.mark.django_db(transaction=True)
-def test_pages_follow_each_other_newest_first(api, tenant, django_assert_num_queries):
+def test_pages_follow_each_other_newest_first(api, known, tenant, django_assert_num_queries):
     jobs = [JobFactory(tenant=tenant) for _ in range(5)]
     newest_first = sorted((str(job.event_id) for job in jobs), reverse=True)
 

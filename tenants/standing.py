@@ -1,0 +1,178 @@
+"""Does a token that is well signed and in date still stand? PostgreSQL is asked once a second.
+
+A signature says what was true when the token was issued. What is true now (the key, the tenant,
+the person, the role, the session, the grants) is one question in one round trip. Its answer is
+kept in this process for a second at most, counted from before the question was sent: so a busy
+caller costs each process one question a second, and whatever is taken away is gone everywhere
+within that second. Nothing is published, so no message can be lost.
+"""
+
+import hmac
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from concurrent.futures import Future
+from dataclasses import dataclass
+from threading import Lock
+from typing import Any, Generic, TypeVar
+from uuid import UUID
+
+from accounts.tokens import AccessToken
+from config.isolation import DatabaseRole, one_row_as
+from tenants.digests import password_digest
+from tenants.models import ActorKind, Scope
+
+SECONDS = 1.0
+TOKENS = 10_000  # that a process remembers; the one not asked about for longest goes first
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What a token's bearer is and holds now."""
+
+    kind: ActorKind
+    granted: frozenset[str]  # the most that any of its tokens may be used for
+    user_id: int | None = None
+    name: str = ""
+    role: str = ""
+    sees_own_only: bool = False
+    ended: str = ""  # ApiSession.Ended; "" while the session goes on
+
+
+# Groups are named by tenants.permissions.group_name.
+HELD = """ARRAY(
+    SELECT permission.codename
+    FROM auth_group AS holder
+    JOIN guardian_groupobjectpermission AS held ON held.group_id = holder.id
+    JOIN auth_permission AS permission ON permission.id = held.permission_id
+    JOIN django_content_type AS kind ON kind.id = held.content_type_id
+    WHERE holder.name = {group} AND held.object_pk = tenant.id::text
+      AND kind.app_label = 'tenants' AND kind.model = 'tenant'
+) AS held"""
+NOT_REVOKED = "NOT EXISTS (SELECT FROM tenants_revokedtoken WHERE jti = %(jti)s)"
+
+OF_KEY = f"""
+SELECT key.scopes, {HELD.format(group="tenant.id || ':integration'")}
+FROM tenants_apikey AS key
+JOIN tenants_tenant AS tenant ON tenant.id = key.tenant_id AND tenant.is_active
+WHERE key.client_id = %(subject)s AND key.tenant_id = %(tenant)s
+  AND key.revoked_at IS NULL
+  AND (key.expires_at IS NULL OR key.expires_at > clock_timestamp())
+  AND {NOT_REVOKED}
+"""  # noqa: S608
+
+OF_PERSON = f"""
+SELECT person.id AS user_id, person.email, person.password, membership.role,
+       membership.sees_own_only, session.password_digest, session.reason,
+       {HELD.format(group="tenant.id || ':' || membership.role")}
+FROM tenants_apisession AS session
+JOIN tenants_tenant AS tenant ON tenant.id = session.tenant_id AND tenant.is_active
+JOIN accounts_user AS person ON person.id = session.user_id AND person.is_active
+JOIN tenants_membership AS membership
+  ON membership.tenant_id = session.tenant_id AND membership.user_id = session.user_id
+WHERE session.id = %(session)s AND session.tenant_id = %(tenant)s
+  AND person.public_id = %(subject)s
+  AND {NOT_REVOKED}
+"""  # noqa: S608
+
+
+def standing_of(token: AccessToken) -> Standing | None:
+    """None if the token stands no more.
+
+    Raises KeyError or ValueError for claims that are not as we issue them, and OperationalError
+    or InterfaceError where PostgreSQL does not answer: that is no verdict on the token.
+    """
+    question: dict[str, Any] = {"jti": token["jti"], "tenant": UUID(token["tenant"])}
+    session = token.get("sid")
+    if session is None:
+        question["subject"] = token["sub"]
+        return _recent.get(token["jti"], lambda: _of_key(question))
+    question |= {"subject": UUID(token["sub"]), "session": UUID(session)}
+    return _recent.get(token["jti"], lambda: _of_person(question))
+
+
+def may_come_from(standing: Standing, address: str) -> bool:
+    """Whether this caller may call from there. No key is bound to addresses yet."""
+    return True
+
+
+def _of_key(question: dict[str, Any]) -> Standing | None:
+    row = one_row_as(DatabaseRole.DOOR, OF_KEY, question)
+    if row is None:
+        return None
+    return Standing(ActorKind.KEY, _scopes(row["held"]) & frozenset(row["scopes"]))
+
+
+def _of_person(question: dict[str, Any]) -> Standing | None:
+    row = one_row_as(DatabaseRole.DOOR, OF_PERSON, question)
+    if row is None:
+        return None
+    # Whoever chooses a new password means to be rid of every session there was.
+    if not hmac.compare_digest(password_digest(row["password"]), row["password_digest"]):
+        return None
+    return Standing(
+        kind=ActorKind.PERSON,
+        granted=_scopes(row["held"]),
+        user_id=row["user_id"],
+        name=row["email"],
+        role=row["role"],
+        sees_own_only=row["sees_own_only"],
+        ended=row["reason"],
+    )
+
+
+def _scopes(codenames: list[str]) -> frozenset[str]:
+    return frozenset(scope.value for scope in Scope if scope.permission in codenames)
+
+
+Answer = TypeVar("Answer")
+
+
+class Recent(Generic[Answer]):
+    """Answers to questions that were asked less than `seconds` ago, the last `size` of them.
+
+    Who asks while somebody is asking the same waits for that answer: one question, however many
+    threads. A question that fails is not remembered.
+    """
+
+    def __init__(self, seconds: float, size: int):
+        self.seconds, self.size = seconds, size
+        self._lock = Lock()
+        self._answers: OrderedDict[str, tuple[float, Future[Answer]]] = OrderedDict()
+
+    def get(self, key: str, ask: Callable[[], Answer]) -> Answer:
+        answer, is_mine = self._find(key)
+        if is_mine:
+            try:
+                answer.set_result(ask())
+            except BaseException as error:  # whoever waits must hear of it, whatever it is
+                self._forget(key, answer)
+                answer.set_exception(error)
+        return answer.result()
+
+    def clear(self) -> None:
+        with self._lock:
+            self._answers.clear()
+
+    def _find(self, key: str) -> tuple[Future[Answer], bool]:
+        """The answer, perhaps still to come, and whether the caller is the one to ask."""
+        with self._lock:
+            now = time.monotonic()
+            asked_at, answer = self._answers.get(key, (0.0, None))
+            if answer is not None and now - asked_at < self.seconds:
+                self._answers.move_to_end(key)
+                return answer, False
+            mine: Future[Answer] = Future()
+            self._answers[key] = (now, mine)
+            self._answers.move_to_end(key)
+            if len(self._answers) > self.size:
+                self._answers.popitem(last=False)
+            return mine, True
+
+    def _forget(self, key: str, answer: "Future[Answer]") -> None:
+        with self._lock:
+            if self._answers.get(key, (0.0, None))[1] is answer:
+                del self._answers[key]
+
+
+_recent: Recent[Standing | None] = Recent(SECONDS, TOKENS)
