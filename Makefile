@@ -8,7 +8,7 @@ SEED ?= 1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev demo run manage test chaos chaos-naive bench-claims bench-submit lint format types contracts openapi lock clean
+.PHONY: help setup setup-dev demo run manage test chaos chaos-naive bench-claims bench-submit bench-recovery lint format types contracts openapi lock clean
 
 help:  ## this list
 	@grep -E '^[a-z-]+:.*  ## ' Makefile | sed -E 's/:.*  ## /\t/' | expand -t 14
@@ -55,6 +55,9 @@ bench-claims: setup-dev  ## how long a claim takes, with a thousand to a million
 
 bench-submit: setup-dev  ## what POST /jobs costs beside another revision; BASE=commit
 	@$(BIN)/python -m tests.bench.submit --base $(BASE)
+
+bench-recovery: setup-dev  ## how soon a job runs elsewhere once its worker is killed or stopped
+	@$(BIN)/python -m tests.bench.recovery
 
 lint: setup-dev  ## style, and who may import whom
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/lint-imports --no-cache
