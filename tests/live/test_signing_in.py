@@ -257,7 +257,7 @@ def another_web(live):
 def is_ready(url):
     try:
         return requests.get(f"{url}/readyz", timeout=5).ok
-    except requests.ConnectionError:
+    except (requests.ConnectionError, requests.Timeout):  # it listens before it has started
         return False
 
 
