@@ -257,7 +257,7 @@ def another_web(live):
 def is_ready(url):
     try:
         return requests.get(f"{url}/readyz", timeout=5).ok
-    except requests.ConnectionError:
+    except (requests.ConnectionError, requests.Timeout):  # it listens before it has started
         return False
 
 
@@ -340,10 +340,11 @@ def test_what_is_taken_away_is_gone_from_every_server_within_a_second(live, repl
     TAKEN[what](live, who)
     taken_at = time.monotonic()
     time.sleep(1.5)
-
     for caller in callers:
         caller.ended.set()
         caller.join()
+
+    for caller in callers:
         before = {status for began, status in caller.answers if began < taken_at - 0.1}
         after = [status for began, status in caller.answers if began >= taken_at + 1.0]
         assert before == {200}
