@@ -27,3 +27,10 @@ class LengthRequired(DomainError):
     title = "The request does not say how long its body is"
     status = 411
     detail = "Send Content-Length instead of Transfer-Encoding: chunked."
+
+
+class InvalidCursor(DomainError):
+    code = "invalid_cursor"
+    title = "The cursor is not one of ours"
+    status = 400
+    detail = "Follow the `next` link of a page as it is, or start again without a cursor."

@@ -15,13 +15,6 @@ class InvalidTransition(DomainError):
     status = 409
 
 
-class InvalidCursor(DomainError):
-    code = "invalid_cursor"
-    title = "The cursor is not one of ours"
-    status = 400
-    detail = "Follow the `next` link of a page as it is, or start again without a cursor."
-
-
 class TooManyWaiting(DomainError):
     code = "too_many_waiting"
     title = "Too many of your jobs are waiting"

@@ -11,9 +11,9 @@ from drf_spectacular.utils import OpenApiExample, OpenApiParameter, extend_schem
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from config.errors import InvalidCursor
 from config.openapi import ProblemSerializer
 from jobs import queue, services
-from jobs.errors import InvalidCursor
 from jobs.models import Job, JobStatus
 from jobs.serializers import (
     JobDetailSerializer,
@@ -23,7 +23,7 @@ from jobs.serializers import (
     JobSubmitSerializer,
     next_link,
 )
-from tenants.authentication import principal
+from tenants.authentication import Principal, principal
 from tenants.models import Scope
 from tenants.scope import TenantView
 from tenants.throttling import count
@@ -128,7 +128,7 @@ class JobCreateView(JobView):
         parameters = JobListQuerySerializer(data=request.query_params)
         parameters.is_valid(raise_exception=True)
         query = parameters.validated_data
-        jobs = list(_page(principal(request).tenant_id, query))
+        jobs = list(_page(principal(request), query))
         more = len(jobs) > query["limit"]
         page = jobs[: query["limit"]]
         return Response(
@@ -160,7 +160,7 @@ class JobDetailView(JobView):
     )
     def get(self, request: Request, event_id: UUID) -> Response:
         job = (
-            Job.objects.for_tenant(principal(request).tenant_id)
+            Job.objects.visible_to(principal(request))
             .defer("summary")
             .filter(event_id=event_id)
             .first()
@@ -195,7 +195,10 @@ class JobCancelView(JobView):
     def post(self, request: Request, event_id: UUID) -> Response:
         caller = principal(request)
         job = services.cancel_job(
-            tenant_id=caller.tenant_id, event_id=event_id, actor=caller.subject
+            tenant_id=caller.tenant_id,
+            event_id=event_id,
+            actor=caller.subject,
+            visible_to=caller,
         )
         if job is None:
             raise Http404
@@ -221,16 +224,19 @@ class JobRetryView(JobView):
     def post(self, request: Request, event_id: UUID) -> Response:
         caller = principal(request)
         job = services.retry_job(
-            tenant_id=caller.tenant_id, event_id=event_id, actor=caller.subject
+            tenant_id=caller.tenant_id,
+            event_id=event_id,
+            actor=caller.subject,
+            visible_to=caller,
         )
         if job is None:
             raise Http404
         return Response(JobSerializer(job).data, status=202, headers=self.poll_headers(job))
 
 
-def _page(tenant_id: UUID, query: dict[str, Any]) -> Any:
+def _page(caller: Principal, query: dict[str, Any]) -> Any:
     """One row more than the page holds, to know whether there is another."""
-    jobs = Job.objects.for_tenant(tenant_id).defer("summary", "result").order_by("-event_id")
+    jobs = Job.objects.visible_to(caller).defer("summary", "result").order_by("-event_id")
     if "status" in query:
         jobs = jobs.filter(status=query["status"])
     if "cursor" in query:

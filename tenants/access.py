@@ -13,17 +13,26 @@ declare(
     ),
     Access(
         "tenants_membership",
-        api="SELECT, INSERT, UPDATE, DELETE",
+        api="SELECT, UPDATE (role, sees_own_only), DELETE",
         door="SELECT, INSERT",
         worker="SELECT",
         staff="SELECT, INSERT, UPDATE, DELETE",
     ),
+    # A worker learns when a key expires, and no digest.
     Access(
         "tenants_apikey",
-        api="SELECT, INSERT, UPDATE",
-        door="SELECT, UPDATE",
-        worker="SELECT",
+        api="SELECT, INSERT, UPDATE (digest, previous_digest, previous_until, rotated_at, name,"
+        " scopes, allowed_networks, expires_at, revoked_at, warned_days)",
+        door="SELECT, UPDATE (last_used_at, last_used_address)",
+        worker="SELECT (id, tenant_id, client_id, name, expires_at, revoked_at, warned_days),"
+        " UPDATE (warned_days)",
         staff="SELECT, INSERT, UPDATE",
+    ),
+    # Accepted at the door, by people who are nobody's members yet.
+    Access(
+        "tenants_invitation",
+        api="SELECT, INSERT, UPDATE (revoked_at)",
+        door="SELECT, UPDATE (accepted_at)",
     ),
     # Nobody changes or deletes an entry. Acts on the installation (no tenant) are for staff.
     Access(

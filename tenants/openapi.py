@@ -18,4 +18,4 @@ class TokenAuthenticationScheme(OpenApiAuthenticationExtension):  # type: ignore
 
     def get_security_requirement(self, auto_schema: Any) -> dict[str, list[str]]:
         scope = auto_schema.view.required_scopes[auto_schema.method]
-        return {self.name: [scope.value]}
+        return {self.name: [scope.value] if scope else []}

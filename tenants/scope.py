@@ -9,6 +9,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
+from config.addresses import client_address
 from config.isolation import DatabaseRole, acting_as
 from tenants.audit import Actor, current_actor
 from tenants.authentication import principal
@@ -40,7 +41,7 @@ class TenantView(APIView):
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         super().initial(request, *args, **kwargs)
         caller = principal(request)
-        address = request.META.get("REMOTE_ADDR", "")
+        address = client_address(request)
         token = current_actor.set(Actor(caller.kind, caller.name or caller.subject, "", address))
         self.scope.callback(current_actor.reset, token)
         self.scope.enter_context(acting_as(DatabaseRole.API, caller.tenant_id))

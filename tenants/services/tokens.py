@@ -2,8 +2,6 @@
 
 from collections.abc import Iterable
 
-from django.utils import timezone
-
 from accounts.tokens import AccessToken, issue_access_token
 from config.errors import DomainError
 from tenants.models import ApiKey
@@ -26,7 +24,6 @@ def issue_token(key: ApiKey, requested: Iterable[str] = ()) -> AccessToken:
     if not wanted <= allowed or not wanted:
         missing = ", ".join(sorted(wanted - allowed)) or "any"
         raise InvalidScope(f"Not held: {missing}. Held: {', '.join(sorted(allowed)) or 'none'}.")
-    ApiKey.objects.for_tenant(key.tenant_id).filter(pk=key.pk).update(last_used_at=timezone.now())
     return issue_access_token(
         subject=key.client_id, tenant=str(key.tenant_id), scopes=sorted(wanted)
     )

@@ -11,6 +11,7 @@ from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from config.addresses import client_address, limit_key
 from config.errors import DomainError
 from config.isolation import DatabaseRole, acting_as
 from config.openapi import ProblemSerializer
@@ -94,18 +95,19 @@ class TokenView(PublicView):
         ],
     )
     def post(self, request: Request) -> Response:
+        address = client_address(request)
         count(
             request,
             limit="token_attempts_per_address",
             rate=settings.TOKEN_ATTEMPT_RATE,
-            key=request.META["REMOTE_ADDR"],
+            key=limit_key(address),
         )
         fields = request.data
         client_id, client_secret = credentials(request, fields)
         if _text(fields, "grant_type") != "client_credentials":
             raise UnsupportedGrantType
         with acting_as(DatabaseRole.DOOR):
-            key = keys.authenticate_client(client_id, client_secret)
+            key = keys.authenticate_client(client_id, client_secret, address=address)
             count(
                 request,
                 limit="tokens_per_tenant",
