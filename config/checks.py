@@ -7,7 +7,7 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from django.conf import settings
-from django.core.checks import CheckMessage, Error, register
+from django.core.checks import CheckMessage, Error, Warning, register
 
 MIN_SECRET_LENGTH = 32
 
@@ -53,4 +53,12 @@ def nothing_fails_on_purpose(app_configs: Any, **kwargs: Any) -> list[CheckMessa
     if settings.HTTPS and os.environ.get("FAILPOINTS"):
         hint = "It is for tests: unset it."
         return [Error("FAILPOINTS is set on a public server.", hint=hint, id="guidepost.E004")]
+    return []
+
+
+@register()
+def mails_reach_people(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
+    if settings.HTTPS and settings.EMAIL_BACKEND.endswith("filebased.EmailBackend"):
+        text = f"Invitations and warnings become files in {settings.EMAIL_FILE_PATH}."
+        return [Warning(text, hint="Set EMAIL_URL.", id="guidepost.W001")]
     return []

@@ -18,6 +18,8 @@ from tenants.authentication import Principal
 from tenants.models import Membership, Role, Tenant
 from tenants.permissions import group_name
 
+SHOWN = ("public_id", "user__email")  # of a member
+
 
 class UnknownMember(DomainError):
     code = "unknown_member"
@@ -58,7 +60,7 @@ def share_job(
 
 
 def _with_member(job: Job, member_id: UUID) -> Share:
-    members = Membership.objects.for_tenant(job.tenant_id).select_related("user")
+    members = Membership.objects.for_tenant(job.tenant_id).select_related("user").only(*SHOWN)
     # Locked: a share refers to the membership, which somebody may be ending.
     member = (
         members.filter(public_id=member_id).select_for_update(of=("self",), no_key=True).first()
@@ -90,6 +92,7 @@ def shares_of(*, caller: Principal, event_id: UUID) -> list[Share] | None:
         Membership.objects.for_tenant(job.tenant_id)
         .filter(user__in=found)
         .select_related("user")
+        .only(*SHOWN)
         .order_by("user__email")
     )
     return [

@@ -1,4 +1,4 @@
-"""Mails to people: one template each, whose first line is the subject."""
+"""Mails to people: a subject, and a template of plain text."""
 
 from collections.abc import Iterable
 from smtplib import SMTPException
@@ -16,11 +16,11 @@ class MailUnavailable(DomainError):
     detail = "Nothing was changed. Try again in a few minutes."
 
 
-def send(template: str, to: Iterable[str], **context: object) -> None:
+def send(template: str, to: Iterable[str], *, subject: str, **context: object) -> None:
     """Sends templates/mail/<template>.txt, one mail for all. Raises MailUnavailable."""
-    subject, _, body = render_to_string(f"mail/{template}.txt", context).partition("\n")
+    body = render_to_string(f"mail/{template}.txt", context)
     # A name from a stranger may hold a line break; a subject may not.
-    message = EmailMessage(" ".join(subject.split()), body.lstrip(), to=list(to))
+    message = EmailMessage(" ".join(subject.split()), body, to=list(to))
     try:
         message.send()
     except (OSError, SMTPException) as error:

@@ -70,5 +70,10 @@ def _warn(pk: int, days: int) -> bool:
         after={"expires_at": key.expires_at.isoformat(), "days": days, "owners": len(addresses)},
     )
     if addresses:
-        mail.send("key_expiring", addresses, key=key)
+        mail.send(
+            "key_expiring",
+            addresses,
+            subject=f"An API key of {key.tenant.name} expires on {key.expires_at:%-d %B %Y}",
+            key=key,
+        )
     return True

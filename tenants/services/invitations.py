@@ -19,6 +19,7 @@ from tenants.services.roles import LockedMembers, may_give
 
 INVITATION_LASTS = timedelta(days=7)
 INVITATION_PATH = "/invitations/{token}"
+SHOWN = ("public_id", "email", "role", "created_at", "expires_at", "invited_by__email")
 
 
 class AlreadyMember(DomainError):
@@ -55,7 +56,7 @@ def invite(*, tenant_id: UUID, by: int | None, email: str, role: str) -> Invitat
     assert members.actor is not None  # noqa: S101  (refused above)
     if Membership.objects.for_tenant(tenant_id).filter(user__email__iexact=email).exists():
         raise AlreadyMember
-    for older in open_invitations(tenant_id).filter(email__iexact=email):
+    for older in open_invitations(tenant_id).filter(email__iexact=email).select_for_update():
         _revoke(older)
     token = secrets.token_urlsafe(32)
     invitation = Invitation(
@@ -63,7 +64,7 @@ def invite(*, tenant_id: UUID, by: int | None, email: str, role: str) -> Invitat
         email=email,
         role=role,
         digest=_digest(token),
-        invited_by_id=members.actor.user_id,
+        invited_by=members.actor.user,
         expires_at=timezone.now() + INVITATION_LASTS,
     )
     try:
@@ -80,6 +81,7 @@ def _mail(invitation: Invitation, token: str, inviter: User) -> None:
     mail.send(
         "invitation",
         [invitation.email],
+        subject=f"Join {invitation.tenant.name} on Guidepost",
         tenant=invitation.tenant,
         inviter=inviter.name or inviter.email,
         role=Role(invitation.role).label.lower(),
@@ -109,7 +111,7 @@ def revoke_invitation(*, tenant_id: UUID, by: int | None, invitation_id: UUID) -
 def revoke_beyond(inviter: Membership, role: str) -> None:
     """Ends the person's open invitations to what they may not give any more, now in this role."""
     mine = open_invitations(inviter.tenant_id).filter(invited_by_id=inviter.user_id)
-    for invitation in mine.exclude(role__in=may_give(role)):
+    for invitation in mine.exclude(role__in=may_give(role)).order_by("id").select_for_update():
         _revoke(invitation)
 
 
@@ -151,9 +153,8 @@ def _folded(email: str) -> str:
 
 
 def open_invitations(tenant_id: UUID) -> TenantQuerySet:
-    """Neither accepted nor revoked; the expired ones too. Locked."""
-    invitations = Invitation.objects.for_tenant(tenant_id).select_for_update(no_key=True)
-    return invitations.filter(accepted_at=None, revoked_at=None).order_by("id")
+    """Neither accepted nor revoked; the expired ones too."""
+    return Invitation.objects.for_tenant(tenant_id).filter(accepted_at=None, revoked_at=None)
 
 
 def _revoke(invitation: Invitation) -> None:

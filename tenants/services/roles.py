@@ -13,7 +13,17 @@ from tenants.models import Membership, Role, Scope
 from tenants.permissions import GRANTS
 
 MANAGERS = [role for role in Role if Scope.MEMBERS_MANAGE in GRANTS[role]]
-OF_USERS = ("user__email", "user__name", "user__is_active")  # all that is needed of a person
+# All that is needed of a membership and its person: no password's hash leaves the database.
+SHOWN = (
+    "tenant",
+    "public_id",
+    "role",
+    "sees_own_only",
+    "created_at",
+    "user__email",
+    "user__name",
+    "user__is_active",
+)
 
 
 class NotYours(DomainError):
@@ -49,7 +59,7 @@ class LockedMembers:
             Membership.objects.for_tenant(tenant_id)
             .filter(concerned)
             .select_related("user")
-            .only("tenant", "public_id", "role", "sees_own_only", "created_at", *OF_USERS)
+            .only(*SHOWN)
             .order_by("id")
             .select_for_update(of=("self",), no_key=True)
         )

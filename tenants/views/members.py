@@ -12,7 +12,7 @@ from rest_framework.response import Response
 
 from config.openapi import ProblemSerializer
 from tenants.authentication import principal
-from tenants.models import Invitation, Membership, Scope, Tenant
+from tenants.models import Membership, Scope, Tenant
 from tenants.pages import PageQuerySerializer, page
 from tenants.scope import TenantView
 from tenants.serializers import (
@@ -24,7 +24,7 @@ from tenants.serializers import (
     MemberSerializer,
     MeSerializer,
 )
-from tenants.services import invitations, members
+from tenants.services import invitations, members, roles
 from tenants.throttling import count
 
 REFUSALS = dict.fromkeys((401, 403), ProblemSerializer)
@@ -84,7 +84,8 @@ class MemberListView(PeopleView):
         ],
     )
     def get(self, request: Request) -> Response:
-        rows = Membership.objects.for_tenant(principal(request).tenant_id).select_related("user")
+        rows = Membership.objects.for_tenant(principal(request).tenant_id)
+        rows = rows.select_related("user").only(*roles.SHOWN)
         shown, following = page(request, rows, by="public_id")
         return Response({"data": MemberSerializer(shown, many=True).data, "next": following})
 
@@ -161,10 +162,9 @@ class InvitationListView(PeopleView):
         ],
     )
     def get(self, request: Request) -> Response:
-        rows = Invitation.objects.for_tenant(principal(request).tenant_id).filter(
-            accepted_at=None, revoked_at=None
-        )
-        shown, following = page(request, rows.select_related("invited_by"), by="public_id")
+        rows = invitations.open_invitations(principal(request).tenant_id)
+        rows = rows.select_related("invited_by").only(*invitations.SHOWN)
+        shown, following = page(request, rows, by="public_id")
         return Response({"data": InvitationSerializer(shown, many=True).data, "next": following})
 
     @extend_schema(
