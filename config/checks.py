@@ -8,7 +8,7 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from django.conf import settings
-from django.core.checks import CheckMessage, Error, register
+from django.core.checks import CheckMessage, Error, Warning, register
 
 from config import crypto
 
@@ -115,4 +115,12 @@ def anchors_are_signed(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
                 id="guidepost.E010",
             )
         ]
+    return []
+
+
+@register()
+def mails_reach_people(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
+    if settings.HTTPS and settings.EMAIL_BACKEND.endswith("filebased.EmailBackend"):
+        text = f"Invitations and warnings become files in {settings.EMAIL_FILE_PATH}."
+        return [Warning(text, hint="Set EMAIL_URL.", id="guidepost.W001")]
     return []

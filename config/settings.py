@@ -8,6 +8,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import environ
+from celery.schedules import crontab
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 APP_VERSION = "0.1.0"
@@ -19,6 +20,8 @@ SECRET_KEY = env.str("SECRET_KEY")
 ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=["127.0.0.1", "localhost"])
 # Where the world reaches us: issuer and audience of tokens.
 PUBLIC_URL = env.str("PUBLIC_URL", default="http://127.0.0.1:8000").rstrip("/")
+# Proxies of ours in front of the web processes: so many entries of X-Forwarded-For are believed.
+TRUSTED_PROXIES = env.int("TRUSTED_PROXIES", default=0)
 
 INSTALLED_APPS = [
     "django.contrib.admin",
@@ -122,12 +125,17 @@ CELERY_TIMEZONE = "UTC"
 CELERY_TASK_DEFAULT_QUEUE = "jobs"
 CELERY_TASK_ROUTES = {
     "jobs.tasks.pump": {"queue": "maintenance"},
+    "tenants.tasks.*": {"queue": "maintenance"},
     "celery.backend_cleanup": {"queue": "maintenance"},
 }
 PUMP_SECONDS = env.float("PUMP_SECONDS", default=1)
 CELERY_BEAT_SCHEDULE = {
     # Without `expires`: that compares two machines' clocks, and a wrong one would stop the pump.
     "pump": {"task": "jobs.tasks.pump", "schedule": PUMP_SECONDS},
+    "expiring-keys": {
+        "task": "tenants.tasks.warn_of_expiring_keys",
+        "schedule": crontab(hour=6, minute=0),
+    },
 }
 
 # --- People, tokens, permissions ------------------------------------------------------------
@@ -170,6 +178,17 @@ API_SESSION_MAX = timedelta(days=env.float("API_SESSION_MAX_DAYS", default=90))
 TOKEN_RATE = env.str("TOKEN_RATE", default="60/m")  # tokens issued, for each tenant
 TOKEN_ATTEMPT_RATE = env.str("TOKEN_ATTEMPT_RATE", default="300/m")  # tries, for each address
 SUBMIT_RATE = env.str("SUBMIT_RATE", default="600/m")  # jobs submitted, for each tenant
+INVITATION_RATE = env.str("INVITATION_RATE", default="60/h")  # mails to strangers, for each tenant
+
+# --- Mail -----------------------------------------------------------------------------------
+
+# Without EMAIL_URL each mail becomes a file, for somebody on this machine to read.
+EMAIL_BACKEND = "django.core.mail.backends.filebased.EmailBackend"
+EMAIL_FILE_PATH = env.str("EMAIL_FILE_PATH", default=str(BASE_DIR / ".local" / "mail"))
+if env.str("EMAIL_URL", default=""):
+    globals().update(env.email("EMAIL_URL"))
+EMAIL_TIMEOUT = 5  # seconds; an invitation waits for its mail
+DEFAULT_FROM_EMAIL = env.str("EMAIL_FROM", default="Guidepost <guidepost@localhost>")
 
 # Key-encryption keys, `id:base64` of 32 bytes each, by commas: what is stored is sealed under them.
 # The first seals; the others still open. See docs/security.md before changing it.
@@ -208,6 +227,9 @@ SPECTACULAR_SETTINGS = {
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
     "ENUM_NAME_OVERRIDES": {
         "JobStatus": "jobs.models.JobStatus.choices",
+        "KeyStatus": "tenants.serializers.KEY_STATUSES",
+        "Role": "tenants.models.Role.choices",
+        "Scope": "tenants.models.Scope.choices",
         "JobPriority": "jobs.serializers.PRIORITIES",
         "ItemPriority": "jobs.result_schema.PRIORITIES",
         "Level": "jobs.result_schema.LEVELS",

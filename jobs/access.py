@@ -3,7 +3,7 @@
 The role API may not write what only workers know: results, leases' holders, attempts, calls.
 """
 
-from config.isolation import ALL, FOR_EVERYBODY, Access, declare
+from config.isolation import ALL, FOR_EVERYBODY, OF_THE_TENANT, Access, declare
 
 MOVED_BY_PEOPLE = (
     "UPDATE (status, ready, due_at, deadline_at, run, crashes, failures, error_code, error_detail,"
@@ -22,6 +22,13 @@ declare(
         api=f"SELECT, INSERT, {MOVED_BY_PEOPLE}, UPDATE (deleted_at)",
         worker="SELECT, UPDATE",
         staff=f"SELECT, {MOVED_BY_PEOPLE}",
+    ),
+    # guardian's grants on single jobs, to members and to the tenant's own role groups.
+    Access("jobs_jobuserobjectpermission", api="SELECT, INSERT, DELETE"),
+    Access(
+        "jobs_jobgroupobjectpermission",
+        rows=f"{OF_THE_TENANT} AND group_id IN (SELECT id FROM auth_group)",  # noqa: S608
+        api="SELECT, INSERT, DELETE",
     ),
     Access(
         "jobs_jobattempt",

@@ -1,20 +1,28 @@
 """The product's rows: a job, the document it works on, and every attempt at it."""
 
+import copy
 import os
 import time
 import uuid
 from datetime import timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from django.db import models
 from django.db.models import F, Q
 from django.db.models.functions import Length, Now
+from guardian.managers import BaseObjectPermissionManager
+from guardian.models import GroupObjectPermissionBase, UserObjectPermissionBase
 
 from jobs import sealed
+from tenants.models import Tenant
+from tenants.permissions import group_name
 from tenants.querysets import TenantQuerySet
 from tenants.vault import OVERHEAD
 
 models.BinaryField.register_lookup(Length)
+
+if TYPE_CHECKING:
+    from tenants.authentication import Principal
 
 
 def uuid7() -> uuid.UUID:
@@ -98,6 +106,25 @@ class Document(models.Model):
         return sealed.open_text(self.tenant_id, self.sealed_text, place)
 
 
+class JobQuerySet(TenantQuerySet):
+    def visible_to(self, caller: "Principal") -> Self:
+        """The jobs that the caller may know of: the tenant's, for whoever is not confined to own
+        jobs; else those they submitted, and those shared with them or with their role.
+        """
+        jobs = self.for_tenant(caller.tenant_id)
+        if not caller.sees_own_only:
+            return jobs
+        group = group_name(Tenant(id=caller.tenant_id), caller.role)
+        view = {"permission__codename": VIEW_JOB}
+        of_person = JobUserObjectPermission.objects.for_tenant(caller.tenant_id)
+        of_role = JobGroupObjectPermission.objects.for_tenant(caller.tenant_id)
+        return jobs.filter(
+            Q(submitted_by=caller.subject)
+            | Q(pk__in=of_person.filter(user=caller.user_id, **view).values("content_object"))
+            | Q(pk__in=of_role.filter(group__name=group, **view).values("content_object"))
+        )
+
+
 class Job(models.Model):
     """One guideline from one tenant, on its way to a checklist. The row is its own outbox.
 
@@ -112,7 +139,7 @@ class Job(models.Model):
     document = models.ForeignKey(
         Document, on_delete=models.PROTECT, related_name="jobs", db_constraint=False
     )  # a composite one with the tenant stands in migration 0008, as for all such references
-    submitted_by = models.CharField(max_length=100)  # a client_id
+    submitted_by = models.CharField(max_length=100)  # a client_id, or a person's public id
     title = models.CharField(max_length=200, blank=True)
     metadata = models.JSONField(default=dict, blank=True)
     priority = models.SmallIntegerField(choices=Priority, default=Priority.NORMAL)
@@ -147,7 +174,7 @@ class Job(models.Model):
     # From then on there are only counts and times left. Set once; a trigger does the rest.
     deleted_at = models.DateTimeField(null=True, blank=True)
 
-    objects = TenantQuerySet.as_manager()
+    objects = JobQuerySet.as_manager()
 
     class Meta:
         indexes = [
@@ -268,6 +295,76 @@ class Job(models.Model):
     def result(self) -> dict[str, Any] | None:
         place = sealed.RESULT.format(self.event_id)
         return sealed.open_json(self.tenant_id, self.sealed_result, place)
+
+
+# --- Who sees a single job although they see only their own ----------------------------------
+
+VIEW_JOB = "view_job"  # Django's own permission, given for one job by django-guardian
+
+
+class ShareManager(BaseObjectPermissionManager):
+    """guardian's, for rows of a tenant: its functions name the job, anybody else `for_tenant`."""
+
+    tenant_id: uuid.UUID | None = None
+
+    def get_queryset(self) -> TenantQuerySet:
+        rows: TenantQuerySet = TenantQuerySet(self.model, using=self._db)
+        return rows.for_tenant(self.tenant_id) if self.tenant_id else rows
+
+    def for_tenant(self, tenant_id: uuid.UUID) -> TenantQuerySet:
+        return self.get_queryset().for_tenant(tenant_id)
+
+    def assign_perm(self, perm: Any, user_or_group: Any, obj: models.Model) -> Any:
+        return super(ShareManager, self._of(obj)).assign_perm(perm, user_or_group, obj)
+
+    def remove_perm(self, perm: Any, user_or_group: Any, obj: models.Model) -> Any:
+        return super(ShareManager, self._of(obj)).remove_perm(perm, user_or_group, obj)
+
+    def _of(self, job: Any) -> Self:
+        mine = copy.copy(self)
+        mine.tenant_id = job.tenant_id
+        return mine
+
+
+class Share(models.Model):
+    """A job that is shown to somebody who sees only their own. Its id is public."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    tenant = models.ForeignKey(
+        Tenant, on_delete=models.CASCADE, related_name="+", db_index=False
+    )  # the unique constraint begins with it
+    content_object = models.ForeignKey(Job, on_delete=models.CASCADE, db_constraint=False)
+
+    class Meta:
+        abstract = True
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        self.tenant_id = self.content_object.tenant_id
+        super().save(*args, **kwargs)
+
+
+class JobUserObjectPermission(Share, UserObjectPermissionBase):
+    """Shared with a member. Ends with the membership: a foreign key of its migration."""
+
+    objects: ClassVar[Any] = ShareManager()
+
+    class Meta:
+        unique_together = [("tenant", "user", "permission", "content_object")]
+
+    def __str__(self) -> str:
+        return f"{self.content_object_id} for {self.user_id}"
+
+
+class JobGroupObjectPermission(Share, GroupObjectPermissionBase):
+    """Shared with everybody of a role, now and later."""
+
+    objects: ClassVar[Any] = ShareManager()
+
+    class Meta:
+        unique_together = [("tenant", "group", "permission", "content_object")]
+
+    def __str__(self) -> str:
+        return f"{self.content_object_id} for {self.group_id}"
 
 
 class Outcome(models.TextChoices):

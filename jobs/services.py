@@ -42,6 +42,7 @@ from jobs.retries import Decision, Verdict
 from llm.errors import SAFE_DETAIL as MODEL_DETAIL
 from llm.errors import LLMError
 from tenants.audit import record
+from tenants.authentication import Principal
 
 logger = logging.getLogger(__name__)
 
@@ -128,14 +129,19 @@ def refuse_if_full(tenant_id: UUID) -> None:
 
 @transaction.atomic
 def cancel_job(
-    *, tenant_id: UUID, event_id: UUID, actor: str, reason: str = "cancelled"
+    *,
+    tenant_id: UUID,
+    event_id: UUID,
+    actor: str,
+    reason: str = "cancelled",
+    visible_to: Principal | None = None,
 ) -> Job | None:
-    """Stops a job, waiting or running; None if the tenant has no such job.
+    """Stops a job, waiting or running; None if the tenant, or `visible_to`, has no such job.
 
     A worker that holds it finds its writes refused and starts no further model call. A job
     that is cancelled already stays so. Raises InvalidTransition if it has ended otherwise.
     """
-    job = _locked(tenant_id, event_id)
+    job = _locked(tenant_id, event_id, visible_to)
     if job is None or job.status == JobStatus.CANCELLED:
         return job
     if job.is_over:
@@ -156,14 +162,21 @@ def cancel_job(
 
 @transaction.atomic
 def retry_job(
-    *, tenant_id: UUID, event_id: UUID, actor: str, reason: str = "retried"
+    *,
+    tenant_id: UUID,
+    event_id: UUID,
+    actor: str,
+    reason: str = "retried",
+    visible_to: Principal | None = None,
 ) -> Job | None:
-    """Gives a job that ended without a result a new run; None if the tenant has no such job.
+    """Gives a job that ended without a result a new run; None if there is no such job.
+
+    visible_to  where given, what that caller may not see is no job of the tenant either
 
     What step 1 has paid for is kept; the old attempts stay on record. A job that waits or runs
     stays as it is. Raises InvalidTransition if it is completed.
     """
-    job = _locked(tenant_id, event_id)
+    job = _locked(tenant_id, event_id, visible_to)
     if job is None or not job.is_over:
         return job
     if job.status not in RETRYABLE:
@@ -419,11 +432,6 @@ def _sealed_error(held: Claim | Job, error: str) -> bytes:
     return sealed.seal_text(held.tenant_id, error, sealed.ERROR.format(held.id, held.attempt))
 
 
-def _locked(tenant_id: UUID, event_id: UUID) -> Job | None:
-    jobs = Job.objects.for_tenant(tenant_id).select_for_update(no_key=True)
-    return jobs.filter(event_id=event_id, deleted_at=None).first()
-
-
 def _record(action: str, job: Job, becomes: JobStatus, reason: str) -> None:
     record(
         action,
@@ -432,6 +440,12 @@ def _record(action: str, job: Job, becomes: JobStatus, reason: str) -> None:
         before={"status": job.status},
         after={"status": becomes, "reason": reason},
     )
+
+
+def _locked(tenant_id: UUID, event_id: UUID, visible_to: Principal | None) -> Job | None:
+    jobs = Job.objects.visible_to(visible_to) if visible_to else Job.objects.all()
+    mine = jobs.for_tenant(tenant_id).select_for_update(no_key=True)
+    return mine.filter(event_id=event_id, deleted_at=None).first()
 
 
 def _say(actor: str, note: str) -> None:

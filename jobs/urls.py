@@ -1,6 +1,7 @@
 from django.urls import path
 
 from jobs.docs import ErrorCodesView
+from jobs.share_views import ShareDetailView, ShareListView
 from jobs.views import JobCancelView, JobCreateView, JobDetailView, JobRetryView
 
 urlpatterns = [
@@ -8,5 +9,11 @@ urlpatterns = [
     path("jobs/<uuid:event_id>", JobDetailView.as_view(), name="job-detail"),
     path("jobs/<uuid:event_id>/cancel", JobCancelView.as_view(), name="job-cancel"),
     path("jobs/<uuid:event_id>/retry", JobRetryView.as_view(), name="job-retry"),
+    path("jobs/<uuid:event_id>/shares", ShareListView.as_view(), name="share-list"),
+    path(
+        "jobs/<uuid:event_id>/shares/<uuid:share_id>",
+        ShareDetailView.as_view(),
+        name="share-detail",
+    ),
     path("docs/errors", ErrorCodesView.as_view(), name="error-codes"),
 ]

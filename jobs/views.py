@@ -23,7 +23,7 @@ from jobs.serializers import (
     JobSubmitSerializer,
     next_link,
 )
-from tenants.authentication import principal
+from tenants.authentication import Principal, principal
 from tenants.models import Scope
 from tenants.scope import TenantView
 from tenants.throttling import count
@@ -128,7 +128,7 @@ class JobCreateView(JobView):
         parameters = JobListQuerySerializer(data=request.query_params)
         parameters.is_valid(raise_exception=True)
         query = parameters.validated_data
-        jobs = list(_page(principal(request).tenant_id, query))
+        jobs = list(_page(principal(request), query))
         more = len(jobs) > query["limit"]
         page = jobs[: query["limit"]]
         return Response(
@@ -161,7 +161,7 @@ class JobDetailView(JobView):
     )
     def get(self, request: Request, event_id: UUID) -> Response:
         job = (
-            Job.objects.for_tenant(principal(request).tenant_id)
+            Job.objects.visible_to(principal(request))
             .defer("sealed_summary")
             .filter(event_id=event_id, deleted_at=None)
             .first()
@@ -212,7 +212,10 @@ class JobCancelView(JobView):
     def post(self, request: Request, event_id: UUID) -> Response:
         caller = principal(request)
         job = services.cancel_job(
-            tenant_id=caller.tenant_id, event_id=event_id, actor=caller.subject
+            tenant_id=caller.tenant_id,
+            event_id=event_id,
+            actor=caller.subject,
+            visible_to=caller,
         )
         if job is None:
             raise Http404
@@ -238,16 +241,19 @@ class JobRetryView(JobView):
     def post(self, request: Request, event_id: UUID) -> Response:
         caller = principal(request)
         job = services.retry_job(
-            tenant_id=caller.tenant_id, event_id=event_id, actor=caller.subject
+            tenant_id=caller.tenant_id,
+            event_id=event_id,
+            actor=caller.subject,
+            visible_to=caller,
         )
         if job is None:
             raise Http404
         return Response(JobSerializer(job).data, status=202, headers=self.poll_headers(job))
 
 
-def _page(tenant_id: UUID, query: dict[str, Any]) -> Any:
+def _page(caller: Principal, query: dict[str, Any]) -> Any:
     """One row more than the page holds, to know whether there is another."""
-    jobs = Job.objects.for_tenant(tenant_id).filter(deleted_at=None).order_by("-event_id")
+    jobs = Job.objects.visible_to(caller).filter(deleted_at=None).order_by("-event_id")
     jobs = jobs.defer("sealed_summary", "sealed_result")
     if "status" in query:
         jobs = jobs.filter(status=query["status"])

@@ -23,16 +23,19 @@ declare(
     ),
     Access(
         "tenants_membership",
-        api="SELECT, INSERT, UPDATE, DELETE",
+        api="SELECT, UPDATE (role, sees_own_only), DELETE",
         door="SELECT, INSERT",
         worker="SELECT",
         staff="SELECT, INSERT, UPDATE, DELETE",
     ),
+    # A worker learns when a key expires, and no digest.
     Access(
         "tenants_apikey",
-        api="SELECT, INSERT, UPDATE",
-        door="SELECT, UPDATE",
-        worker="SELECT",
+        api="SELECT, INSERT, UPDATE (digest, previous_digest, previous_until, rotated_at, name,"
+        " scopes, allowed_networks, expires_at, revoked_at, warned_days)",
+        door="SELECT, UPDATE (last_used_at, last_used_address)",
+        worker="SELECT (id, tenant_id, client_id, name, expires_at, revoked_at, warned_days),"
+        " UPDATE (warned_days)",
         staff="SELECT, INSERT, UPDATE",
     ),
     # Only who handles content opens it. Keys are sealed anew by operators' commands.
@@ -48,6 +51,12 @@ declare(
     Access("tenants_authorizationcode", door="SELECT, INSERT, DELETE", staff=""),
     Access("tenants_revokedtoken", FOR_EVERYBODY, door="SELECT, INSERT, DELETE"),
     Access("tenants_oauthclient", FOR_EVERYBODY, door="SELECT"),
+    # Accepted at the door, by people who are nobody's members yet.
+    Access(
+        "tenants_invitation",
+        api="SELECT, INSERT, UPDATE (revoked_at)",
+        door="SELECT, UPDATE (accepted_at)",
+    ),
     # Nobody changes or deletes an entry, nor chooses its id, time or transaction: triggers say so
     # too. Only workers seal. Acts on the installation (no tenant) are for staff.
     Access(

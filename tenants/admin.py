@@ -1,12 +1,21 @@
 from django.contrib import admin
 
 from config.admin import ReadOnlyAdmin, ReadOnlyInline
-from tenants.models import ApiKey, ApiSession, AuditEntry, Membership, OAuthClient, Tenant
+from tenants.models import (
+    ApiKey,
+    ApiSession,
+    AuditEntry,
+    Invitation,
+    Membership,
+    OAuthClient,
+    Tenant,
+)
 
 
 class MembershipInline(ReadOnlyInline):
     model = Membership
-    readonly_fields = ("user", "role", "created_at")
+    exclude = ("public_id",)
+    readonly_fields = ("user", "role", "sees_own_only", "created_at")
 
 
 @admin.register(Tenant)
@@ -21,7 +30,7 @@ class TenantAdmin(ReadOnlyAdmin):
 class ApiKeyAdmin(ReadOnlyAdmin):
     """Never the secret, nor its digest."""
 
-    exclude = ("digest",)
+    exclude = ("digest", "previous_digest")
     list_display = ("name", "client_id", "tenant", "created_at", "last_used_at", "revoked_at")
     list_select_related = ("tenant",)
     search_fields = ("client_id", "name", "tenant__slug")
@@ -78,3 +87,11 @@ class OAuthClientAdmin(ReadOnlyAdmin):
     """Registered by `manage.py register_client`."""
 
     list_display = ("name", "client_id", "redirect_uris", "is_active", "created_at")
+
+
+@admin.register(Invitation)
+class InvitationAdmin(ReadOnlyAdmin):
+    exclude = ("digest",)
+    list_display = ("email", "role", "tenant", "created_at", "expires_at", "accepted_at")
+    list_select_related = ("tenant",)
+    search_fields = ("email", "tenant__slug")

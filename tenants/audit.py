@@ -15,8 +15,6 @@ from typing import Any
 from uuid import UUID
 
 from django.db import connection
-from django.http import HttpRequest
-from rest_framework.request import Request
 
 from config import logs
 from tenants.models import ActorKind, AuditEntry
@@ -46,10 +44,6 @@ def acts_of(actor: Actor) -> Iterator[None]:
         yield
     finally:
         current_actor.reset(token)
-
-
-def address_of(request: HttpRequest | Request) -> str:
-    return str(request.META.get("REMOTE_ADDR", ""))
 
 
 def operator() -> Actor:

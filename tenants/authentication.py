@@ -14,6 +14,7 @@ from rest_framework.request import Request
 from rest_framework_simplejwt.exceptions import TokenError
 
 from accounts.tokens import AccessToken
+from config.addresses import client_address
 from tenants import standing
 from tenants.errors import SessionEndedByReuse
 from tenants.models import ActorKind, ApiSession
@@ -65,10 +66,10 @@ class TokenAuthentication(BaseAuthentication):
             raise AuthenticationFailed(
                 "It is malformed, expired or not ours. Get a new one from POST /oauth/token."
             ) from None
-        if now is None or not standing.may_come_from(now, request.META.get("REMOTE_ADDR", "")):
+        if now is None or not standing.may_come_from(now, client_address(request)):
             raise AuthenticationFailed(
                 "What it was issued for has ended: the key, the membership, the tenant or the"
-                " token itself was taken back."
+                " token itself was taken back; or the key may not be used from this address."
             )
         _refuse_if_ended(now)
         return principal_of(token, now), token

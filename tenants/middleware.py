@@ -5,9 +5,10 @@ from http import HTTPStatus
 
 from django.http import HttpRequest, HttpResponse
 
+from config.addresses import client_address
 from config.isolation import DatabaseRole
 from config.middleware import ROLE_OF_PAGES
-from tenants.audit import Actor, Outcome, acts_of, address_of, record
+from tenants.audit import Actor, Outcome, acts_of, record
 from tenants.models import ActorKind
 
 STAFF_PAGES = tuple(path for path, role in ROLE_OF_PAGES.items() if role is DatabaseRole.STAFF)
@@ -25,7 +26,7 @@ class StaffActorMiddleware:
         actor = Actor(
             ActorKind.STAFF if request.user.is_staff else ActorKind.PERSON,
             request.user.get_username(),
-            address=address_of(request),
+            address=client_address(request),
         )
         with acts_of(actor):
             response = self.get_response(request)

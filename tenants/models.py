@@ -6,7 +6,7 @@ from django.conf import settings
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
 from django.db.models import Q
-from django.db.models.functions import Length
+from django.db.models.functions import Length, Lower
 from django.utils import timezone
 
 from config.database import ClockTimestamp, KeyIdOf
@@ -45,6 +45,9 @@ class Role(models.TextChoices):
     ADMIN = "admin", "Admin"
     MEMBER = "member", "Member"
     VIEWER = "viewer", "Viewer"
+
+
+MAY_SEE_OWN_ONLY = [Role.MEMBER, Role.VIEWER]
 
 
 class Tenant(models.Model):
@@ -107,6 +110,7 @@ class DataKey(models.Model):
 class Membership(models.Model):
     """A person acts for a tenant, in one role."""
 
+    public_id = models.UUIDField(default=uuid.uuid4, editable=False)
     tenant = models.ForeignKey(Tenant, on_delete=models.CASCADE, related_name="memberships")
     user = models.ForeignKey(
         settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="memberships"
@@ -122,13 +126,71 @@ class Membership(models.Model):
             models.UniqueConstraint(
                 fields=["tenant", "user"], name="membership_once_per_tenant_and_user"
             ),
+            models.UniqueConstraint(
+                fields=["tenant", "public_id"], name="membership_public_id_once_per_tenant"
+            ),
             models.CheckConstraint(
                 condition=Q(role__in=Role.values), name="membership_role_is_known"
+            ),
+            # Who may make a key could make one that sees everything.
+            models.CheckConstraint(
+                condition=Q(sees_own_only=False) | Q(role__in=MAY_SEE_OWN_ONLY),
+                name="membership_that_manages_sees_everything",
             ),
         ]
 
     def __str__(self) -> str:
         return f"{self.user} as {self.role} of {self.tenant}"
+
+
+class Invitation(models.Model):
+    """A role for whoever holds the token and the e-mail address. Good for one use.
+
+    The token is in the mail and nowhere else; its keyed digest is kept.
+    """
+
+    public_id = models.UUIDField(default=uuid.uuid4, editable=False)
+    tenant = models.ForeignKey(
+        Tenant, on_delete=models.CASCADE, related_name="invitations", db_index=False
+    )  # the indexes below begin with it
+    email = models.EmailField(max_length=254)
+    role = models.CharField(max_length=10, choices=Role)
+    digest = models.CharField(max_length=64, unique=True, editable=False)  # HMAC-SHA-256, hex
+    invited_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="+"
+    )
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+    expires_at = models.DateTimeField()
+    accepted_at = models.DateTimeField(null=True, blank=True)
+    revoked_at = models.DateTimeField(null=True, blank=True)
+
+    objects = TenantQuerySet.as_manager()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["tenant", "public_id"], name="invitation_public_id_once_per_tenant"
+            ),
+            models.UniqueConstraint(
+                "tenant",
+                Lower("email"),
+                condition=Q(accepted_at=None, revoked_at=None),
+                name="invitation_one_open_per_tenant_and_address",
+            ),
+            models.CheckConstraint(
+                condition=Q(role__in=Role.values), name="invitation_role_is_known"
+            ),
+            models.CheckConstraint(
+                condition=Q(digest__length=64), name="invitation_digest_is_sha256_hex"
+            ),
+            models.CheckConstraint(
+                condition=Q(accepted_at=None) | Q(revoked_at=None),
+                name="invitation_is_accepted_or_revoked_not_both",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.email} as {self.role} of {self.tenant}"
 
 
 class AuditEntry(models.Model):
@@ -211,20 +273,30 @@ class AuditSeal(models.Model):
 
 
 class ApiKey(models.Model):
-    """A machine's credential. The secret is shown once; its keyed digest is kept."""
+    """A machine's credential. The secret is shown once; its keyed digest is kept.
+
+    After a rotation the secret before it may be good for a while longer.
+    """
 
     tenant = models.ForeignKey(Tenant, on_delete=models.PROTECT, related_name="api_keys")
     client_id = models.CharField(max_length=40, unique=True, editable=False)
     digest = models.CharField(max_length=64, editable=False)  # HMAC-SHA-256, hex
+    previous_digest = models.CharField(max_length=64, blank=True, editable=False)
+    previous_until = models.DateTimeField(null=True, blank=True, editable=False)
+    rotated_at = models.DateTimeField(null=True, blank=True, editable=False)
     name = models.CharField(max_length=100)
     scopes = ArrayField(models.CharField(max_length=20, choices=Scope))
+    # CIDR, as config.addresses writes it. None: from anywhere.
+    allowed_networks = ArrayField(models.CharField(max_length=43), default=list, blank=True)
     created_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, on_delete=models.SET_NULL, null=True, blank=True, related_name="+"
     )
     created_at = models.DateTimeField(default=timezone.now, editable=False)
     expires_at = models.DateTimeField(null=True, blank=True)
     revoked_at = models.DateTimeField(null=True, blank=True)
-    last_used_at = models.DateTimeField(null=True, blank=True)
+    last_used_at = models.DateTimeField(null=True, blank=True)  # to a minute
+    last_used_address = models.CharField(max_length=45, blank=True)
+    warned_days = models.PositiveSmallIntegerField(null=True, editable=False)  # before its end
 
     objects = TenantQuerySet.as_manager()
 
@@ -238,8 +310,24 @@ class ApiKey(models.Model):
                 condition=Q(scopes__contained_by=Scope.values) & Q(scopes__len__gt=0),
                 name="api_key_scopes_are_known",
             ),
+            models.CheckConstraint(
+                condition=~Q(scopes__contains=[Scope.MEMBERS_MANAGE]),
+                name="api_key_manages_no_members",
+            ),
+            models.CheckConstraint(
+                condition=Q(previous_digest="", previous_until=None)
+                | Q(previous_digest__length=64, previous_until__isnull=False),
+                name="api_key_previous_secret_has_an_end",
+            ),
         ]
-        indexes = [models.Index(fields=["tenant", "-created_at"], name="api_key_list")]
+        indexes = [
+            models.Index(fields=["tenant", "-created_at"], name="api_key_list"),
+            models.Index(
+                fields=["expires_at"],
+                condition=Q(expires_at__isnull=False, revoked_at=None),
+                name="api_key_expiry",
+            ),
+        ]
 
     def __str__(self) -> str:
         return f"{self.name} ({self.client_id})"

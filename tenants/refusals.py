@@ -18,8 +18,9 @@ from django.http import HttpRequest
 from redis.exceptions import RedisError
 from rest_framework.request import Request
 
+from config.addresses import client_address
 from config.isolation import DatabaseRole, acting_as
-from tenants.audit import Actor, Outcome, acts_of, address_of, record
+from tenants.audit import Actor, Outcome, acts_of, record
 from tenants.authentication import Principal
 from tenants.models import ActorKind, ApiKey
 
@@ -29,7 +30,7 @@ ONCE_IN = 60  # seconds
 
 
 def actor_of(caller: Principal, request: HttpRequest | Request) -> Actor:
-    return Actor(caller.kind, caller.name or caller.subject, address=address_of(request))
+    return Actor(caller.kind, caller.name or caller.subject, address=client_address(request))
 
 
 def access_refused(caller: Principal, request: HttpRequest, code: str) -> None:
@@ -53,7 +54,7 @@ def access_refused(caller: Principal, request: HttpRequest, code: str) -> None:
 
 def client_refused(client_id: str, request: HttpRequest, code: str) -> None:
     """A token request that was refused. Nothing is written for a client that does not exist."""
-    address = address_of(request)
+    address = client_address(request)
     if not _is_first(client_id, address, code):
         return
     try:

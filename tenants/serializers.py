@@ -1,11 +1,220 @@
-"""What the audit log looks like in the API."""
+"""Keys, people and the audit log on the wire: what comes in is checked, what goes out is named."""
 
+from datetime import datetime
 from typing import Any
 
+from django.utils import timezone
+from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
-from tenants.models import ActorKind, AuditEntry
+from config.addresses import normalised_network
+from config.serializers import QuerySerializer, StrictSerializer, TextField
+from tenants.models import ActorKind, ApiKey, AuditEntry, Invitation, Membership, Role, Scope
+
+NETWORKS = 50  # that a key may be used from, at most
+KEY_STATUSES = ["active", "expired", "revoked"]
+MAX_OVERLAP = 7 * 24 * 60  # minutes
+
+
+@extend_schema_field(OpenApiTypes.STR)
+class NetworkField(TextField):
+    def to_internal_value(self, data: Any) -> str:
+        try:
+            return normalised_network(super().to_internal_value(data))
+        except ValueError as error:
+            raise serializers.ValidationError(
+                f"Not a network: {error}. Send a CIDR such as 192.0.2.0/24 or 2001:db8::/32.",
+                code="invalid",
+            ) from None
+
+
+def scopes_field(**options: Any) -> serializers.ListField:
+    return serializers.ListField(
+        child=serializers.ChoiceField(choices=Scope.choices),
+        min_length=1,
+        max_length=len(Scope),
+        help_text="No more than you hold yourself, and never `members:manage`.",
+        **options,
+    )
+
+
+def expires_at_field(**options: Any) -> serializers.DateTimeField:
+    return serializers.DateTimeField(
+        required=False, allow_null=True, help_text="Null: does not expire.", **options
+    )
+
+
+def networks_field(**options: Any) -> serializers.ListField:
+    return serializers.ListField(
+        child=NetworkField(max_length=64),
+        max_length=NETWORKS,
+        required=False,
+        help_text="CIDRs, IPv4 or IPv6, that it may be used from. Empty: from anywhere.",
+        **options,
+    )
+
+
+class KeyFields(StrictSerializer):
+    def validate_expires_at(self, at: datetime | None) -> datetime | None:
+        if at is not None and at <= timezone.now():
+            raise serializers.ValidationError("This is over already.", code="past")
+        return at
+
+
+class KeyCreateSerializer(KeyFields):
+    """A new key."""
+
+    name = TextField(max_length=100, help_text="For people: what uses the key, and where.")
+    scopes = scopes_field()
+    expires_at = expires_at_field()
+    allowed_networks = networks_field()
+
+
+class KeyChangeSerializer(KeyFields):
+    """What is left out stays as it is."""
+
+    name = TextField(max_length=100, required=False)
+    scopes = scopes_field(required=False)
+    expires_at = expires_at_field()
+    allowed_networks = networks_field()
+
+
+class KeyRotateSerializer(StrictSerializer):
+    """How long the old secret goes on working."""
+
+    overlap_minutes = serializers.IntegerField(
+        min_value=0,
+        max_value=MAX_OVERLAP,
+        default=0,
+        help_text="For so long both secrets work. 0: the old one ends at once.",
+    )
+
+
+class KeySerializer(serializers.ModelSerializer):
+    scopes = serializers.ListField(child=serializers.ChoiceField(choices=Scope.choices))
+    status = serializers.SerializerMethodField()
+    previous_secret_until = serializers.DateTimeField(
+        source="previous_until",
+        allow_null=True,
+        help_text="Until then the secret before the last rotation works too.",
+    )
+    last_used_at = serializers.DateTimeField(allow_null=True, help_text="To a minute.")
+    last_used_address = serializers.CharField()
+
+    class Meta:
+        model = ApiKey
+        fields = [
+            "client_id",
+            "name",
+            "status",
+            "scopes",
+            "allowed_networks",
+            "created_at",
+            "expires_at",
+            "rotated_at",
+            "previous_secret_until",
+            "revoked_at",
+            "last_used_at",
+            "last_used_address",
+        ]
+        read_only_fields = fields
+
+    @extend_schema_field(serializers.ChoiceField(choices=KEY_STATUSES))
+    def get_status(self, key: ApiKey) -> str:
+        if key.revoked_at is not None:
+            return "revoked"
+        return "active" if key.is_usable else "expired"
+
+
+class NewKeySerializer(KeySerializer):
+    """The only answer that holds the secret."""
+
+    client_secret = serializers.CharField(help_text="Shown now and never again.")
+
+    class Meta(KeySerializer.Meta):
+        fields = [*KeySerializer.Meta.fields, "client_secret"]
+
+
+class KeyPageSerializer(serializers.Serializer):
+    data = KeySerializer(many=True)  # type: ignore[assignment]
+    next = serializers.CharField(allow_null=True, help_text="The next page, or null.")
+
+
+# --- People -----------------------------------------------------------------------------------
+
+
+class MemberSerializer(serializers.ModelSerializer):
+    id = serializers.UUIDField(source="public_id")
+    email = serializers.EmailField(source="user.email")
+    name = serializers.CharField(source="user.name")
+    role = serializers.ChoiceField(choices=Role.choices)
+    can_sign_in = serializers.BooleanField(source="user.is_active")
+    sees_own_only = serializers.BooleanField(
+        help_text="Sees only jobs they submitted, and jobs shared with them or their role."
+    )
+    joined_at = serializers.DateTimeField(source="created_at")
+
+    class Meta:
+        model = Membership
+        fields = ["id", "email", "name", "role", "sees_own_only", "can_sign_in", "joined_at"]
+        read_only_fields = fields
+
+
+class MemberPageSerializer(serializers.Serializer):
+    data = MemberSerializer(many=True)  # type: ignore[assignment]
+    next = serializers.CharField(allow_null=True, help_text="The next page, or null.")
+
+
+class MemberChangeSerializer(StrictSerializer):
+    """What is left out stays as it is."""
+
+    role = serializers.ChoiceField(choices=Role.choices, required=False)
+    sees_own_only = serializers.BooleanField(
+        required=False, help_text="For members and viewers; owners and admins see all jobs."
+    )
+
+
+class InvitationCreateSerializer(StrictSerializer):
+    """Whom to invite, and as what."""
+
+    email = serializers.EmailField(max_length=254)
+    role = serializers.ChoiceField(choices=Role.choices)
+
+
+class InvitationSerializer(serializers.ModelSerializer):
+    id = serializers.UUIDField(source="public_id")
+    role = serializers.ChoiceField(choices=Role.choices)
+    invited_by = serializers.EmailField(source="invited_by.email", allow_null=True)
+
+    class Meta:
+        model = Invitation
+        fields = ["id", "email", "role", "invited_by", "created_at", "expires_at"]
+        read_only_fields = fields
+
+
+class InvitationPageSerializer(serializers.Serializer):
+    data = InvitationSerializer(many=True)  # type: ignore[assignment]
+    next = serializers.CharField(allow_null=True, help_text="The next page, or null.")
+
+
+class MyTenantSerializer(serializers.Serializer):
+    id = serializers.UUIDField()
+    name = serializers.CharField()
+    slug = serializers.CharField()
+
+
+class MeSerializer(serializers.Serializer):
+    kind = serializers.ChoiceField(choices=ActorKind.choices)
+    subject = serializers.CharField(help_text="A key's client id, or a person's public id.")
+    name = serializers.CharField(help_text="A person's e-mail address; empty for a key.")
+    tenant = MyTenantSerializer()
+    role = serializers.CharField(help_text="Of a person; empty for a key.")
+    sees_own_only = serializers.BooleanField()
+    scopes = serializers.ListField(child=serializers.ChoiceField(choices=Scope.choices))
+
+
+# --- The audit log -----------------------------------------------------------------------------
 
 
 class ActorSerializer(serializers.Serializer):
@@ -73,7 +282,7 @@ class AuditPageSerializer(serializers.Serializer):
     next = serializers.CharField(allow_null=True, help_text="The next page, or null.")
 
 
-class AuditQuerySerializer(serializers.Serializer):
+class AuditQuerySerializer(QuerySerializer):
     """The query string of GET /audit."""
 
     action = serializers.CharField(required=False, help_text="Such as `job.cancelled`.")

@@ -11,7 +11,8 @@ from django.dispatch import receiver
 from django.http import HttpRequest
 
 from accounts.models import User
-from tenants.audit import Actor, Outcome, acts_of, address_of, record
+from config.addresses import client_address
+from tenants.audit import Actor, Outcome, acts_of, record
 from tenants.models import ActorKind
 
 UNKNOWN = "unknown"
@@ -46,5 +47,5 @@ def _record(
 ) -> None:
     kind = ActorKind.STAFF if user is not None and user.is_staff else ActorKind.PERSON
     name = user.get_username() if user else UNKNOWN
-    with acts_of(Actor(kind, name, address=address_of(request) if request else "")):
+    with acts_of(Actor(kind, name, address=client_address(request) if request else "")):
         record(action, tenant_id=None, outcome=outcome)

@@ -18,6 +18,7 @@ from typing import Any, Generic, TypeVar
 from uuid import UUID
 
 from accounts.tokens import AccessToken
+from config.addresses import is_within
 from config.isolation import DatabaseRole, one_row_as
 from tenants.digests import password_digest
 from tenants.models import ActorKind, Scope
@@ -36,6 +37,7 @@ class Standing:
     name: str = ""
     role: str = ""
     sees_own_only: bool = False
+    networks: tuple[str, ...] = ()  # of a key: the only ones it may be used from
     ended: str = ""  # ApiSession.Ended; "" while the session goes on
 
 
@@ -52,7 +54,7 @@ HELD = """ARRAY(
 NOT_REVOKED = "NOT EXISTS (SELECT FROM tenants_revokedtoken WHERE jti = %(jti)s)"
 
 OF_KEY = f"""
-SELECT key.scopes, {HELD.format(group="tenant.id || ':integration'")}
+SELECT key.scopes, key.allowed_networks, {HELD.format(group="tenant.id || ':integration'")}
 FROM tenants_apikey AS key
 JOIN tenants_tenant AS tenant ON tenant.id = key.tenant_id AND tenant.is_active
 WHERE key.client_id = %(subject)s AND key.tenant_id = %(tenant)s
@@ -92,15 +94,16 @@ def standing_of(token: AccessToken) -> Standing | None:
 
 
 def may_come_from(standing: Standing, address: str) -> bool:
-    """Whether this caller may call from there. No key is bound to addresses yet."""
-    return True
+    """Whether this caller may call from there: a key may be bound to networks."""
+    return not standing.networks or is_within(address, standing.networks)
 
 
 def _of_key(question: dict[str, Any]) -> Standing | None:
     row = one_row_as(DatabaseRole.DOOR, OF_KEY, question)
     if row is None:
         return None
-    return Standing(ActorKind.KEY, _scopes(row["held"]) & frozenset(row["scopes"]))
+    granted = _scopes(row["held"]) & frozenset(row["scopes"])
+    return Standing(ActorKind.KEY, granted, networks=tuple(row["allowed_networks"]))
 
 
 def _of_person(question: dict[str, Any]) -> Standing | None:

@@ -2,6 +2,14 @@ from django.urls import path
 
 from tenants.views.audit import AuditView
 from tenants.views.authorize import AuthorizeView
+from tenants.views.keys import KeyDetailView, KeyListView, KeyRevokeView, KeyRotateView
+from tenants.views.members import (
+    InvitationDetailView,
+    InvitationListView,
+    MemberDetailView,
+    MemberListView,
+    MeView,
+)
 from tenants.views.metadata import MetadataView
 from tenants.views.oauth import RevokeView, TokenView
 from tenants.views.sessions import SessionListView, SessionView
@@ -14,4 +22,17 @@ urlpatterns = [
     path("oauth/revoke", RevokeView.as_view(), name="revoke"),
     path("sessions", SessionListView.as_view(), name="session-list"),
     path("sessions/<uuid:session_id>", SessionView.as_view(), name="session-detail"),
+    path("keys", KeyListView.as_view(), name="key-list"),
+    path("keys/<slug:client_id>", KeyDetailView.as_view(), name="key-detail"),
+    path("keys/<slug:client_id>/rotate", KeyRotateView.as_view(), name="key-rotate"),
+    path("keys/<slug:client_id>/revoke", KeyRevokeView.as_view(), name="key-revoke"),
+    path("members", MemberListView.as_view(), name="member-list"),
+    path("members/<uuid:member_id>", MemberDetailView.as_view(), name="member-detail"),
+    path("invitations", InvitationListView.as_view(), name="invitation-list"),
+    path(
+        "invitations/<uuid:invitation_id>",
+        InvitationDetailView.as_view(),
+        name="invitation-detail",
+    ),
+    path("me", MeView.as_view(), name="me"),
 ]

@@ -8,6 +8,8 @@ import yaml
 from drf_spectacular.generators import SchemaGenerator
 from drf_spectacular.validation import validate_schema
 
+from tenants.models import Role
+from tests.callers import client_of, member_of
 from tests.factories import JobFactory
 from tests.jobs.acts import completed, failed
 
@@ -58,6 +60,28 @@ def test_jobs_look_as_the_document_says(api, tenant, document):
         check(document, "JobDetail", api.get(f"/jobs/{job.event_id}").json())
     check(document, "JobPage", api.get("/jobs?limit=1").json())
     check(document, "Problem", api.get("/jobs?limit=0").json())
+
+
+def test_keys_people_and_shares_look_as_the_document_says(tenant, document):
+    owner = client_of(member_of(tenant))
+    guest = member_of(tenant, Role.VIEWER)
+    event_id = JobFactory(tenant=tenant).event_id
+
+    def post(path, **body):
+        return owner.post(path, body, format="json").json()
+
+    made = post("/keys", name="x", scopes=["jobs:read"], allowed_networks=["::/0"])
+    check(document, "NewKey", made)
+    check(document, "NewKey", post(f"/keys/{made['client_id']}/rotate", overlap_minutes=5))
+    check(document, "Key", post(f"/keys/{made['client_id']}/revoke"))
+    check(document, "KeyPage", owner.get("/keys?limit=1").json())
+    check(document, "MemberPage", owner.get("/members").json())
+    check(document, "Invitation", post("/invitations", email="b@example.com", role="admin"))
+    check(document, "InvitationPage", owner.get("/invitations").json())
+    check(document, "Share", post(f"/jobs/{event_id}/shares", member=str(guest.public_id)))
+    check(document, "Share", post(f"/jobs/{event_id}/shares", role="viewer"))
+    check(document, "ShareList", owner.get(f"/jobs/{event_id}/shares").json())
+    check(document, "Me", owner.get("/me").json())
 
 
 def test_the_document_refuses_what_it_does_not_promise(document):

@@ -67,6 +67,7 @@ class Stack:
         self.client: dict[str, str] = {}
         home.mkdir(parents=True, exist_ok=True)
         (home / "log").mkdir(exist_ok=True)
+        (home / "mail").mkdir(mode=0o700, exist_ok=True)  # invitations hold tokens
 
     # --- Starting and stopping ---------------------------------------------------------------
 
@@ -182,6 +183,7 @@ class Stack:
             "REDIS_URL": self.redis_url,
             "PUBLIC_URL": self.url,
             "OFFLINE_MODEL_URL": model_url,
+            "EMAIL_FILE_PATH": str(self.home / "mail"),
             "DJANGO_SETTINGS_MODULE": "config.settings",
             **self.settings,
         }

@@ -36,13 +36,10 @@ def issue_token(key: ApiKey, requested: Iterable[str] = ()) -> AccessToken:
     """
     allowed = granted_scopes(key.tenant, INTEGRATION) & set(key.scopes)
     wanted = _narrowed(allowed, requested)
-    now = timezone.now()
-    if key.last_used_at is None or key.last_used_at < now - NOTED_ONCE_IN:
-        after = {"scopes": sorted(wanted)}
-        audit.record(
-            "token.issued", tenant_id=key.tenant_id, of=("key", key.client_id), after=after
-        )
-    ApiKey.objects.for_tenant(key.tenant_id).filter(pk=key.pk).update(last_used_at=now)
+    # `last_used_at` as it was before this use: see keys.note_use.
+    if key.last_used_at is None or key.last_used_at < timezone.now() - NOTED_ONCE_IN:
+        of, after = ("key", key.client_id), {"scopes": sorted(wanted)}
+        audit.record("token.issued", tenant_id=key.tenant_id, of=of, after=after)
     return issue_access_token(
         subject=key.client_id, tenant=str(key.tenant_id), scopes=sorted(wanted)
     )

@@ -69,7 +69,7 @@ class AuthorizeView(View):
             return self.to.answer(error=error.code, error_description=error.description)
         if not isinstance(request.user, User):
             return redirect_to_login(request.get_full_path())
-        self.user, address = request.user, request.META.get("REMOTE_ADDR", "")
+        self.user, address = request.user, client_address(request)
         with audit.acts_of(audit.Actor(ActorKind.PERSON, self.user.email, "", address)):
             return super().dispatch(request, *args, **kwargs)  # type: ignore[return-value]
 

@@ -15,6 +15,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from accounts.tokens import AccessToken
+from config.addresses import client_address, limit_key
 from config.errors import DomainError
 from config.isolation import DatabaseRole, acting_as
 from config.openapi import ProblemSerializer
@@ -95,16 +96,16 @@ class OAuthView(PublicView):
             request,
             limit="token_attempts_per_address",
             rate=settings.TOKEN_ATTEMPT_RATE,
-            key=_address(request),
+            key=limit_key(client_address(request)),
         )
 
     def handle_exception(self, exc: Exception) -> Response:
         """OAuth clients look for `error` and `error_description` (RFC 6749 section 5.2)."""
         if not isinstance(exc, DomainError):
             return super().handle_exception(exc)
-        if isinstance(exc, keys.InvalidClient | tokens.InvalidScope):
-            if client_id := named_client(self.request):
-                refusals.client_refused(client_id, self.request, exc.code)
+        refused = isinstance(exc, keys.InvalidClient | tokens.InvalidScope)
+        if refused and (client_id := named_client(self.request)):
+            refusals.client_refused(client_id, self.request, exc.code)
         headers = {**exc.headers, "Cache-Control": "no-store"}
         if exc.status == 401:
             headers["WWW-Authenticate"] = 'Basic realm="guidepost"'
@@ -116,9 +117,9 @@ class OAuthView(PublicView):
 def client_credentials(request: Request) -> dict[str, object]:
     """An API key buys an access token."""
     client_id, client_secret = credentials(request, request.data)
-    actor = audit.Actor(ActorKind.KEY, client_id, address=_address(request))
+    actor = audit.Actor(ActorKind.KEY, client_id, address=client_address(request))
     with audit.acts_of(actor), acting_as(DatabaseRole.DOOR):
-        key = keys.authenticate_client(client_id, client_secret)
+        key = keys.authenticate_client(client_id, client_secret, address=client_address(request))
         count_token(request, str(key.tenant_id))
         token = tokens.issue_token(key, _text(request.data, "scope").split())
     return answer(token)
@@ -133,7 +134,7 @@ def authorization_code(request: Request) -> dict[str, object]:
             client_id=public_client(request),
             redirect_uri=_needed(fields, "redirect_uri"),
             verifier=_needed(fields, "code_verifier"),
-            address=_address(request),
+            address=client_address(request),
         )
         count_token(request, opened.access["tenant"])
     return answer(opened.access, opened.refresh)
@@ -147,7 +148,7 @@ def refresh_token(request: Request) -> dict[str, object]:
             token=_needed(fields, "refresh_token"),
             client_id=public_client(request),
             scopes=_text(fields, "scope").split(),
-            address=_address(request),
+            address=client_address(request),
         )
         count_token(request, renewed.access["tenant"])
     return answer(renewed.access, renewed.refresh)
@@ -168,7 +169,7 @@ def at_the_door(request: Request) -> Iterator[None]:
             yield
     except sessions.SecondUse as second:
         with acting_as(DatabaseRole.DOOR):
-            sessions.end_for_second_use(second.session, address=_address(request))
+            sessions.end_for_second_use(second.session, address=client_address(request))
         raise TokenReused from None
 
 
@@ -272,7 +273,7 @@ class RevokeView(OAuthView):
     def post(self, request: Request) -> Response:
         self.count_attempt(request)
         refuse_repeated(request.data)
-        token, address = _needed(request.data, "token"), _address(request)
+        token, address = _needed(request.data, "token"), client_address(request)
         with acting_as(DatabaseRole.DOOR):
             client_id, kind = authenticated_client(request)
             if token.startswith(sessions.REFRESH_PREFIX):
@@ -290,7 +291,9 @@ def authenticated_client(request: Request) -> tuple[str, ActorKind]:
     """The client's id, and whose act its requests are. Raises InvalidClient."""
     if request.headers.get("Authorization") or _text(request.data, "client_secret"):
         client_id, client_secret = credentials(request, request.data)
-        return keys.authenticate_client(client_id, client_secret).client_id, ActorKind.KEY
+        return keys.authenticate_client(
+            client_id, client_secret, address=client_address(request)
+        ).client_id, ActorKind.KEY
     return public_client(request), ActorKind.PERSON
 
 
@@ -351,10 +354,6 @@ def refuse_repeated(fields: Any) -> None:
         repeated = [name for name, values in fields.lists() if len(values) > 1]
         if repeated:
             raise InvalidTokenRequest(f"Sent more than once: {repeated[0][:50]}.")
-
-
-def _address(request: Request) -> str:
-    return str(request.META["REMOTE_ADDR"])
 
 
 def _needed(fields: Any, name: str) -> str:

@@ -82,7 +82,7 @@ def test_each_act_on_a_job_is_one_entry_by_its_key(api, key, tenant, action):
     assert (entry.address, entry.request_id) == ("203.0.113.7", "req-1")
     assert (entry.object_type, entry.object_id) == ("job", event_id)
     expected = {
-        "job.submitted": (None, {"sha256", "bytes", "priority"}),
+        "job.submitted": (None, {"digest", "bytes", "priority"}),
         "job.cancelled": ({"status": "PENDING"}, {"status", "reason"}),
         "job.retried": ({"status": "CANCELLED"}, {"status", "reason"}),
     }[action]
