@@ -18,6 +18,7 @@ from django.shortcuts import render
 from django.views import View
 
 from accounts.models import User
+from config.addresses import client_address
 from tenants import audit
 from tenants.models import ActorKind, Membership, OAuthClient, Scope
 from tenants.permissions import granted_scopes
