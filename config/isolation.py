@@ -70,6 +70,8 @@ def _become(role: str, tenant: str) -> None:
 OF_THE_TENANT = "tenant_id = guidepost_tenant()"
 FOR_EVERYBODY = ""
 ALL = "SELECT, INSERT, UPDATE, DELETE"
+# Row security is forced on the owner too; migrations and operators' commands need every row.
+OWNER_POLICY = "owner"
 
 
 @dataclass(frozen=True)
@@ -145,15 +147,17 @@ def apply_access(database: BaseDatabaseWrapper = connection) -> None:
         cursor.execute("SELECT pg_advisory_xact_lock(hashtext('guidepost access'))")
         roles = ", ".join(f"'{role}'" for role in DatabaseRole)
         cursor.execute(ROLES % {"roles": f"ARRAY[{roles}]"})
-        existing = set(database.introspection.table_names(cursor))
+        cursor.execute("SELECT tablename, tableowner FROM pg_tables WHERE schemaname = 'public'")
+        owners = dict(cursor.fetchall())
         for access in declared().values():
-            if access.table in existing:
-                cursor.execute("\n".join(_statements(access)))
+            if access.table in owners:
+                cursor.execute("\n".join(_statements(access, owners[access.table])))
 
 
-def _statements(access: Access) -> Iterator[str]:
+def _statements(access: Access, owner: str) -> Iterator[str]:
     table = f'"{access.table}"'
     everybody = ", ".join(DatabaseRole)
+    yield f"DROP POLICY IF EXISTS {OWNER_POLICY} ON {table};"
     yield f"REVOKE ALL ON {table} FROM PUBLIC, {everybody};"
     for role, privileges in access.grants().items():
         if privileges:
@@ -163,6 +167,7 @@ def _statements(access: Access) -> Iterator[str]:
         yield f"ALTER TABLE {table} NO FORCE ROW LEVEL SECURITY, DISABLE ROW LEVEL SECURITY;"
         return
     yield f"ALTER TABLE {table} ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;"
+    yield f'CREATE POLICY {OWNER_POLICY} ON {table} TO "{owner}" USING (true) WITH CHECK (true);'
     for role, privileges in access.grants().items():
         if privileges:
             rows = access.rows if role is DatabaseRole.API else "true"

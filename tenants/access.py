@@ -1,5 +1,6 @@
 """Tenants, their members and credentials (see config/isolation.py)."""
 
+from config.catalogue import accept_unique
 from config.isolation import FOR_EVERYBODY, Access, declare
 
 declare(
@@ -41,4 +42,11 @@ declare(
         staff="SELECT, INSERT, DELETE",
     ),
     Access("guardian_userobjectpermission", FOR_EVERYBODY, door="SELECT"),
+)
+
+accept_unique(
+    {
+        "tenants_apikey (client_id)": "96 random bits, made by us",
+        "tenants_tenant (slug)": "only staff make tenants; a tenant's own requests cannot write it",
+    }
 )

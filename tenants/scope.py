@@ -33,6 +33,7 @@ class TenantView(APIView):
             DatabaseError,
             InterfaceError,
         ) as error:  # at the commit
+            self.acting = False  # that transaction is over; one around it is not ours to undo
             response = self.handle_exception(error)
             self.response = self.finalize_response(self.request, response, *args, **kwargs)
             return self.response
