@@ -8,7 +8,7 @@ SEED ?= 1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev demo run manage test chaos chaos-naive bench-claims lint format types contracts openapi lock clean
+.PHONY: help setup setup-dev demo run manage test chaos chaos-naive bench-claims lint format types contracts openapi permissions prove-isolation lock clean
 
 help:  ## this list
 	@grep -E '^[a-z-]+:.*  ## ' Makefile | sed -E 's/:.*  ## /\t/' | expand -t 14
@@ -64,6 +64,9 @@ types: setup-dev  ## check types
 
 openapi: setup-dev  ## write docs/openapi.yaml anew
 	@DJANGO_SETTINGS_MODULE=tests.settings $(BIN)/python -m django spectacular --validate --fail-on-warn --file docs/openapi.yaml
+
+permissions: setup-dev  ## write docs/permissions.md anew
+	@DJANGO_SETTINGS_MODULE=tests.settings $(BIN)/python -m django permissions --to docs/permissions.md
 
 lock: setup-dev  ## compile the lock files anew from pyproject.toml
 	@for name in base local dev; do \

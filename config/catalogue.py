@@ -390,7 +390,7 @@ FROM runtime
 
 def _roles() -> Iterator[Finding]:
     roles = [role.value for role in DatabaseRole]
-    found: dict[str, list[str]] = dict(_rows(ROLES, {"roles": roles}))  # type: ignore[arg-type]
+    found: dict[str, list[str]] = dict(_rows(ROLES, {"roles": roles}))
     for name in roles:
         if name not in found:
             yield Finding("roles", name, "does not exist")
