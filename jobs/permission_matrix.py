@@ -39,7 +39,7 @@ def matrix() -> str:
             "",
             "## Staff",
             "",
-            f"Everything below `/{STAFF_PAGES}` is for staff with a session, and within it for those"
+            f"Everything below `/{STAFF_PAGES}` is for staff with a session, and in it for those"
             " who have Django's permission on the model. Tokens mean nothing there; everybody else"
             " is sent to the login.",
             "",
