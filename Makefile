@@ -50,6 +50,9 @@ chaos: setup-dev  ## kill processes and servers under load, then look what is le
 chaos-naive: setup-dev  ## the same kills against a plain Celery design
 	@$(BIN)/python -m tests.chaos --naive --kills $(KILLS) --seed $(SEED)
 
+prove-isolation: setup-dev  ## every route, method and role with another tenant's ids, on a stack of its own
+	@$(BIN)/python -m deploy.local.prove $(ARGS)
+
 bench-claims: setup-dev  ## how long a claim takes, with a thousand to a million jobs waiting
 	@$(BIN)/python -m tests.bench.claims
 

@@ -19,6 +19,7 @@ from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
+from django.core.management import CommandError
 from django.db import connection, connections, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.utils.module_loading import autodiscover_modules
@@ -124,6 +125,8 @@ BEGIN
         IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = wanted) THEN
             BEGIN
                 EXECUTE format('CREATE ROLE %%I NOLOGIN NOSUPERUSER NOBYPASSRLS', wanted);
+                -- Whoever made it may give it to others, but acts in it only as a member.
+                EXECUTE format('GRANT %%I TO CURRENT_USER', wanted);
             EXCEPTION WHEN duplicate_object OR unique_violation THEN
                 NULL;  -- another database of this server was migrated in the same moment
             END;
@@ -172,6 +175,31 @@ def _statements(access: Access, owner: str) -> Iterator[str]:
         if privileges:
             rows = access.rows if role is DatabaseRole.API else "true"
             yield f"CREATE POLICY {role} ON {table} TO {role} USING ({rows}) WITH CHECK ({rows});"
+
+
+MISSING = """
+SELECT string_agg(wanted, ', ' ORDER BY wanted) FROM unnest(%s::text[]) AS wanted
+WHERE NOT EXISTS (SELECT FROM pg_roles WHERE rolname = wanted)
+    AND NOT EXISTS (
+        SELECT FROM pg_roles WHERE rolname = current_user AND (rolsuper OR rolcreaterole)
+    )
+"""
+
+
+def before_migrate(using: str, **kwargs: Any) -> None:
+    """Django's signal pre_migrate: what could not end well does not begin.
+
+    Raises CommandError where roles are missing and this user may not make them.
+    """
+    with connections[using].cursor() as cursor:
+        cursor.execute(MISSING, [[role.value for role in DatabaseRole]])
+        missing = cursor.fetchone()[0]
+    if missing:
+        raise CommandError(
+            f"PostgreSQL has no {missing}, and this user may not create roles. Nothing was changed."
+            " Let a database administrator run deploy/roles.sql once, or give this user CREATEROLE;"
+            " see docs/operations.md."
+        )
 
 
 def after_migrate(using: str, **kwargs: Any) -> None:
