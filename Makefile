@@ -8,7 +8,7 @@ SEED ?= 1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev demo run manage test chaos chaos-naive bench-claims bench-submit bench-recovery lint format types contracts openapi lock clean
+.PHONY: help setup setup-dev demo run manage test chaos chaos-naive bench-claims bench-submit bench-recovery lint format types contracts openapi permissions prove-isolation lock clean
 
 help:  ## this list
 	@grep -E '^[a-z-]+:.*  ## ' Makefile | sed -E 's/:.*  ## /\t/' | expand -t 14
@@ -50,6 +50,9 @@ chaos: setup-dev  ## kill processes and servers under load, then look what is le
 chaos-naive: setup-dev  ## the same kills against a plain Celery design
 	@$(BIN)/python -m tests.chaos --naive --kills $(KILLS) --seed $(SEED)
 
+prove-isolation: setup-dev  ## every route, method and role with another tenant's ids, on a stack of its own
+	@$(BIN)/python -m deploy.local.prove $(ARGS)
+
 bench-claims: setup-dev  ## how long a claim takes, with a thousand to a million jobs waiting
 	@$(BIN)/python -m tests.bench.claims
 
@@ -70,6 +73,9 @@ types: setup-dev  ## check types
 
 openapi: setup-dev  ## write docs/openapi.yaml anew
 	@DJANGO_SETTINGS_MODULE=tests.settings $(BIN)/python -m django spectacular --validate --fail-on-warn --file docs/openapi.yaml
+
+permissions: setup-dev  ## write docs/permissions.md anew
+	@DJANGO_SETTINGS_MODULE=tests.settings $(BIN)/python -m django permissions --to docs/permissions.md
 
 lock: setup-dev  ## compile the lock files anew from pyproject.toml
 	@for name in base local dev; do \

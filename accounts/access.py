@@ -1,5 +1,6 @@
 """People and what Django and its packages keep of them (see config/isolation.py)."""
 
+from config.catalogue import accept_unique
 from config.isolation import ALL, FOR_EVERYBODY, Access, declare
 
 declare(
@@ -28,4 +29,12 @@ declare(
     Access("django_session", FOR_EVERYBODY, door=ALL, staff=ALL),
     Access("django_admin_log", FOR_EVERYBODY, staff="SELECT, INSERT"),
     Access("django_migrations", FOR_EVERYBODY, api="SELECT", door="SELECT", worker="SELECT"),
+)
+
+accept_unique(
+    {
+        "accounts_user (lower(email::text))": "people belong to no tenant; a tenant's own requests"
+        " cannot write it",
+        "auth_group (name)": "begins with the tenant's id",
+    }
 )

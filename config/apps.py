@@ -1,5 +1,5 @@
 from django.apps import AppConfig
-from django.db.models.signals import post_migrate
+from django.db.models.signals import post_migrate, pre_migrate
 
 
 class ConfigApp(AppConfig):
@@ -7,6 +7,10 @@ class ConfigApp(AppConfig):
 
     def ready(self) -> None:
         from config import checks  # noqa: F401, PLC0415  (registers itself)
-        from config.isolation import after_migrate  # noqa: PLC0415  (after the apps are loaded)
+        from config.isolation import (  # noqa: PLC0415  (after the apps are loaded)
+            after_migrate,
+            before_migrate,
+        )
 
+        pre_migrate.connect(before_migrate, sender=self)
         post_migrate.connect(after_migrate, sender=self)

@@ -19,6 +19,7 @@ from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
+from django.core.management import CommandError
 from django.db import connection, connections, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.utils.module_loading import autodiscover_modules
@@ -126,6 +127,8 @@ def one_row_as(
 OF_THE_TENANT = "tenant_id = guidepost_tenant()"
 FOR_EVERYBODY = ""
 ALL = "SELECT, INSERT, UPDATE, DELETE"
+# Row security is forced on the owner too; migrations and operators' commands need every row.
+OWNER_POLICY = "owner"
 
 
 @dataclass(frozen=True)
@@ -178,6 +181,8 @@ BEGIN
         IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = wanted) THEN
             BEGIN
                 EXECUTE format('CREATE ROLE %%I NOLOGIN NOSUPERUSER NOBYPASSRLS', wanted);
+                -- Whoever made it may give it to others, but acts in it only as a member.
+                EXECUTE format('GRANT %%I TO CURRENT_USER', wanted);
             EXCEPTION WHEN duplicate_object OR unique_violation THEN
                 NULL;  -- another database of this server was migrated in the same moment
             END;
@@ -201,15 +206,17 @@ def apply_access(database: BaseDatabaseWrapper = connection) -> None:
         cursor.execute("SELECT pg_advisory_xact_lock(hashtext('guidepost access'))")
         roles = ", ".join(f"'{role}'" for role in DatabaseRole)
         cursor.execute(ROLES % {"roles": f"ARRAY[{roles}]"})
-        existing = set(database.introspection.table_names(cursor))
+        cursor.execute("SELECT tablename, tableowner FROM pg_tables WHERE schemaname = 'public'")
+        owners = dict(cursor.fetchall())
         for access in declared().values():
-            if access.table in existing:
-                cursor.execute("\n".join(_statements(access)))
+            if access.table in owners:
+                cursor.execute("\n".join(_statements(access, owners[access.table])))
 
 
-def _statements(access: Access) -> Iterator[str]:
+def _statements(access: Access, owner: str) -> Iterator[str]:
     table = f'"{access.table}"'
     everybody = ", ".join(DatabaseRole)
+    yield f"DROP POLICY IF EXISTS {OWNER_POLICY} ON {table};"
     yield f"REVOKE ALL ON {table} FROM PUBLIC, {everybody};"
     for role, privileges in access.grants().items():
         if privileges:
@@ -219,10 +226,36 @@ def _statements(access: Access) -> Iterator[str]:
         yield f"ALTER TABLE {table} NO FORCE ROW LEVEL SECURITY, DISABLE ROW LEVEL SECURITY;"
         return
     yield f"ALTER TABLE {table} ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;"
+    yield f'CREATE POLICY {OWNER_POLICY} ON {table} TO "{owner}" USING (true) WITH CHECK (true);'
     for role, privileges in access.grants().items():
         if privileges:
             rows = access.rows if role is DatabaseRole.API else "true"
             yield f"CREATE POLICY {role} ON {table} TO {role} USING ({rows}) WITH CHECK ({rows});"
+
+
+MISSING = """
+SELECT string_agg(wanted, ', ' ORDER BY wanted) FROM unnest(%s::text[]) AS wanted
+WHERE NOT EXISTS (SELECT FROM pg_roles WHERE rolname = wanted)
+    AND NOT EXISTS (
+        SELECT FROM pg_roles WHERE rolname = current_user AND (rolsuper OR rolcreaterole)
+    )
+"""
+
+
+def before_migrate(using: str, **kwargs: Any) -> None:
+    """Django's signal pre_migrate: what could not end well does not begin.
+
+    Raises CommandError where roles are missing and this user may not make them.
+    """
+    with connections[using].cursor() as cursor:
+        cursor.execute(MISSING, [[role.value for role in DatabaseRole]])
+        missing = cursor.fetchone()[0]
+    if missing:
+        raise CommandError(
+            f"PostgreSQL has no {missing}, and this user may not create roles. Nothing was changed."
+            " Let a database administrator run deploy/roles.sql once, or give this user CREATEROLE;"
+            " see docs/operations.md."
+        )
 
 
 def after_migrate(using: str, **kwargs: Any) -> None:

@@ -88,10 +88,17 @@ DATABASES["default"].setdefault("OPTIONS", {}).update(
             "reconnect_timeout": 1.5,
         },
         "connect_timeout": 2,
-        "options": "-c statement_timeout=15s -c lock_timeout=2s"
-        " -c idle_in_transaction_session_timeout=30s",
     }
 )
+# PgBouncer in transaction mode between us and PostgreSQL. It refuses start-up parameters, so there
+# the timeouts are those of the login (create_logins sets them), and it gives each transaction
+# another session, so that no cursor may outlive one.
+if env.bool("DATABASE_POOLER", default=False):
+    DATABASES["default"]["DISABLE_SERVER_SIDE_CURSORS"] = True
+else:
+    DATABASES["default"]["OPTIONS"]["options"] = (
+        "-c statement_timeout=15s -c lock_timeout=2s -c idle_in_transaction_session_timeout=30s"
+    )
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 # --- Redis: broker of wake-ups, counters of rate limits. Nothing in it is precious. ----------

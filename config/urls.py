@@ -25,7 +25,10 @@ urlpatterns = [
     path(
         "docs",
         SpectacularSwaggerSplitView.as_view(
-            url_name="openapi", authentication_classes=[], permission_classes=[]
+            url_name="openapi",
+            authentication_classes=[],
+            permission_classes=[],
+            http_method_names=["get", "head"],  # it is a page: OPTIONS has nothing to describe
         ),
         name="docs",
     ),

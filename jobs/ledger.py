@@ -28,7 +28,7 @@ INSERT INTO jobs_llmcall AS call (tenant_id, job_id, attempt, step, label, outco
 SELECT tenant_id, id, attempt, step, %(label)s, 'started' FROM jobs_job
 WHERE id = %(id)s AND attempt = %(attempt)s AND status = 'PROCESSING'
     AND lease_expires_at > clock_timestamp()
-ON CONFLICT (job_id, label) DO UPDATE SET outcome = call.outcome
+ON CONFLICT (job_id, tenant_id, label) DO UPDATE SET outcome = call.outcome
 """
 
 # A few connections for all the calls of a process: each is held for one short statement.

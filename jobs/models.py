@@ -397,7 +397,9 @@ class JobAttempt(models.Model):
 
     class Meta:
         constraints = [
-            models.UniqueConstraint(fields=["job", "number"], name="attempt_once_per_number"),
+            models.UniqueConstraint(
+                fields=["job", "tenant", "number"], name="attempt_once_per_number"
+            ),
             models.CheckConstraint(
                 condition=Q(outcome__in=Outcome.values), name="attempt_outcome_is_known"
             ),
@@ -442,7 +444,7 @@ class JobEvent(models.Model):
 
     class Meta:
         constraints = [
-            models.UniqueConstraint(fields=["job", "seq"], name="event_once_per_number"),
+            models.UniqueConstraint(fields=["job", "tenant", "seq"], name="event_once_per_number"),
         ]
         ordering = ["seq"]
 
@@ -494,7 +496,7 @@ class LLMCall(models.Model):
             models.Index(fields=["job"], condition=Q(outcome__in=UNSETTLED), name="call_unsettled")
         ]
         constraints = [
-            models.UniqueConstraint(fields=["job", "label"], name="call_once_per_label"),
+            models.UniqueConstraint(fields=["job", "tenant", "label"], name="call_once_per_label"),
             models.CheckConstraint(
                 condition=Q(outcome__in=CallOutcome.values), name="call_outcome_is_known"
             ),

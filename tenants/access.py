@@ -1,6 +1,7 @@
 """Tenants, their members and credentials (see config/isolation.py)."""
 
 from config import rotation
+from config.catalogue import accept_unique
 from config.isolation import FOR_EVERYBODY, Access, declare
 from config.rotation import SealedColumn
 from tenants.vault import WRAPPED
@@ -83,3 +84,9 @@ declare(
 )
 
 rotation.declare(SealedColumn("tenants_datakey", "wrapped", ("tenant_id", "version"), WRAPPED))
+accept_unique(
+    {
+        "tenants_apikey (client_id)": "96 random bits, made by us",
+        "tenants_tenant (slug)": "only staff make tenants; a tenant's own requests cannot write it",
+    }
+)

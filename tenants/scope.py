@@ -32,6 +32,7 @@ class TenantView(APIView):
             with ExitStack() as self.scope:
                 super().dispatch(request, *args, **kwargs)
         except (DatabaseError, InterfaceError) as error:  # at the commit
+            self.acting = False  # that transaction is over; one around it is not ours to undo
             response = self.handle_exception(error)
             self.response = self.finalize_response(self.request, response, *args, **kwargs)
         if self.response.status_code == HTTPStatus.FORBIDDEN:

@@ -4,7 +4,7 @@ import os
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
-from django.db import connection
+from django.db import ProgrammingError, connection
 
 from config.isolation import DatabaseRole, create_login
 
@@ -28,4 +28,10 @@ class Command(BaseCommand):
             if not password:
                 raise CommandError(f"{variable} is not set.")
             name = f"{connection.settings_dict['NAME']}_{suffix}_login"
-            create_login(name, password, roles, inherit=suffix == "worker")
+            try:
+                create_login(name, password, roles, inherit=suffix == "worker")
+            except ProgrammingError as error:
+                raise CommandError(
+                    f"{name} could not be made: {error} This needs CREATEROLE. Let a database"
+                    " administrator run deploy/roles.sql instead; see docs/operations.md."
+                ) from None

@@ -1,0 +1,82 @@
+"""Everybody who may call, with the headers that say so."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from enum import Enum, auto
+from importlib import import_module
+
+from django.conf import settings
+from django.contrib.auth import BACKEND_SESSION_KEY, HASH_SESSION_KEY, SESSION_KEY
+
+from accounts.models import User
+from accounts.tokens import issue_access_token
+from jobs.isolation_proof.world import Side, World
+from tenants.models import Role
+from tenants.permissions import INTEGRATION, granted_scopes
+
+
+class Kind(Enum):
+    ANONYMOUS = auto()
+    TENANT = auto()  # a person, or a key
+    ENDED = auto()  # was one: a revoked key, a suspended tenant
+    STAFF = auto()
+
+
+@dataclass(frozen=True)
+class Caller:
+    name: str
+    kind: Kind
+    headers: dict[str, str] = field(default_factory=dict)
+    scopes: frozenset[str] = frozenset()
+
+
+ANONYMOUS = Caller("anonymous", Kind.ANONYMOUS)
+
+
+def person(side: Side, role: Role) -> Caller:
+    scopes = granted_scopes(side.tenant, role)
+    return _bearer(role.value, Kind.TENANT, side, str(side.people[role].pk), scopes)
+
+
+def key(side: Side, name: str = "key with every scope", *, kind: Kind = Kind.TENANT) -> Caller:
+    found = side.keys[name]
+    scopes = granted_scopes(side.tenant, INTEGRATION) & set(found.scopes)
+    return _bearer(name, kind, side, found.client_id, scopes)
+
+
+def _bearer(name: str, kind: Kind, side: Side, subject: str, scopes: set) -> Caller:
+    """The one place where the proof's tokens are made: as the token endpoint makes them."""
+    token = issue_access_token(subject=subject, tenant=str(side.tenant.id), scopes=sorted(scopes))
+    return Caller(name, kind, {"Authorization": f"Bearer {token}"}, frozenset(map(str, scopes)))
+
+
+@contextmanager
+def everybody(world: World) -> Iterator[list[Caller]]:
+    """Nobody, everybody of tenant A, those whose time is over, and staff with a session."""
+    a = world.a
+    suspended = key(world.suspended, kind=Kind.ENDED)
+    live_keys = [name for name in a.keys if name != "revoked key"]
+    with _staff_session(world.staff) as cookie:
+        yield [
+            ANONYMOUS,
+            *(person(a, role) for role in Role),
+            *(key(a, name) for name in live_keys),
+            key(a, "revoked key", kind=Kind.ENDED),
+            Caller("suspended tenant", Kind.ENDED, suspended.headers, suspended.scopes),
+            Caller("staff session", Kind.STAFF, {"Cookie": cookie}),
+        ]
+
+
+@contextmanager
+def _staff_session(staff: User) -> Iterator[str]:
+    """A cookie like the one that signing in gives."""
+    session = import_module(settings.SESSION_ENGINE).SessionStore()
+    session[SESSION_KEY] = str(staff.pk)
+    session[BACKEND_SESSION_KEY] = settings.AUTHENTICATION_BACKENDS[0]
+    session[HASH_SESSION_KEY] = staff.get_session_auth_hash()
+    session.save()
+    try:
+        yield f"{settings.SESSION_COOKIE_NAME}={session.session_key}"
+    finally:
+        session.delete()

@@ -1,0 +1,166 @@
+"""Every route there is, and what the proof has to know of it.
+
+The routes come from the URLconf. What cannot be read from it stands in ROUTES: which ids a route
+takes, and why it is public. A route without a row fails the proof, and so does a row without a
+route: nobody adds a route without saying whose rows it touches.
+"""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from django.urls import URLPattern, URLResolver, get_resolver
+from django.urls.resolvers import RegexPattern
+
+from tenants.models import Scope
+
+METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
+
+
+@dataclass(frozen=True)
+class Id:
+    """Stands in a body for an id of this kind (see world.Side.show)."""
+
+    kind: str
+
+
+@dataclass(frozen=True)
+class Route:
+    """Where ids go, and what comes back.
+
+    path    parameter of the URL -> kind of id: another tenant's is answered like an unknown one
+    body    sent with POST, PUT and PATCH; an Id in it is treated like one in the path
+    query   parameter -> kind of id that places a page, such as a cursor: whoever's it is, the
+            answer has only the caller's own rows
+    lists   kind of id of which GET shows the caller's own and nobody else's
+    whole   query with which GET lists as much as it can
+    public  why anybody may call
+    """
+
+    path: dict[str, str] = field(default_factory=dict)
+    body: dict[str, Any] = field(default_factory=dict)
+    query: dict[str, str] = field(default_factory=dict)
+    lists: str = ""
+    whole: dict[str, str] = field(default_factory=dict)
+    public: str = ""
+
+
+JOB = {"event_id": "job"}
+
+ROUTES: dict[str, Route] = {
+    "": Route(public="Leads to the documentation."),
+    "docs": Route(public="The documentation of the API."),
+    "docs/errors": Route(public="The list of error codes, for people who read one."),
+    "openapi.json": Route(public="The description of the API, for programs."),
+    "favicon.ico": Route(public="The icon of the pages."),
+    "healthz": Route(public="Probes have no credentials; it says only that the process runs."),
+    "readyz": Route(public="Probes have no credentials; it says only which server is away."),
+    ".well-known/jwks.json": Route(public="Whoever checks our tokens needs the public keys."),
+    "oauth/token": Route(
+        public="Credentials are shown here first.",
+        body={
+            "grant_type": "client_credentials",
+            "client_id": Id("key"),
+            "client_secret": "gps_wrong",
+        },
+    ),
+    "jobs": Route(
+        lists="job",
+        whole={"limit": "100"},
+        query={"cursor": "job"},
+        body={"guideline_text": "Staff MUST wash their hands.", "title": "Of the proof"},
+    ),
+    "jobs/<uuid:event_id>": Route(path=JOB),
+    "jobs/<uuid:event_id>/cancel": Route(path=JOB),
+    "jobs/<uuid:event_id>/retry": Route(path=JOB),
+}
+
+# Whole parts of the site whose pages are for one kind of person, whatever pages there are.
+STAFF_PAGES = "admin/"
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """A route of the URLconf, with its view."""
+
+    pattern: str
+    view: Any
+
+    @property
+    def for_staff(self) -> bool:
+        return self.pattern.startswith(STAFF_PAGES)
+
+    @property
+    def allowed(self) -> list[str]:
+        """The methods that the view has a handler for; of a plain function all."""
+        view = self._class
+        if view is None:
+            return METHODS
+        return [
+            method
+            for method in METHODS
+            if method.lower() in view.http_method_names and hasattr(view, method.lower())
+        ]
+
+    @property
+    def required_scopes(self) -> dict[str, Scope]:
+        return dict(getattr(self._class, "required_scopes", {}))
+
+    @property
+    def _class(self) -> Any:
+        return getattr(self.view, "cls", None) or getattr(self.view, "view_class", None)
+
+    def url(self, values: dict[str, str]) -> str:
+        """The path with the values in its parameters' places, and 1 in all others."""
+
+        def value(match: re.Match[str]) -> str:
+            return values.get(match["name"], "1")
+
+        path = re.sub(r"<(?:\w+:)?(?P<name>\w+)>", value, _plain(self.pattern))
+        return "/" + path
+
+
+def _plain(pattern: str) -> str:
+    """A pattern of re_path as one of path: the admin has a few. `(?P<x>a|b)` becomes its first."""
+    pattern = re.sub(r"\(\?P<\w+>(\w+)(?:\|[^)]*)?\)", r"\1", pattern)
+    pattern = re.sub(r"\(\?P<\w+>[^)]*\)", "nothing", pattern)
+    return pattern.replace("^", "").replace("$", "")
+
+
+def endpoints() -> list[Endpoint]:
+    return list(_walk(get_resolver().url_patterns, ""))
+
+
+def _walk(patterns: list[Any], prefix: str) -> Iterator[Endpoint]:
+    for each in patterns:
+        path = prefix + _text(each.pattern)
+        if isinstance(each, URLResolver):
+            yield from _walk(each.url_patterns, path)
+        elif isinstance(each, URLPattern):
+            yield Endpoint(path, each.callback)
+
+
+def _text(pattern: Any) -> str:
+    return str(pattern.regex.pattern) if isinstance(pattern, RegexPattern) else str(pattern)
+
+
+def row(endpoint: Endpoint) -> Route:
+    """Raises KeyError for a route without one: see `problems`."""
+    return Route() if endpoint.for_staff else ROUTES[endpoint.pattern]
+
+
+def problems() -> list[tuple[str, str]]:
+    """Routes without a row, rows without a route, and rows that do not fit: (where, what)."""
+    known = {endpoint.pattern: endpoint for endpoint in endpoints() if not endpoint.for_staff}
+    found = [(f"/{each}", "a route without a row in ROUTES") for each in known.keys() - ROUTES]
+    found += [(f"/{each}", "a row of ROUTES without a route") for each in ROUTES.keys() - known]
+    for pattern in known.keys() & ROUTES.keys():
+        named = set(re.findall(r"<(?:\w+:)?(\w+)>", pattern))
+        if named != ROUTES[pattern].path.keys():
+            found.append((f"/{pattern}", f"its ids are {sorted(named)}, the row says otherwise"))
+        if not known[pattern].required_scopes and not ROUTES[pattern].public:
+            found.append((f"/{pattern}", "asks for no scope, and the row does not say why"))
+        if known[pattern].required_scopes and ROUTES[pattern].public:
+            found.append((f"/{pattern}", "is said to be public, but asks for a scope"))
+    return sorted(found)

@@ -1,0 +1,74 @@
+"""docs/permissions.md: who may call what, from the URLconf, the views' scopes and the grants.
+
+Nothing in it is written by hand, except why a public route is public.
+"""
+
+from collections.abc import Iterator
+
+from jobs.isolation_proof.routes import STAFF_PAGES, Endpoint, endpoints, row
+from tenants.models import Role, Scope
+from tenants.permissions import GRANTS, INTEGRATION
+
+HEAD = """# Who may call what
+
+Written by `make permissions` from the code; a test compares it with the code, and another calls
+every line as everybody.
+
+A token may be used for what its scopes say. A person's scopes are those of the role in the tenant
+that the token is for; an API key has those it was made with, of the ones marked here. Without the
+scope the answer is 403 `insufficient_scope`, without a token 401. Another tenant's ids are answered
+like ids that never were: 404.
+"""
+COLUMNS = [*Role.values, INTEGRATION]
+TITLES = [*(role.label for role in Role), "API key"]
+
+
+def matrix() -> str:
+    """The document. Raises KeyError for a route that has no row in isolation_proof/routes.py."""
+    known = sorted(endpoints(), key=lambda each: each.pattern)
+    return "\n".join(
+        [
+            HEAD,
+            *_behind_scopes([each for each in known if each.required_scopes]),
+            "",
+            "## Without a token",
+            "",
+            "| route | methods | why |",
+            "| --- | --- | --- |",
+            *(_public(each) for each in known if not each.required_scopes and not each.for_staff),
+            "",
+            "## Staff",
+            "",
+            f"Everything below `/{STAFF_PAGES}` is for staff with a session, and in it for those"
+            " who have Django's permission on the model. Tokens mean nothing there; everybody else"
+            " is sent to the login.",
+            "",
+        ]
+    )
+
+
+def _behind_scopes(known: list[Endpoint]) -> Iterator[str]:
+    yield "## With a token"
+    yield ""
+    yield f"| route | method | scope | {' | '.join(TITLES)} |"
+    yield f"| --- | --- | --- |{' --- |' * len(TITLES)}"
+    for endpoint in known:
+        for method, scope in sorted(endpoint.required_scopes.items()):
+            marks = ["yes" if may(column, scope) else "no" for column in COLUMNS]
+            path = readable(endpoint.pattern)
+            yield f"| `{path}` | {method} | `{scope}` | {' | '.join(marks)} |"
+
+
+def may(holder: str, scope: Scope) -> bool:
+    return scope in GRANTS[holder]
+
+
+def _public(endpoint: Endpoint) -> str:
+    methods = [each for each in endpoint.allowed if each not in ("HEAD", "OPTIONS")]
+    return f"| `{readable(endpoint.pattern)}` | {', '.join(methods)} | {row(endpoint).public} |"
+
+
+def readable(pattern: str) -> str:
+    """jobs/<uuid:event_id> as /jobs/{event_id}."""
+    parts = (part.rpartition(":")[2] for part in pattern.replace(">", "}").split("<"))
+    return "/" + "{".join(parts)

@@ -1,0 +1,76 @@
+"""docs/permissions.md is what the code says, and what the API does."""
+
+from pathlib import Path
+
+import pytest
+
+from jobs.isolation_proof import routes
+from jobs.isolation_proof.callers import Kind, everybody
+from jobs.isolation_proof.doors import InProcess, Request, quiet
+from jobs.isolation_proof.routes import endpoints, row
+from jobs.isolation_proof.world import world_for_a_while
+from jobs.permission_matrix import matrix, readable
+
+COMMITTED = Path(__file__).parent.parent.parent / "docs" / "permissions.md"
+BEHIND_SCOPES = [each for each in endpoints() if each.required_scopes]
+METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE"]
+
+
+def test_the_committed_table_is_the_generated_one():
+    assert COMMITTED.read_text() == matrix(), "run: make permissions"
+
+
+def test_every_route_stands_in_it():
+    text = COMMITTED.read_text()
+
+    missing = [each.pattern for each in endpoints() if f"`{readable(each.pattern)}`" not in text]
+
+    assert [pattern for pattern in missing if not pattern.startswith("admin/")] == []
+
+
+def test_a_route_without_a_row_has_no_table(monkeypatch):
+    monkeypatch.delitem(routes.ROUTES, "healthz")
+
+    with pytest.raises(KeyError, match="healthz"):
+        matrix()
+
+
+def test_every_handler_behind_a_token_names_its_scope():
+    for endpoint in BEHIND_SCOPES:
+        handled = set(endpoint.allowed) - {"HEAD", "OPTIONS"}
+        assert handled == endpoint.required_scopes.keys(), endpoint.pattern
+
+
+def expected(endpoint, method, caller):
+    """What the table says: refused without a token, without the scope, or let in."""
+    if caller.kind in (Kind.ANONYMOUS, Kind.STAFF):
+        return "no token"
+    if method not in endpoint.required_scopes:
+        return "no such method"
+    return "in" if endpoint.required_scopes[method] in caller.scopes else "no scope"
+
+
+def outcome(answer):
+    if answer.status == 403 and '"insufficient_scope"' in answer.text:
+        return "no scope"
+    return {401: "no token", 405: "no such method"}.get(answer.status, "in")
+
+
+@pytest.mark.django_db
+def test_the_api_does_exactly_what_the_table_says():
+    door, wrong, asked = InProcess(), [], 0
+
+    with world_for_a_while() as world, everybody(world) as callers, quiet():
+        for endpoint in BEHIND_SCOPES:
+            path = endpoint.url({k: world.unknown(v) for k, v in row(endpoint).path.items()})
+            for method in METHODS:
+                for caller in callers:
+                    if caller.kind is Kind.ENDED:
+                        continue
+                    answer = door.send(Request(method, path, caller.headers, {}, {}))
+                    asked += 1
+                    if outcome(answer) != expected(endpoint, method, caller):
+                        wrong.append((method, path, caller.name, answer.status, answer.text))
+
+    assert wrong == []
+    assert asked > 4 * 5 * 10
