@@ -48,14 +48,19 @@ class JobSubmitSerializer(StrictSerializer):
         },
         help_text="Markdown or plain text, 1 character to 1 MB (1,048,576 bytes of UTF-8).",
     )
-    title = TextField(required=False, max_length=200, allow_blank=True)
+    title = TextField(
+        required=False,
+        max_length=200,
+        allow_blank=True,
+        help_text="Stored in clear, so that it can be searched for; the guideline is sealed.",
+    )
     priority = serializers.ChoiceField(
         choices=PRIORITIES,
         default="normal",
         error_messages={"invalid_choice": f"One of {', '.join(PRIORITIES)}."},
         help_text="Among your own jobs only.",
     )
-    metadata = MetadataField(required=False)
+    metadata = MetadataField(required=False, help_text="Stored in clear, as the title is.")
     expires_in = serializers.IntegerField(
         required=False,
         min_value=60,

@@ -2,6 +2,8 @@
 
 import base64
 import os
+import subprocess
+import sys
 
 import pytest
 from hypothesis import given
@@ -9,6 +11,7 @@ from hypothesis import strategies as st
 
 from config import checks, crypto
 from config.crypto import BadKeys, CannotUnseal, KeyRing
+from deploy.local.stack import ROOT
 
 PLACE = "table.column:1"
 
@@ -139,3 +142,27 @@ def test_the_key_of_tokens_is_refused_too(settings):
     settings.ENCRYPTION_KEYS = entry("k1", signing.private_bytes_raw())
 
     assert [e.id for e in checks.encryption_keys_are_sound(None)] == ["guidepost.E007"]
+
+
+def check_in_a_process_of_its_own(**environment):
+    env = {k: v for k, v in os.environ.items() if not k.startswith("ENCRYPTION_KEYS")}
+    env |= {"DJANGO_SETTINGS_MODULE": "config.settings", **environment}
+    command = [sys.executable, "manage.py", "check"]
+    return subprocess.run(command, cwd=ROOT, env=env, check=False, capture_output=True, text=True)
+
+
+def test_nothing_starts_without_a_key():
+    done = check_in_a_process_of_its_own()
+
+    assert done.returncode == 1
+    assert "Set the ENCRYPTION_KEYS environment variable" in done.stderr
+
+
+def test_keys_may_come_from_a_file(tmp_path):
+    good, bad = tmp_path / "good", tmp_path / "bad"
+    good.write_text(f"{entry('k2')},{entry('k1')}\n")
+    bad.write_text("k1:c2hvcnQ=\n")
+
+    assert check_in_a_process_of_its_own(ENCRYPTION_KEYS_FILE=str(good)).returncode == 0
+    refused = check_in_a_process_of_its_own(ENCRYPTION_KEYS_FILE=str(bad))
+    assert "guidepost.E005" in refused.stderr
