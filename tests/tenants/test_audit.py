@@ -183,7 +183,7 @@ def test_a_tenant_and_its_keys_are_noted(tenant):
     made, created, revoked = map(last, ("tenant.created", "key.created", "key.revoked"))
     assert made.after == {"name": tenant.name, "slug": tenant.slug}
     assert (made.tenant_id, made.object_id) == (tenant.id, str(tenant.id))
-    assert set(created.after) == {"name", "scopes", "expires_at"}
+    assert set(created.after) == {"name", "scopes", "expires_at", "allowed_networks"}
     assert (created.object_id, revoked.object_id) == (new.key.client_id, new.key.client_id)
     assert new.client_secret not in everything()
     assert new.key.digest not in everything()

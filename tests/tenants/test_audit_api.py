@@ -55,7 +55,7 @@ def test_entries_of_one_instant_are_each_shown_once(api, tenant, walls):  # noqa
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_page_costs_one_statement(api, tenant, entries, django_assert_num_queries):
+def test_a_page_costs_one_statement(api, tenant, entries, known, django_assert_num_queries):
     with django_assert_num_queries(SCOPE + 1):
         api.get("/audit?limit=2")
 

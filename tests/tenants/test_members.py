@@ -34,7 +34,11 @@ def groups_of(membership):
 
 
 def acts():
-    entries = AuditEntry.objects.across_tenants().exclude(action="member.added").order_by("id")
+    entries = (
+        AuditEntry.objects.across_tenants()
+        .filter(action__in=["member.changed", "member.removed"])
+        .order_by("id")
+    )
     return list(entries.values_list("action", "before", "after"))
 
 

@@ -5,7 +5,6 @@ from django.core.cache import cache
 from django.db import connection
 from django.test import override_settings
 
-from accounts.tokens import issue_access_token
 from tenants.models import AuditEntry, Scope
 from tests.config.test_health import NOWHERE
 from tests.config.test_problems import check_problem
@@ -126,9 +125,7 @@ def test_an_answer_does_not_wait_for_a_log_that_cannot_be_written(
 
 def test_a_refusal_is_written_in_no_other_tenants_name(tenant, client_for):
     """The tenant is that of the token, and PostgreSQL holds the entry to it."""
-    token = issue_access_token(subject="gpc_x", tenant=str(tenant.id), scopes=[])
-    api = client_for(tenant, [])
-    api.credentials(HTTP_AUTHORIZATION=f"Bearer {token}")
+    api = client_for(tenant, [Scope.USAGE_READ])
 
     api.get("/jobs", HTTP_X_TENANT=str(TenantFactory().id))
 

@@ -118,7 +118,8 @@ def test_a_key_in_use_is_not_retired(db, sealed, both):
         rotate(retire="k1")
     with pytest.raises(CommandError, match="k2 is the current key"):
         rotate(retire="k2")
-    assert not AuditEntry.objects.across_tenants().exists()
+    entries = AuditEntry.objects.across_tenants()
+    assert not entries.exclude(action="tenant.created").exists()
 
 
 def test_a_key_that_seals_nothing_is_retired(db, sealed, both, capsys):
@@ -149,8 +150,8 @@ def test_a_tenant_is_given_a_new_data_key(db, tenant):
 
     vault._cache.clear()
     assert vault.version_of(vault.seal(tenant.id, b"text", PLACE)) == 2
-    entry = AuditEntry.objects.for_tenant(tenant.id).get()
-    assert (entry.action, entry.object_id) == ("data_key.made", "2")
+    entry = AuditEntry.objects.for_tenant(tenant.id).get(action="data_key.made")
+    assert entry.object_id == "2"
 
 
 def test_a_tenant_that_is_not_there_is_given_none(db):

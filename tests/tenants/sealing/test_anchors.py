@@ -164,6 +164,7 @@ def test_a_tenant_that_is_gone_altogether_is_found(file, tenant, tamper, chain_o
         "DELETE FROM tenants_auditseal",
     )
     sql("DELETE FROM guardian_groupobjectpermission")
+    sql("DELETE FROM tenants_datakey")
     sql("DELETE FROM tenants_tenant")
 
     assert verify()[1][0].startswith(f"audit: tenant={tenant.id} seq=5: the chain was cut off")
