@@ -1,6 +1,6 @@
 """SQL that Django has no words for."""
 
-from django.db.models import DateTimeField, Func
+from django.db.models import DateField, DateTimeField, Func
 
 
 class ClockTimestamp(Func):
@@ -8,3 +8,10 @@ class ClockTimestamp(Func):
 
     function = "clock_timestamp"
     output_field = DateTimeField()
+
+
+class Today(Func):
+    """The day in UTC, by the database's clock: budgets begin and end with it."""
+
+    function = "guidepost_today"
+    output_field = DateField()

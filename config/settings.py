@@ -163,7 +163,6 @@ SIMPLE_JWT = {
 
 TOKEN_RATE = env.str("TOKEN_RATE", default="60/m")  # tokens issued, for each tenant
 TOKEN_ATTEMPT_RATE = env.str("TOKEN_ATTEMPT_RATE", default="300/m")  # tries, for each address
-SUBMIT_RATE = env.str("SUBMIT_RATE", default="600/m")  # jobs submitted, for each tenant
 
 # --- The API --------------------------------------------------------------------------------
 
@@ -216,6 +215,10 @@ OFFLINE_MODEL_URL = env.str("OFFLINE_MODEL_URL", default="http://127.0.0.1:8125/
 OPENAI_MODEL = env.str(
     "OPENAI_MODEL", default="gpt-4.1-mini" if OPENAI_API_KEY else "guidepost-offline-1"
 )
+
+# Dollars per million tokens, by model; what is not listed costs nothing, so money limits nobody.
+# {"gpt-4.1-mini": {"prompt": 0.40, "completion": 1.60}}
+MODEL_PRICES = env.json("MODEL_PRICES", default={})
 
 # --- Pages ----------------------------------------------------------------------------------
 

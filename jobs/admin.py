@@ -7,7 +7,7 @@ from django_celery_results.models import GroupResult, TaskResult
 
 from config.admin import ReadOnlyAdmin, ReadOnlyInline
 from jobs import breaker, bulk, services
-from jobs.errors import InvalidTransition
+from jobs.errors import InvalidTransition, QuotaExceeded
 from jobs.models import BulkAction, Circuit, Job, JobAttempt, JobEvent, LLMCall, TenantQueue
 
 admin.site.unregister([GroupResult, TaskResult])
@@ -90,7 +90,11 @@ class JobAdmin(ReadOnlyAdmin):
         self.message_user(
             request,
             f"Retrying {retried} job(s)."
-            + (f" {skipped} left alone: neither failed nor cancelled." if skipped else ""),
+            + (
+                f" {skipped} left alone: neither failed nor cancelled, or no budget."
+                if skipped
+                else ""
+            ),
             messages.SUCCESS if retried else messages.WARNING,
         )
 
@@ -99,7 +103,7 @@ class JobAdmin(ReadOnlyAdmin):
             return False
         try:
             services.retry_job(tenant_id=job.tenant_id, event_id=job.event_id, actor=actor)
-        except InvalidTransition:
+        except (InvalidTransition, QuotaExceeded):
             return False
         return True
 

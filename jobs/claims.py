@@ -129,15 +129,22 @@ UPDATE jobs_job SET ready = true
 FROM due WHERE jobs_job.id = due.id AND (SELECT count(*) FROM queues) >= 0
 """
 
+# Holds the queues although it changes none: budgets of several tenants are given back at its
+# commit, and two of these must not wait for each other.
 EXPIRE = """
-UPDATE jobs_job SET status = 'EXPIRED', ready = false, ended_at = clock_timestamp()
-WHERE id IN (
-    SELECT id FROM jobs_job
+WITH late AS (
+    SELECT id, tenant_id FROM jobs_job
     WHERE status = 'PENDING' AND deadline_at <= statement_timestamp()
     ORDER BY deadline_at
     LIMIT %(batch)s
     FOR NO KEY UPDATE SKIP LOCKED
+), queues AS (
+    SELECT tenant_id FROM jobs_tenantqueue WHERE tenant_id IN (SELECT tenant_id FROM late)
+    ORDER BY tenant_id
+    FOR NO KEY UPDATE
 )
+UPDATE jobs_job SET status = 'EXPIRED', ready = false, ended_at = clock_timestamp()
+FROM late WHERE jobs_job.id = late.id AND (SELECT count(*) FROM queues) >= 0
 """
 
 # Calls whose attempt is over: of a lost worker, or written in the instant in which it was taken

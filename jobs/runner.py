@@ -13,6 +13,7 @@ from django.db import connection
 from config.failpoints import failpoint
 from jobs import breaker, dispatch, retries, services
 from jobs.claims import Claim
+from jobs.errors import BudgetExhausted
 from jobs.leases import keeper
 from jobs.ledger import RecordedCalls
 from jobs.model_loop import model_loop
@@ -65,7 +66,9 @@ def run_next_job(worker: str) -> str | None:
 
 
 def _fail(claim: Claim, error: Exception) -> None:
-    if not isinstance(error, LLMError):
+    if isinstance(error, BudgetExhausted):
+        _leave_trial(claim)
+    elif not isinstance(error, LLMError):
         logger.exception("job_crashed", extra={"event_id": claim.event_id})
     decision = retries.decide(
         error,

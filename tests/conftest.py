@@ -3,7 +3,7 @@ from django.core.cache import cache
 from rest_framework.test import APIClient
 
 from accounts.tokens import issue_access_token
-from tenants import throttling
+from tenants import limits, throttling
 from tenants.models import Scope
 from tests.factories import TenantFactory
 
@@ -14,6 +14,7 @@ def _fresh_counters(request):
     if "db" in request.fixturenames:
         cache.clear()
     throttling._redis_away_until = 0.0
+    limits.forget()
 
 
 @pytest.fixture
