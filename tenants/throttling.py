@@ -149,7 +149,7 @@ def look(tenant_id: UUID, client_id: str, limits: list[Limit], *, cost: int = 0)
     Raises RedisAway.
     """
     keys = [_key(tenant_id, client_id, limit) for limit in limits]
-    _, admitted, answers = sliding_window(keys, [limit.quota for limit in limits], cost)
+    _, admitted, answers = sliding_window(keys, [limit.quota for limit in limits], cost, WINDOW)
     passed = cost if admitted else 0
     return [
         Count(limit, max(limit.quota - used - passed, 0), _seconds(reset), _seconds(wait))
@@ -158,7 +158,7 @@ def look(tenant_id: UUID, client_id: str, limits: list[Limit], *, cost: int = 0)
 
 
 def sliding_window(
-    keys: list[str], quotas: list[int], cost: int = 1, window: float = WINDOW
+    keys: list[str], quotas: list[int], cost: int, window: float
 ) -> tuple[int, bool, list[tuple[int, int, int]]]:
     """One round trip: the time (microseconds), whether it passed, and (used before, microseconds
     until the oldest leaves, microseconds until it would pass) for each key. Raises RedisAway."""

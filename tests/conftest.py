@@ -26,8 +26,8 @@ def tenant(db):
 def client_for():
     """An API client with a token for the tenant."""
 
-    def make(tenant, scopes=tuple(Scope)):
-        token = issue_access_token(subject="gpc_test", tenant=str(tenant.id), scopes=list(scopes))
+    def make(tenant, scopes=tuple(Scope), subject="gpc_test"):
+        token = issue_access_token(subject=subject, tenant=str(tenant.id), scopes=list(scopes))
         client = APIClient()
         client.credentials(HTTP_AUTHORIZATION=f"Bearer {token}")
         return client

@@ -11,13 +11,19 @@ from django.utils import timezone
 from jobs import claims, ledger, services
 from jobs.models import Job, LLMCall
 from jobs.persistence import LeaseLost
+from llm import prompts
+from llm.bounds import Tokens
 from llm.client import Reply
+from llm.schemas import Summary
 from tests.factories import JobFactory, TenantFactory
 from tests.jobs.acts import claimed
 
 REPLY = Reply(
     value=None, model="m-1", prompt_tokens=7, completion_tokens=3, seconds=0.1, request_id="req_1"
 )
+
+BOUND = Tokens(100, 50)
+CALL = {"prompt": prompts.load("summarize", 1), "data": {}, "schema": Summary, "deadline": 0.0}
 
 
 def rows():
@@ -27,10 +33,10 @@ def rows():
 def test_the_intent_stands_before_the_call_and_its_outcome_after(tenant):
     claim = claimed(JobFactory(tenant=tenant))
 
-    ledger.intend(claim, "a.1")
+    ledger.intend(claim, "a.1", BOUND)
     assert rows() == [("a.1", "started")]
     ledger.close(claim, "a.1", reply=REPLY)
-    ledger.intend(claim, "a.2")
+    ledger.intend(claim, "a.2", BOUND)
     ledger.close(claim, "a.2", error_code="llm_timeout")
 
     first, second = LLMCall.objects.across_tenants().order_by("id")
@@ -47,8 +53,8 @@ def test_the_intent_stands_before_the_call_and_its_outcome_after(tenant):
 def test_an_intent_whose_answer_was_lost_may_be_repeated(tenant):
     claim = claimed(JobFactory(tenant=tenant))
 
-    ledger.intend(claim, "a.1")
-    ledger.intend(claim, "a.1")
+    ledger.intend(claim, "a.1", BOUND)
+    ledger.intend(claim, "a.1", BOUND)
 
     assert rows() == [("a.1", "started")]
 
@@ -68,7 +74,7 @@ def test_no_call_starts_for_a_worker_that_has_lost_its_job(tenant, lose):
     lose(job)
 
     with pytest.raises(LeaseLost):
-        ledger.intend(claim, "a.1")
+        ledger.intend(claim, "a.1", BOUND)
 
     assert rows() == []
 
@@ -77,7 +83,7 @@ def test_calls_that_a_lost_worker_left_open_are_counted_as_unknown(tenant):
     job = JobFactory(tenant=tenant)
     claim = claimed(job)
     for label in ("a.1", "a.2", "a.3"):
-        ledger.intend(claim, label)
+        ledger.intend(claim, label, BOUND)
     ledger.close(claim, "a.1", reply=REPLY)
     expire()
 
@@ -93,7 +99,7 @@ def test_calls_that_a_lost_worker_left_open_are_counted_as_unknown(tenant):
 
 def test_a_cancelled_call_may_have_been_paid_for_and_is_counted(tenant):
     job = JobFactory(tenant=tenant)
-    ledger.intend(claimed(job), "a.1")
+    ledger.intend(claimed(job), "a.1", BOUND)
 
     cancel(job)
 
@@ -132,7 +138,7 @@ def test_the_intent_is_committed_before_the_model_is_asked():
     claim = claimed(JobFactory(tenant=TenantFactory()))
     model = Model()
 
-    reply = asyncio.run(ledger.RecordedCalls(model, claim).complete(request_label="a.1"))
+    reply = asyncio.run(ledger.RecordedCalls(model, claim).complete(request_label="a.1", **CALL))
 
     assert reply is REPLY
     assert model.asked == [("a.1", ["started"])]
@@ -148,7 +154,7 @@ def test_a_call_written_while_its_job_is_being_taken_away_is_settled_by_the_next
         tenant=tenant, job=job, attempt=claim.attempt, step="summarize", label="late.1"
     )
     current = claimed(job)
-    ledger.intend(current, "current.1")
+    ledger.intend(current, "current.1", BOUND)
 
     claims.sweep()
     claims.sweep()
@@ -161,7 +167,7 @@ def test_a_call_written_while_its_job_is_being_taken_away_is_settled_by_the_next
 def test_a_reply_that_comes_in_while_its_job_is_taken_away_is_not_counted_as_unknown(tenant):
     job = JobFactory(tenant=tenant)
     claim = claimed(job)
-    ledger.intend(claim, "a.1")
+    ledger.intend(claim, "a.1", BOUND)
     expire()
     claims.reap("lost")
     ledger.close(claim, "a.1", reply=REPLY)
