@@ -130,9 +130,10 @@ def estimate(source: str) -> bounds.Tokens:
         bounds.overhead(prompts.load(name, 1), schema)
         for name, schema in (("summarize", Summary), ("checklist", Checklist))
     )
-    prompt = calls * fixed + 3 * data  # step 2 sees the passages and what step 1 said of them
-    completion = 2 * calls * bounds.max_output(math.ceil(data / calls))
-    return bounds.Tokens(prompt, completion)
+    each = math.ceil(data / calls)
+    # Step 2 sees the passages, and what step 1 said of them.
+    completion = calls * (bounds.max_output(each) + bounds.max_output(2 * each))
+    return bounds.Tokens(calls * fixed + 3 * data, completion)
 
 
 # Which passages go into which call

@@ -58,11 +58,12 @@ DROP = """
 DELETE FROM tenants_idempotencyrecord
 WHERE tenant_id = %(tenant)s AND route = %(route)s AND key = %(key)s
 """
+# Asked twice: a record that is taken over while we wait for it has not expired any more.
 SWEEP = """
-DELETE FROM tenants_idempotencyrecord WHERE (tenant_id, route, key) IN (
+DELETE FROM tenants_idempotencyrecord
+WHERE expires_at <= statement_timestamp() AND (tenant_id, route, key) IN (
     SELECT tenant_id, route, key FROM tenants_idempotencyrecord
     WHERE expires_at <= statement_timestamp() ORDER BY expires_at LIMIT %(batch)s
-    FOR UPDATE SKIP LOCKED
 )
 """
 
