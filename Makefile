@@ -8,7 +8,7 @@ SEED ?= 1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev demo run manage test chaos chaos-naive bench-claims lint format types contracts openapi lock clean
+.PHONY: help setup setup-dev demo run manage test chaos chaos-naive bench-claims bench-submit lint format types contracts openapi lock clean
 
 help:  ## this list
 	@grep -E '^[a-z-]+:.*  ## ' Makefile | sed -E 's/:.*  ## /\t/' | expand -t 14
@@ -52,6 +52,9 @@ chaos-naive: setup-dev  ## the same kills against a plain Celery design
 
 bench-claims: setup-dev  ## how long a claim takes, with a thousand to a million jobs waiting
 	@$(BIN)/python -m tests.bench.claims
+
+bench-submit: setup-dev  ## what POST /jobs costs beside another revision; BASE=commit
+	@$(BIN)/python -m tests.bench.submit --base $(BASE)
 
 lint: setup-dev  ## style, and who may import whom
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/lint-imports --no-cache

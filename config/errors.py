@@ -20,3 +20,10 @@ class DomainError(Exception):
         self.detail = detail or self.detail
         self.headers = headers or {}
         self.extra = extra
+
+
+class LengthRequired(DomainError):
+    code = "length_required"
+    title = "The request does not say how long its body is"
+    status = 411
+    detail = "Send Content-Length instead of Transfer-Encoding: chunked."

@@ -10,7 +10,7 @@ from http import HTTPStatus
 from django.db import transaction
 from django.http import HttpRequest, HttpResponse
 
-from config import logs
+from config import logs, problems
 from config.isolation import DatabaseRole, acting_as
 
 logger = logging.getLogger(__name__)
@@ -49,6 +49,18 @@ class RequestIdMiddleware:
             return response
         finally:
             logs.request_id.reset(token)
+
+
+class ContentLengthMiddleware:
+    """Refuses a body of unknown length: Django would take it for an empty one."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]):
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        if "Transfer-Encoding" in request.headers:
+            return problems.length_required()
+        return self.get_response(request)
 
 
 class DatabaseRoleMiddleware:

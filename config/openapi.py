@@ -5,6 +5,8 @@ from typing import Any
 
 from rest_framework import serializers
 
+from config.serializers import TEXT_PATTERN
+
 
 class FieldErrorSerializer(serializers.Serializer):
     pointer = serializers.CharField(help_text="JSON pointer (RFC 6901) to the field.")
@@ -41,3 +43,31 @@ def describe_problems(
                 if int(status) >= 400 and (wrapped in (None, reference)):
                     response["content"] = content
     return result
+
+
+def close_bodies(
+    result: dict[str, Any], generator: Any, request: Any, public: bool
+) -> dict[str, Any]:
+    """Post-processing hook: a JSON body has the fields that are named, and no NUL in its text.
+
+    That is what `config.serializers` and `config.parsers` enforce. Forms are left open: an OAuth
+    server has to ignore fields that it does not know (RFC 6749 section 3.2).
+    """
+    components = result.get("components", {}).get("schemas", {})
+    for operations in result["paths"].values():
+        for operation in operations.values():
+            content = operation.get("requestBody", {}).get("content", {})
+            if set(content) == {"application/json"}:
+                reference = content["application/json"]["schema"].get("$ref", "")
+                _close(components.get(reference.rpartition("/")[2], {}))
+    return result
+
+
+def _close(schema: dict[str, Any]) -> None:
+    schema["additionalProperties"] = False
+    for field in schema.get("properties", {}).values():
+        if isinstance(field.get("additionalProperties"), dict):
+            field["propertyNames"] = {"pattern": TEXT_PATTERN}
+            field["additionalProperties"].setdefault("pattern", TEXT_PATTERN)
+        elif field.get("type") == "string" and not {"enum", "format", "pattern"} & set(field):
+            field["pattern"] = TEXT_PATTERN

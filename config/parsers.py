@@ -9,6 +9,7 @@ from typing import IO, Any, NoReturn
 from django.conf import settings
 from django.core.exceptions import RequestDataTooBig, TooManyFieldsSent
 from django.http import QueryDict
+from django.utils.http import parse_header_parameters
 from rest_framework.exceptions import ParseError
 from rest_framework.parsers import BaseParser
 
@@ -24,6 +25,13 @@ class BodyTooLarge(DomainError):
     status = 413
 
 
+class UnsupportedEncoding(DomainError):
+    code = "unsupported_encoding"
+    title = "The body is not plain UTF-8"
+    status = 415
+    detail = "Send the body in UTF-8 and uncompressed: no Content-Encoding, no other charset."
+
+
 class StrictJSONParser(BaseParser):
     """Refuses what other parsers guess at: other encodings, repeated names, NaN, deep nesting,
     and code points that PostgreSQL cannot store."""
@@ -36,8 +44,9 @@ class StrictJSONParser(BaseParser):
         media_type: str | None = None,
         parser_context: Mapping[str, Any] | None = None,
     ) -> Any:
-        """The parsed body. Raises ParseError (400) or BodyTooLarge (413)."""
-        return loads(read_body(stream))
+        """The parsed body. Raises ParseError (400), BodyTooLarge (413) or UnsupportedEncoding."""
+        refuse_other_encodings(media_type, parser_context)
+        return loads(read_body(stream, declared_length(parser_context)))
 
 
 class BoundedFormParser(BaseParser):
@@ -51,18 +60,39 @@ class BoundedFormParser(BaseParser):
         media_type: str | None = None,
         parser_context: Mapping[str, Any] | None = None,
     ) -> QueryDict:
-        """The fields. Raises ParseError (400) or BodyTooLarge (413)."""
+        """The fields. Raises ParseError (400), BodyTooLarge (413) or UnsupportedEncoding."""
+        refuse_other_encodings(media_type, parser_context)
+        body = read_body(stream, declared_length(parser_context))
         try:
-            return QueryDict(read_body(stream), encoding="utf-8")
+            return QueryDict(body, encoding="utf-8")
         except TooManyFieldsSent:
             raise ParseError("The form has too many fields.") from None
 
 
-def read_body(stream: IO[bytes]) -> bytes:
-    """The whole body, up to the limit. Raises BodyTooLarge without reading further."""
+def refuse_other_encodings(media_type: str | None, context: Mapping[str, Any] | None) -> None:
+    """Raises UnsupportedEncoding where the headers announce anything but plain UTF-8."""
+    _, parameters = parse_header_parameters(media_type or "")
+    headers = context["request"].headers if context else {}
+    plain = headers.get("Content-Encoding", "identity").strip().lower() in ("", "identity")
+    charset = parameters.get("charset", "utf-8").lower().replace("_", "-")
+    if not plain or charset not in ("utf-8", "utf8", "us-ascii"):
+        raise UnsupportedEncoding
+
+
+def declared_length(context: Mapping[str, Any] | None) -> int | None:
+    """The header Content-Length; None where a parser is called without a request."""
+    return int(context["request"].META.get("CONTENT_LENGTH") or 0) if context else None
+
+
+def read_body(stream: IO[bytes], length: int | None = None) -> bytes:
+    """The whole body, up to the limit.
+
+    Raises BodyTooLarge, by its announced length before a byte is read, or ParseError for a body
+    that ends before its announced `length`: half a document may well be JSON.
+    """
     limit = settings.DATA_UPLOAD_MAX_MEMORY_SIZE
     try:
-        body = stream.read(limit + 1)
+        body = stream.read(limit + 1) if length is None or length <= limit else None
     except RequestDataTooBig:
         body = None
     if body is None or len(body) > limit:
@@ -71,6 +101,8 @@ def read_body(stream: IO[bytes]) -> bytes:
             f" {settings.GUIDELINE_MAX_BYTES:,} bytes (1 MB) of text.",
             limit_bytes=limit,
         )
+    if length is not None and len(body) < length:
+        raise ParseError(f"The body ends after {len(body):,} of {length:,} bytes.")
     return body
 
 

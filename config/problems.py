@@ -12,7 +12,7 @@ from rest_framework import exceptions
 from rest_framework.response import Response
 
 from config import logs
-from config.errors import DomainError
+from config.errors import DomainError, LengthRequired
 
 logger = logging.getLogger(__name__)
 
@@ -203,6 +203,10 @@ def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
     if _wants_html(request):
         return defaults.page_not_found(request, exception)
     return _plain(404, *KNOWN[exceptions.NotFound])
+
+
+def length_required() -> HttpResponse:
+    return _plain(411, LengthRequired.code, LengthRequired.title, LengthRequired.detail)
 
 
 def server_error(request: HttpRequest) -> HttpResponse:

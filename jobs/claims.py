@@ -80,10 +80,15 @@ RETURNING jobs_job.id
 """
 
 # Selected and changed in one statement: a job that its worker finishes meanwhile is locked, then
-# no longer matches. Oldest lease first, so that no set of jobs can hide another.
+# no longer matches. Oldest lease first, so that no set of jobs can hide another. The calls of the
+# lost attempt are counted with it, as in SETTLE.
+#
+# It was a crash only if the worker could have renewed the lease: PostgreSQL was there.
 REAP = """
 WITH lost AS (
-    SELECT id, tenant_id FROM jobs_job
+    SELECT id, tenant_id, attempt,
+        (lease_expires_at > pg_postmaster_start_time() + %(grace)s)::int AS crash
+    FROM jobs_job
     WHERE status = 'PROCESSING' AND lease_expires_at < statement_timestamp()
     ORDER BY lease_expires_at
     LIMIT %(batch)s
@@ -92,21 +97,32 @@ WITH lost AS (
     SELECT tenant_id FROM jobs_tenantqueue WHERE tenant_id IN (SELECT tenant_id FROM lost)
     ORDER BY tenant_id
     FOR NO KEY UPDATE
+), left_open AS (
+    UPDATE jobs_llmcall AS call SET
+        outcome = CASE outcome WHEN 'started' THEN 'unknown' ELSE 'lost' END,
+        ended_at = coalesce(ended_at, clock_timestamp())
+    FROM lost
+    WHERE call.job_id = lost.id AND call.attempt = lost.attempt
+        AND outcome IN ('started', 'answered')
+    RETURNING call.job_id
 ), reaped AS (
     UPDATE jobs_job SET
-        status = CASE WHEN crashes + 1 < %(max)s THEN 'PENDING' ELSE 'FAILED' END,
-        ready = crashes + 1 < %(max)s,
-        error_code = CASE WHEN crashes + 1 < %(max)s THEN '' ELSE 'poison' END,
-        error_detail = CASE WHEN crashes + 1 < %(max)s THEN '' ELSE %(detail)s END,
-        ended_at = CASE WHEN crashes + 1 < %(max)s THEN NULL ELSE clock_timestamp() END,
-        crashes = crashes + 1,
+        status = CASE WHEN crashes + crash < %(max)s THEN 'PENDING' ELSE 'FAILED' END,
+        ready = crashes + crash < %(max)s,
+        error_code = CASE WHEN crashes + crash < %(max)s THEN '' ELSE 'poison' END,
+        error_detail = CASE WHEN crashes + crash < %(max)s THEN '' ELSE %(detail)s END,
+        ended_at = CASE WHEN crashes + crash < %(max)s THEN NULL ELSE clock_timestamp() END,
+        crashes = crashes + crash,
+        unknown_calls = unknown_calls + (SELECT count(*) FROM left_open WHERE job_id = lost.id),
         due_at = clock_timestamp(),
         worker = '',
         lease_expires_at = NULL
     FROM lost WHERE jobs_job.id = lost.id AND (SELECT count(*) FROM queues) > 0
-    RETURNING jobs_job.id, event_id, attempt, status
+    RETURNING jobs_job.id, event_id, jobs_job.attempt, status, crash
 ), closed AS (
-    UPDATE jobs_jobattempt SET outcome = 'lease_lost', error_code = 'worker_lost',
+    UPDATE jobs_jobattempt SET
+        outcome = 'lease_lost',
+        error_code = CASE crash WHEN 1 THEN 'worker_lost' ELSE 'database_away' END,
         ended_at = clock_timestamp()
     FROM reaped WHERE job_id = reaped.id AND number = reaped.attempt AND outcome = 'running'
 )
@@ -147,17 +163,24 @@ UPDATE jobs_job SET status = 'EXPIRED', ready = false, ended_at = clock_timestam
 FROM late WHERE jobs_job.id = late.id AND (SELECT count(*) FROM queues) >= 0
 """
 
-# Calls whose attempt is over: of a lost worker, or written in the instant in which it was taken
-# away. What was changed is what is counted, so a reply that comes in meanwhile is not.
+# Calls whose attempt is over, written in the instant in which its job was taken away. Whoever
+# settles or closes a call holds its job first, so each is counted once, as unknown or lost; a job
+# that somebody holds is left for the next sweep.
 SETTLE = """
-WITH unanswered AS (
-    UPDATE jobs_llmcall AS call SET outcome = 'unknown', ended_at = clock_timestamp()
-    FROM jobs_job AS job
-    WHERE call.outcome = 'started' AND job.id = call.job_id
+WITH held AS (
+    SELECT job.id, call.id AS call_id
+    FROM jobs_llmcall AS call JOIN jobs_job AS job ON job.id = call.job_id
+    WHERE outcome IN ('started', 'answered')
         AND (job.status <> 'PROCESSING' OR job.attempt <> call.attempt)
+    FOR NO KEY UPDATE OF job SKIP LOCKED
+), left_open AS (
+    UPDATE jobs_llmcall AS call SET
+        outcome = CASE outcome WHEN 'started' THEN 'unknown' ELSE 'lost' END,
+        ended_at = coalesce(call.ended_at, clock_timestamp())
+    FROM held WHERE call.id = held.call_id AND outcome IN ('started', 'answered')
     RETURNING call.job_id
 ), counted AS (
-    SELECT job_id, count(*) AS calls FROM unanswered GROUP BY job_id
+    SELECT job_id, count(*) AS calls FROM left_open GROUP BY job_id
 )
 UPDATE jobs_job SET unknown_calls = unknown_calls + counted.calls
 FROM counted WHERE jobs_job.id = counted.job_id
@@ -248,15 +271,30 @@ def renew(claims: list[Claim], lease: timedelta) -> set[int]:
         return {row[0] for row in cursor.fetchall()}
 
 
-def reap(detail: str) -> list[tuple[UUID, str]]:
+def reap(detail: str, *, grace: timedelta = timedelta()) -> list[tuple[UUID, str]]:
     """Takes jobs back from workers that let their lease run out.
+
+    grace  a lease that ran out sooner than this after PostgreSQL's start is no crash: one lease,
+           for one that was granted before could not be renewed while the server was away
 
     Back to PENDING, at once ready, or FAILED as `poison` with `detail` as its safe text. Returns
     (event_id, status) of each.
     """
+    parameters: dict[str, Any] = {
+        "detail": detail,
+        "grace": grace,
+        "max": MAX_CRASHES,
+        "batch": BATCH,
+    }
     with connection.cursor() as cursor:
-        cursor.execute(REAP, {"detail": detail, "max": MAX_CRASHES, "batch": BATCH})
+        cursor.execute(REAP, parameters)
         return list(cursor.fetchall())
+
+
+def promote() -> None:
+    """Makes ready what is due."""
+    with connection.cursor() as cursor:
+        cursor.execute(PROMOTE, {"batch": BATCH})
 
 
 def sweep() -> None:
@@ -265,7 +303,7 @@ def sweep() -> None:
     with connection.cursor() as cursor:
         cursor.execute(SETTLE)
         cursor.execute(EXPIRE, {"batch": BATCH})
-        cursor.execute(PROMOTE, {"batch": BATCH})
+        promote()
         cursor.execute(TIDY)
 
 

@@ -1,7 +1,8 @@
 """The ledger of model calls: the intent is written before a call, its outcome after.
 
 So a call that may have been paid for is never forgotten, and none starts for a worker that has
-lost its job, or whose tenant's budget does not hold what it may cost: the intent is refused.
+lost its job, or whose tenant cannot pay what it may cost: the intent is refused. Whether a reply
+was of use shows when its step is stored or its attempt ends: see `services`.
 """
 
 import asyncio
@@ -119,7 +120,7 @@ def close(
     if reply is not None:
         used = Tokens(reply.prompt_tokens, reply.completion_tokens)
         ended = {
-            "outcome": CallOutcome.OK,
+            "outcome": CallOutcome.ANSWERED,
             "model": reply.model[:200],
             "request_id": reply.request_id[:200],
         }

@@ -117,7 +117,7 @@ class Job(models.Model):
     llm_calls = models.PositiveIntegerField(default=0)
     prompt_tokens = models.PositiveIntegerField(default=0)
     completion_tokens = models.PositiveIntegerField(default=0)
-    unknown_calls = models.PositiveIntegerField(default=0)  # may have been paid for nothing
+    unknown_calls = models.PositiveIntegerField(default=0)  # paid for in vain, or may have been
     cost_micros = models.BigIntegerField(db_default=0)  # of all its calls; millionths of a dollar
 
     created_at = models.DateTimeField(db_default=Now(), editable=False)
@@ -288,16 +288,22 @@ class JobEvent(models.Model):
 
 class CallOutcome(models.TextChoices):
     STARTED = "started", "Under way"
-    OK = "ok", "Answered"
+    ANSWERED = "answered", "Answered, its step not stored yet"
+    OK = "ok", "Answered, its step stored"
     ERROR = "error", "Failed"
     UNKNOWN = "unknown", "Unknown: its worker was lost"
+    LOST = "lost", "Answered, but its reply was lost"
+
+
+UNSETTLED = [CallOutcome.STARTED, CallOutcome.ANSWERED]
 
 
 class LLMCall(models.Model):
     """The ledger of model calls: a row before each call, its outcome after.
 
-    A row that nobody closed belongs to a worker that died: the provider may have charged for a
-    reply that nobody has. It is counted as unknown, never forgotten.
+    A reply is settled when its attempt is: with the step's result it is kept, without it lost. A
+    row that nobody closed belongs to a worker that died: the provider may have charged for a reply
+    that nobody has. Both are counted as paid for in vain, never forgotten.
     """
 
     tenant = models.ForeignKey("tenants.Tenant", on_delete=models.PROTECT, related_name="+")
@@ -328,9 +334,7 @@ class LLMCall(models.Model):
     class Meta:
         verbose_name = "model call"
         indexes = [
-            models.Index(
-                fields=["job"], condition=Q(outcome=CallOutcome.STARTED), name="call_under_way"
-            ),
+            models.Index(fields=["job"], condition=Q(outcome__in=UNSETTLED), name="call_unsettled"),
             models.Index(
                 fields=["id"], condition=Q(cost_micros__isnull=True), name="call_to_be_charged"
             ),

@@ -14,7 +14,7 @@ from config.failpoints import failpoint
 from jobs import breaker, dispatch, retries, services
 from jobs.claims import Claim
 from jobs.errors import BudgetExhausted
-from jobs.leases import keeper
+from jobs.leases import RENEWALS_PER_LEASE, keeper
 from jobs.ledger import RecordedCalls
 from jobs.model_loop import model_loop
 from jobs.models import Document, Job, Step
@@ -37,6 +37,17 @@ def stop() -> None:
     """The process is about to end: no job is claimed any more, and those held are handed back."""
     _stopping.set()
     keeper.release_all()
+
+
+def stand_in_for_pump() -> None:
+    """Does the pump's most urgent work, now and then, until this process is asked to stop."""
+    while not _stopping.wait(settings.JOB_LEASE.total_seconds() / RENEWALS_PER_LEASE):
+        try:
+            services.stand_in_for_pump()
+        except Exception as error:  # whatever it is: the next time may be better
+            logger.warning("pump_not_stood_in_for", extra={"reason": repr(error)})
+        finally:
+            connection.close()  # back to the pool
 
 
 def run_next_job(worker: str) -> str | None:

@@ -8,6 +8,7 @@ from django.urls import reverse
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
+from config.serializers import QuerySerializer, StrictSerializer, TextField
 from jobs.models import Job, JobStatus, Priority, Step
 from jobs.queue import WAITING_ON
 from jobs.result_schema import ResultField
@@ -19,7 +20,7 @@ METADATA_KEYS, METADATA_BYTES = 16, 1024
 class MetadataField(serializers.DictField):
     """Up to 16 pairs of strings, 1 KB together: the caller's own references, echoed back."""
 
-    child = serializers.CharField(allow_blank=True, max_length=500)
+    child = TextField(allow_blank=True, max_length=500)
 
     def to_internal_value(self, data: Any) -> dict[str, str]:
         metadata: dict[str, str] = super().to_internal_value(data)
@@ -35,8 +36,10 @@ class MetadataField(serializers.DictField):
         return metadata
 
 
-class JobSubmitSerializer(serializers.Serializer):
-    guideline_text = serializers.CharField(
+class JobSubmitSerializer(StrictSerializer):
+    """A guideline, and what the caller wants to say about it."""
+
+    guideline_text = TextField(
         trim_whitespace=False,
         min_length=1,
         error_messages={
@@ -45,7 +48,7 @@ class JobSubmitSerializer(serializers.Serializer):
         },
         help_text="Markdown or plain text, 1 character to 1 MB (1,048,576 bytes of UTF-8).",
     )
-    title = serializers.CharField(required=False, max_length=200, allow_blank=True)
+    title = TextField(required=False, max_length=200, allow_blank=True)
     priority = serializers.ChoiceField(
         choices=PRIORITIES,
         default="normal",
@@ -59,23 +62,6 @@ class JobSubmitSerializer(serializers.Serializer):
         max_value=7 * 86_400,
         help_text="Seconds, a day unless given. A job that has not started by then is EXPIRED.",
     )
-
-    def to_internal_value(self, data: Any) -> Any:
-        """A name we do not know is a mistake worth saying, not something to ignore."""
-        known = ", ".join(self.fields)
-        unknown = {
-            name: [serializers.ErrorDetail(f"Not known. Known are: {known}.", "unknown_field")]
-            for name in (data if isinstance(data, dict) else ())
-            if name not in self.fields
-        }
-        try:
-            values = super().to_internal_value(data)
-        except serializers.ValidationError as error:
-            wrong = error.detail if isinstance(error.detail, dict) else {}
-            raise serializers.ValidationError({**wrong, **unknown}) from None
-        if unknown:
-            raise serializers.ValidationError(unknown)
-        return values
 
     def validate_guideline_text(self, text: str) -> str:
         if not text.strip():
@@ -103,7 +89,8 @@ class UsageSerializer(serializers.Serializer):
     prompt_tokens = serializers.IntegerField()
     completion_tokens = serializers.IntegerField()
     unknown_calls = serializers.IntegerField(
-        help_text="Model calls whose reply was lost with their worker: they may have been paid for."
+        help_text="Model calls that were paid for in vain, or may have been: their reply was lost"
+        " with their worker, or their step was not finished. They are not in the other numbers."
     )
 
 
@@ -212,7 +199,12 @@ class JobPageSerializer(serializers.Serializer):
     next = serializers.CharField(allow_null=True, help_text="The next page, or null.")
 
 
-class JobListQuerySerializer(serializers.Serializer):
+@extend_schema_field({"type": "string", "pattern": "^[0-9a-f]{32}$"})
+class CursorField(serializers.CharField):
+    """Checked by the view, which has an error of its own for it."""
+
+
+class JobListQuerySerializer(QuerySerializer):
     """The query string of GET /jobs."""
 
     status = serializers.ChoiceField(
@@ -221,7 +213,7 @@ class JobListQuerySerializer(serializers.Serializer):
         error_messages={"invalid_choice": f"One of {', '.join(JobStatus.values)}."},
     )
     limit = serializers.IntegerField(min_value=1, max_value=100, default=20)
-    cursor = serializers.CharField(required=False, help_text="From the `next` link of a page.")
+    cursor = CursorField(required=False, help_text="From the `next` link of a page.")
 
 
 def next_link(query: dict[str, Any], last: Job) -> str:

@@ -200,7 +200,9 @@ def save_summary(claim: Claim, summary: dict[str, Any]) -> None:
     summary  {"value", "usage", "provenance"} of step 1. Raises LeaseLost.
     """
     try:
-        _write(claim, step=Step.CHECKLIST, summary=summary, **_spent(summary["usage"]))
+        with transaction.atomic():
+            _write(claim, step=Step.CHECKLIST, summary=summary, **_spent(summary["usage"]))
+            _keep_replies(claim, Step.SUMMARIZE)
     except LeaseLost:
         if not _is_written(claim, status=JobStatus.PROCESSING, step=Step.CHECKLIST):
             raise
@@ -219,6 +221,7 @@ def complete_job(claim: Claim, result: dict[str, Any], usage: dict[str, int]) ->
                 lease_expires_at=None,
                 **_spent(usage),
             )
+            _keep_replies(claim, Step.CHECKLIST)
             _end_attempt(claim, Outcome.COMPLETED)
     except LeaseLost:
         if not _is_written(claim, status=JobStatus.COMPLETED):
@@ -294,8 +297,7 @@ def pump() -> int:
     `dispatch.publish` raises while Redis is away.
     """
     failpoint("before_reap")
-    for event_id, status in claims.reap(SAFE_DETAIL[POISON]):
-        logger.warning("job_taken_back", extra={"event_id": event_id, "status": status})
+    _take_back()
     claims.sweep()
     budget.charge_unanswered()
     # One at least, whether or not there is work: it proves that somebody listens.
@@ -306,6 +308,18 @@ def pump() -> int:
         dispatch.publish(missing)
         failpoint("after_publish")
     return max(missing, 0)
+
+
+def stand_in_for_pump() -> None:
+    """What nobody can wait for, should the pump be away; cheap enough for every worker."""
+    _take_back()
+    claims.promote()
+    dispatch.wake_worker()
+
+
+def _take_back() -> None:
+    for event_id, status in claims.reap(SAFE_DETAIL[POISON], grace=settings.JOB_LEASE):
+        logger.warning("job_taken_back", extra={"event_id": event_id, "status": status})
 
 
 # --- Fenced writes --------------------------------------------------------------------------
@@ -342,7 +356,7 @@ def _spent(usage: dict[str, int]) -> dict[str, Any]:
 
 
 def _end_attempt(held: Claim | Job, outcome: Outcome, code: str = "", error: str = "") -> None:
-    """Closes the attempt, and the calls that it leaves unanswered: they may have been paid for.
+    """Closes the attempt, and counts the calls that it leaves: paid for in vain, or maybe so.
 
     The caller has locked the job: whoever locks both does it in this order.
     """
@@ -351,12 +365,23 @@ def _end_attempt(held: Claim | Job, outcome: Outcome, code: str = "", error: str
         outcome=outcome, error_code=code, error=error[:10_000], ended_at=Now()
     )
     calls = LLMCall.objects.for_tenant(held.tenant_id)
-    unanswered = calls.filter(
-        job_id=held.id, attempt=held.attempt, outcome=CallOutcome.STARTED
-    ).update(outcome=CallOutcome.UNKNOWN, ended_at=Now())
-    if unanswered:
+    calls = calls.filter(job_id=held.id, attempt=held.attempt)
+    # In this order: a reply that comes in between is found by the second.
+    left = calls.filter(outcome=CallOutcome.STARTED).update(
+        outcome=CallOutcome.UNKNOWN, ended_at=Now()
+    )
+    left += calls.filter(outcome=CallOutcome.ANSWERED).update(outcome=CallOutcome.LOST)
+    if left:
         job = Job.objects.for_tenant(held.tenant_id).filter(pk=held.id)
-        job.update(unknown_calls=F("unknown_calls") + unanswered)
+        job.update(unknown_calls=F("unknown_calls") + left)
+
+
+def _keep_replies(claim: Claim, step: Step) -> None:
+    """The step is stored, so its replies were worth their money. The caller has locked the job."""
+    answered = LLMCall.objects.for_tenant(claim.tenant_id).filter(
+        job_id=claim.id, attempt=claim.attempt, step=step, outcome=CallOutcome.ANSWERED
+    )
+    answered.update(outcome=CallOutcome.OK)
 
 
 def _locked(tenant_id: UUID, event_id: UUID) -> Job | None:

@@ -2,12 +2,13 @@
 
 import logging
 import socket
+import threading
 import time
 from typing import Any
 
 from celery import Task, shared_task
 from celery.exceptions import Ignore
-from celery.signals import task_prerun, worker_shutting_down
+from celery.signals import task_prerun, worker_ready, worker_shutting_down
 from django.conf import settings
 from kombu.exceptions import OperationalError
 from redis.exceptions import RedisError
@@ -51,6 +52,11 @@ def pump(**from_a_later_version: Any) -> None:
 @task_prerun.connect
 def _consumed(**kwargs: object) -> None:
     alive.touch()
+
+
+@worker_ready.connect
+def _stand_in(**kwargs: object) -> None:
+    threading.Thread(target=runner.stand_in_for_pump, name="stand-in", daemon=True).start()
 
 
 @worker_shutting_down.connect

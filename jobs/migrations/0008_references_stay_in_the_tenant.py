@@ -34,7 +34,7 @@ def reference(table: str, column: str, parent: str) -> migrations.RunSQL:
 
 
 class Migration(migrations.Migration):
-    dependencies = [("jobs", "0006_calls_under_way")]
+    dependencies = [("jobs", "0007_replies_that_were_lost")]
 
     operations = [
         migrations.AlterField(

@@ -9,6 +9,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
+from itertools import pairwise
 
 ENDED = {"COMPLETED", "FAILED", "CANCELLED", "EXPIRED"}
 MOVES = (
@@ -17,6 +18,8 @@ MOVES = (
     | {("PROCESSING", to) for to in ("COMPLETED", "FAILED", "CANCELLED", "PENDING")}
 )
 RETRIES = {(ended, "PENDING") for ended in ("FAILED", "CANCELLED", "EXPIRED")}
+UNSETTLED = {"started", "answered"}  # calls of which only the end of their attempt can tell
+IN_VAIN = {"unknown", "lost"}  # calls that were paid for without any use, or may have been
 GIVEN_UP = {"lease_lost", "handed_back", "cancelled"}  # attempts whose replies nobody could keep
 
 
@@ -26,6 +29,7 @@ class Job:
     event_id: str
     tenant_id: str
     status: str
+    step: str
     run: int
     attempt: int
     event_seq: int
@@ -256,17 +260,11 @@ def a_call_is_sent_once(evidence: Evidence) -> Iterator[Finding]:
 
 @rule("duplicated")
 def usage_is_counted_once(evidence: Evidence) -> Iterator[Finding]:
-    """A completed job has used the answers that it was made from: those of the attempt that made
-    the checkpoint, the last one to ask for step 1, and of the attempt that completed."""
-    calls = evidence.calls_of()
+    """A job has used the answers of the steps that are stored."""
+    used = Counter(call.job_id for call in evidence.calls if call.outcome == "ok")
     for job in evidence.jobs:
-        if job.status != "COMPLETED":
-            continue
-        answered = [call for call in calls.get(job.id, []) if call.outcome == "ok"]
-        last = {call.step: call.attempt for call in answered}
-        used = sum(call.attempt == last[call.step] for call in answered)
-        if job.llm_calls != used:
-            yield job.event_id, f"counts {job.llm_calls} calls, its result was made from {used}"
+        if job.llm_calls != used[job.id]:
+            yield job.event_id, f"counts {job.llm_calls} calls, {used[job.id]} were of use"
 
 
 # --- Illegal --------------------------------------------------------------------------------
@@ -325,8 +323,8 @@ def nothing_is_left_open(evidence: Evidence) -> Iterator[Finding]:
         if attempt.outcome == "running" and attempt.job_id in idle:
             yield idle[attempt.job_id], f"attempt {attempt.number} is running"
     for call in evidence.calls:
-        if call.outcome == "started" and call.job_id in idle:
-            yield idle[call.job_id], f"call {call.label} is under way"
+        if call.outcome in UNSETTLED and call.job_id in idle:
+            yield idle[call.job_id], f"call {call.label} is {call.outcome}"
 
 
 @rule("illegal")
@@ -392,24 +390,27 @@ def every_call_is_in_both_ledgers(evidence: Evidence) -> Iterator[Finding]:
     for label in sorted(theirs - ours):
         yield _event_id(label), f"the model heard {label}, we have no record"
     for call in evidence.calls:
-        if call.outcome == "ok" and call.label not in theirs:
-            yield _event_id(call.label), f"{call.label} is ok, the model never heard it"
+        if call.outcome in ("answered", "ok", "lost") and call.label not in theirs:
+            yield _event_id(call.label), f"{call.label} is {call.outcome}, the model never heard it"
 
 
 @rule("illegal")
-def an_attempt_that_completed_knows_its_calls(evidence: Evidence) -> Iterator[Finding]:
-    completed = {(a.job_id, a.number) for a in evidence.attempts if a.outcome == "completed"}
+def an_answer_is_ok_exactly_if_its_step_is_stored(evidence: Evidence) -> Iterator[Finding]:
+    """So no answer is paid for in vain without being counted, and none is counted that was not."""
+    stored = set(_stored_steps(evidence))
     for call in evidence.calls:
-        if (call.job_id, call.attempt) in completed and call.outcome != "ok":
-            yield _event_id(call.label), f"{call.label} is {call.outcome}"
+        is_stored = (call.job_id, call.attempt, call.step) in stored
+        if is_stored != (call.outcome == "ok"):
+            what = "is stored" if is_stored else "is not stored"
+            yield _event_id(call.label), f"{call.label} is {call.outcome}, its step {what}"
 
 
 @rule("illegal")
 def unknown_calls_are_counted(evidence: Evidence) -> Iterator[Finding]:
-    unknown = Counter(call.job_id for call in evidence.calls if call.outcome == "unknown")
+    in_vain = Counter(call.job_id for call in evidence.calls if call.outcome in IN_VAIN)
     for job in evidence.jobs:
-        if job.unknown_calls != unknown[job.id]:
-            yield job.event_id, f"counts {job.unknown_calls} unknown calls of {unknown[job.id]}"
+        if job.unknown_calls != in_vain[job.id]:
+            yield job.event_id, f"counts {job.unknown_calls} calls in vain of {in_vain[job.id]}"
 
 
 # --- Labels: "<event_id>.<attempt>.<step>.<number>" -----------------------------------------
@@ -425,7 +426,20 @@ def read_label(label: str) -> tuple[str, int, str, str] | None:
 
 def paid_again(evidence: Evidence) -> int:
     """Answers that were paid for and lost: the call was made again in a later attempt."""
-    return sum(call.outcome == "ok" for call in _repeated(evidence))
+    return sum(call.outcome in ("ok", "lost") for call in _repeated(evidence))
+
+
+def _stored_steps(evidence: Evidence) -> Iterator[tuple[int, int, str]]:
+    """(job, attempt, step): step 1 by the attempt after which the job stands at step 2, step 2 by
+    the attempt that completed."""
+    steps = {job.id: job.step for job in evidence.jobs}
+    for job_id, attempts in evidence.attempts_of().items():
+        for this, following in pairwise([*attempts, None]):
+            stands_at = following.step if following else steps.get(job_id)
+            if (this.step, stands_at) == ("summarize", "checklist"):
+                yield job_id, this.number, "summarize"
+            if this.outcome == "completed":
+                yield job_id, this.number, "checklist"
 
 
 def _repeated(evidence: Evidence) -> Iterator[Call]:

@@ -11,7 +11,7 @@ from psycopg.rows import class_row
 from tests.chaos.invariants import Attempt, Call, Event, Evidence, Heard, Job, Queue, Sample
 
 JOBS = """
-SELECT job.id, event_id::text, job.tenant_id::text, status, run, attempt, event_seq,
+SELECT job.id, event_id::text, job.tenant_id::text, status, step, run, attempt, event_seq,
     llm_calls, unknown_calls, error_code, result IS NOT NULL AS has_result, sha256 AS source_sha256,
     coalesce(result #>> '{provenance,source_sha256}', '') AS result_sha256
 FROM jobs_job AS job JOIN jobs_document AS document ON document.id = document_id

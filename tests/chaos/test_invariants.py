@@ -30,6 +30,24 @@ HISTORY = [
 ]
 
 
+COMPLETED = Job(
+    id=JOB,
+    event_id=EVENT_ID,
+    tenant_id=TENANT,
+    status="COMPLETED",
+    step="checklist",
+    run=1,
+    attempt=2,
+    event_seq=5,
+    llm_calls=2,
+    unknown_calls=1,
+    error_code="",
+    has_result=True,
+    source_sha256="abc",
+    result_sha256="abc",
+)
+
+
 def at(seconds):
     return START + timedelta(seconds=seconds)
 
@@ -55,7 +73,7 @@ def evidence():
         call(2, "checklist", "ok"),
     ]
     return Evidence(
-        jobs=[Job(JOB, EVENT_ID, TENANT, "COMPLETED", 1, 2, 5, 2, 1, "", True, "abc", "abc")],
+        jobs=[COMPLETED],
         events=[event(seq, *move) for seq, move in enumerate(HISTORY, start=1)],
         attempts=[attempt(1, "summarize", "lease_lost"), attempt(2, "checklist", "completed")],
         calls=calls,
@@ -83,11 +101,10 @@ def hear(evidence, one):
 
 def run_again(evidence):
     """The worker of attempt 1 was lost in step 1, and attempt 2 began with step 1."""
-    evidence.calls[:] = [call(1, "summarize", "ok"), call(2, "summarize", "ok")]
+    evidence.calls[:] = [call(1, "summarize", "lost"), call(2, "summarize", "ok")]
     evidence.calls.append(call(2, "checklist", "ok"))
     evidence.heard[:] = [Heard(one.label, "answered") for one in evidence.calls]
     evidence.attempts[1] = attempt(2, "summarize", "completed")
-    change_job(evidence, unknown_calls=0)
 
 
 def test_a_job_that_was_hit_once_and_completed_breaks_no_rule(evidence):
@@ -187,7 +204,7 @@ def test_a_call_that_reached_the_model_twice_is_found(evidence):
 
 
 @pytest.mark.parametrize("llm_calls", [1, 3])
-def test_a_usage_that_is_not_what_the_result_was_made_from_is_found(evidence, llm_calls):
+def test_a_usage_that_is_not_what_was_stored_is_found(evidence, llm_calls):
     change_job(evidence, llm_calls=llm_calls)
 
     assert broken(evidence) == {("duplicated", "usage_is_counted_once")}
@@ -257,8 +274,9 @@ def test_an_attempt_left_running_is_found(evidence):
     assert broken(evidence) == {("illegal", "nothing_is_left_open")}
 
 
-def test_a_call_left_under_way_is_found(evidence):
-    evidence.calls[1] = call(1, "checklist", "started")
+@pytest.mark.parametrize("outcome", ["started", "answered"])
+def test_a_call_left_unsettled_is_found(evidence, outcome):
+    evidence.calls[1] = call(1, "checklist", outcome)
     change_job(evidence, unknown_calls=0)
 
     assert ("illegal", "nothing_is_left_open") in broken(evidence)
@@ -283,7 +301,10 @@ def test_two_attempts_at_one_job_at_one_moment_are_found(evidence):
 
 
 def test_a_tenant_above_its_cap_is_found(evidence):
-    other = Job(2, "e2", TENANT, "CANCELLED", 1, 1, 3, 0, 0, "", False, "abc", "")
+    other = replace(
+        COMPLETED, id=2, event_id="e2", status="CANCELLED", step="summarize", has_result=False
+    )
+    other = replace(other, attempt=1, event_seq=3, llm_calls=0, unknown_calls=0)
     evidence.jobs.append(other)
     evidence.attempts.append(replace(attempt(1, "summarize", "cancelled"), job_id=2))
     moves = [("", "PENDING", 0), ("PENDING", "PROCESSING", 1), ("PROCESSING", "CANCELLED", 1)]
@@ -335,14 +356,34 @@ def test_an_answer_that_the_model_never_gave_is_found(evidence):
     assert broken(evidence) == {("illegal", "every_call_is_in_both_ledgers")}
 
 
-def test_a_completed_attempt_with_a_call_of_unknown_end_is_found(evidence):
-    hear(evidence, call(2, "checklist", "unknown", part=2))
+def test_an_ok_answer_of_an_attempt_that_stored_nothing_is_found(evidence):
+    run_again(evidence)
+    evidence.calls[0] = call(1, "summarize", "ok")
+    change_job(evidence, llm_calls=3, unknown_calls=0)
+
+    assert broken(evidence) == {("illegal", "an_answer_is_ok_exactly_if_its_step_is_stored")}
+
+
+def test_an_ok_answer_of_step_two_in_an_attempt_that_did_not_complete_is_found(evidence):
+    hear(evidence, call(1, "checklist", "ok", part=2))
+    change_job(evidence, llm_calls=3)
+
+    assert broken(evidence) == {("illegal", "an_answer_is_ok_exactly_if_its_step_is_stored")}
+
+
+@pytest.mark.parametrize("step", ["summarize", "checklist"])
+@pytest.mark.parametrize("outcome", ["lost", "unknown"])
+def test_an_answer_in_vain_of_a_step_that_was_stored_is_found(evidence, step, outcome):
+    number = 1 if step == "summarize" else 2
+    hear(evidence, call(number, step, outcome, part=2))
     change_job(evidence, unknown_calls=2)
 
-    assert broken(evidence) == {("illegal", "an_attempt_that_completed_knows_its_calls")}
+    assert broken(evidence) == {("illegal", "an_answer_is_ok_exactly_if_its_step_is_stored")}
 
 
-def test_an_unknown_call_that_was_not_counted_is_found(evidence):
+@pytest.mark.parametrize("outcome", ["unknown", "lost"])
+def test_a_call_in_vain_that_was_not_counted_is_found(evidence, outcome):
+    evidence.calls[1] = call(1, "checklist", outcome)
     change_job(evidence, unknown_calls=0)
 
     assert broken(evidence) == {("illegal", "unknown_calls_are_counted")}

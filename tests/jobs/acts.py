@@ -1,5 +1,10 @@
 """A worker's acts, for tests that need a job in some state."""
 
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+from django.db import connection
+
 from jobs import claims, retries, services
 from jobs.models import Job
 from llm.errors import Refused
@@ -43,3 +48,32 @@ def fail(claim: claims.Claim, error: Exception) -> None:
         seconds_left=claim.seconds_left,
     )
     services.fail_attempt(claim, error, decision)
+
+
+def in_thread(work):
+    """Runs beside us, over a connection of its own; a future."""
+
+    def run():
+        try:
+            return work()
+        finally:
+            connection.close()
+
+    pool = ThreadPoolExecutor(1)
+    future = pool.submit(run)
+    pool.shutdown(wait=False)
+    return future
+
+
+def at_once(*works):
+    """What each returns or raises, all started in the same moment."""
+    barrier = threading.Barrier(len(works))
+
+    def run(work):
+        barrier.wait()
+        try:
+            return work()
+        except Exception as error:
+            return error
+
+    return [future.result() for future in [in_thread(lambda w=w: run(w)) for w in works]]

@@ -141,7 +141,7 @@ def test_fifty_jobs_on_a_budget_for_a_few_stop_before_it_is_overshot(provider):
     spent, reserved = tokens(tenant)
     asked = provider.ledger()
     paid = sum(call["prompt_tokens"] + call["completion_tokens"] for call in asked)
-    assert len(asked) == calls().filter(outcome="ok").count() > 0
+    assert len(asked) == calls().exclude(outcome="error").count() > 0
     assert paid == spent <= 2 * ESTIMATE
     assert reserved == 0
     ends = Job.objects.for_tenant(tenant.id).values_list("status", "error_code")

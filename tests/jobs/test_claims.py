@@ -128,6 +128,47 @@ def test_a_job_that_kills_every_worker_is_poison_and_ends(tenant):
     assert claims.claim_next("w") is None
 
 
+def expire_after_start(seconds):
+    """The lease ran out so long after PostgreSQL was started, or before it."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "UPDATE jobs_job SET lease_expires_at = pg_postmaster_start_time() + %s",
+            [timedelta(seconds=seconds)],
+        )
+
+
+@pytest.mark.parametrize(
+    ("ran_out_at", "crashes", "why"),
+    [(-5, 0, "database_away"), (0.02, 0, "database_away"), (0.04, 1, "worker_lost")],
+)
+def test_a_lease_that_no_worker_could_have_renewed_says_nothing_about_its_worker(
+    tenant, ran_out_at, crashes, why
+):
+    job = JobFactory(tenant=tenant)
+    claimed(job)
+    expire_after_start(ran_out_at)
+
+    assert claims.reap("lost", grace=timedelta(seconds=0.03)) == [(job.event_id, "PENDING")]
+
+    job.refresh_from_db()
+    assert (job.crashes, job.ready) == (crashes, True)
+    assert JobAttempt.objects.across_tenants().get().error_code == why
+    last = job.events.last()
+    assert (last.to_status, last.actor, last.note) == ("PENDING", "pump", why)
+    assert claims.claim_next("next").attempt == 2
+
+
+def test_no_number_of_outages_makes_a_job_poison(tenant):
+    job = JobFactory(tenant=tenant)
+    for _ in range(claims.MAX_CRASHES + 1):
+        claimed(job)
+        expire_after_start(-5)
+        assert claims.reap("lost") == [(job.event_id, "PENDING")]
+
+    job.refresh_from_db()
+    assert (job.crashes, job.error_code) == (0, "")
+
+
 def test_a_worker_that_lost_its_job_can_write_nothing(tenant):
     job = JobFactory(tenant=tenant)
     late = claimed(job, "late")

@@ -2,11 +2,10 @@
 
 import threading
 import time
-from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
 import pytest
-from django.db import OperationalError, connection, transaction
+from django.db import OperationalError, transaction
 from django.utils import timezone
 
 from jobs import breaker, claims, dispatch, model_loop, runner, services
@@ -15,7 +14,7 @@ from jobs.models import Circuit, Job, JobAttempt, JobEvent, JobStatus, LLMCall
 from jobs.persistence import LeaseLost, persistently
 from llm.offline import OfflineServer
 from tests.factories import JobFactory, TenantFactory
-from tests.jobs.acts import SUMMARY, USAGE, claimed
+from tests.jobs.acts import SUMMARY, USAGE, at_once, claimed, in_thread
 
 pytestmark = pytest.mark.django_db(transaction=True)  # several connections see the same rows
 
@@ -36,35 +35,6 @@ def provider(settings, monkeypatch):
         model_loop.model_loop.cache_clear()
         yield server.stage
         model_loop.model_loop.cache_clear()
-
-
-def in_thread(work):
-    """Runs beside us, over a connection of its own; a future."""
-
-    def run():
-        try:
-            return work()
-        finally:
-            connection.close()
-
-    pool = ThreadPoolExecutor(1)
-    future = pool.submit(run)
-    pool.shutdown(wait=False)
-    return future
-
-
-def at_once(*works):
-    """What each returns or raises, all started in the same moment."""
-    barrier = threading.Barrier(len(works))
-
-    def run(work):
-        barrier.wait()
-        try:
-            return work()
-        except Exception as error:
-            return error
-
-    return [future.result() for future in [in_thread(lambda w=w: run(w)) for w in works]]
 
 
 def lapse():
@@ -150,11 +120,12 @@ def test_f12_a_write_is_repeated_until_the_database_answers(job):
     assert (job.status, job.llm_calls) == (JobStatus.COMPLETED, 3)
 
 
-def test_f39_pumps_at_the_same_moment_take_each_lost_job_back_once(monkeypatch):
+def test_f39_pumps_at_the_same_moment_take_each_lost_job_back_once(settings, monkeypatch):
     tenant = TenantFactory()
     for _ in range(10):
         claimed(JobFactory(tenant=tenant))
     lapse()
+    settings.JOB_LEASE = timedelta()  # else the tests' PostgreSQL has only just been started
     sent = []
     monkeypatch.setattr(dispatch, "publish", sent.append)
     monkeypatch.setattr(dispatch, "waiting_wake_ups", lambda: 0)
@@ -165,6 +136,33 @@ def test_f39_pumps_at_the_same_moment_take_each_lost_job_back_once(monkeypatch):
     assert set(jobs) == {("PENDING", 1)}
     assert JobEvent.objects.across_tenants().filter(note="worker_lost").count() == 10
     assert sent  # more wake-ups than jobs do no harm
+
+
+def test_f39_a_worker_that_could_not_stand_in_for_the_pump_once_does_so_the_next_time(
+    job, settings, monkeypatch
+):
+    settings.JOB_LEASE = timedelta(seconds=0.4)
+    claimed(job)
+    lapse()
+    real, tried, stopping, woken = claims.reap, [], threading.Event(), threading.Event()
+
+    def fail_once(*args, **kwargs):
+        tried.append(args)
+        if len(tried) == 1:
+            raise RuntimeError("whatever it is")
+        return real(*args, **kwargs)
+
+    monkeypatch.setattr(claims, "reap", fail_once)
+    monkeypatch.setattr(dispatch, "wake_worker", woken.set)
+    monkeypatch.setattr(runner, "_stopping", stopping)
+    standing_in = in_thread(runner.stand_in_for_pump)
+
+    assert woken.wait(20)
+
+    stopping.set()
+    standing_in.result(10)
+    job.refresh_from_db()
+    assert (job.status, len(tried) >= 2) == (JobStatus.PENDING, True)
 
 
 def test_f40_of_a_reaper_and_a_finishing_worker_exactly_one_wins():

@@ -26,6 +26,7 @@ from tests.live.conftest import Live, _watch, failpoints
 from tests.live.test_faults_worker import ONCE, broker, hold, queue_key
 
 BODY = {"guideline_text": "Staff MUST rest."}
+OWN_LEASE_SECONDS = 8
 
 
 def small_disk(folder, size):
@@ -47,7 +48,7 @@ def own_stack():
     if disks and small_disk(folder / "log", "8m"):
         disks.append(folder / "log")
     settings = {
-        "JOB_LEASE_SECONDS": "8",
+        "JOB_LEASE_SECONDS": str(OWN_LEASE_SECONDS),
         "PUMP_SECONDS": "0.5",
         "TOKEN_RATE": "10000/m",
         "OPENAI_API_KEY": "",
@@ -165,6 +166,18 @@ def test_f12_while_postgresql_is_away_a_reply_is_kept_and_requests_are_told_to_c
     assert (status, headers["Retry-After"], problem["code"]) == (503, "5", "unavailable")
     assert job["attempt"] == 1
     assert own.steps(event_id) == ONCE
+
+
+def test_f12_an_outage_longer_than_a_lease_is_no_crash_of_the_workers(own):
+    event_id = hold(own, "summary")
+    with own.without("postgresql"):
+        time.sleep(OWN_LEASE_SECONDS + 1)
+
+    job = own.wait_for(event_id, "COMPLETED")
+
+    [row] = own.rows("SELECT crashes FROM jobs_job WHERE event_id = %s", event_id)
+    assert (row["crashes"], job["attempt"], job["usage"]["unknown_calls"]) == (0, 2, 1)
+    assert own.attempts(event_id)[0] == (1, "summarize", "lease_lost")
 
 
 def test_f12_a_postgresql_that_crashes_costs_no_accepted_job(own):

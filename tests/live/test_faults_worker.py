@@ -116,17 +116,16 @@ def test_f02_a_worker_killed_during_step_one_may_have_paid_for_it_and_says_so(li
 
 
 @pytest.mark.parametrize(
-    ("point", "first_call"), [("after_reply", "unknown"), ("before_summary_commit", "ok")]
+    ("point", "first_call"), [("after_reply", "unknown"), ("before_summary_commit", "lost")]
 )
-def test_f03_a_reply_lost_before_the_checkpoint_is_paid_twice_and_stands_in_the_ledger(
-    live, point, first_call
-):
+def test_f03_a_reply_lost_before_the_checkpoint_is_paid_twice_and_counted(live, point, first_call):
     live.arm(point)
     event_id = live.submit()
 
     job = live.wait_for(event_id, "COMPLETED")
 
     assert job["attempt"] == 2
+    assert (job["usage"]["llm_calls"], job["usage"]["unknown_calls"]) == (2, 1)
     assert live.steps(event_id) == ["summary", *ONCE]
     assert live.ledger(event_id) == [
         (1, "summarize", first_call),
@@ -139,13 +138,19 @@ def test_f04_a_worker_killed_with_its_result_in_hand_pays_for_step_two_alone_aga
     live.arm("before_result_commit")
     event_id = live.submit()
 
-    live.wait_for(event_id, "COMPLETED")
+    job = live.wait_for(event_id, "COMPLETED")
 
     assert live.attempts(event_id) == [
         (1, "summarize", "lease_lost"),
         (2, "checklist", "completed"),
     ]
     assert live.steps(event_id) == [*ONCE, "checklist"]
+    assert live.ledger(event_id) == [
+        (1, "summarize", "ok"),
+        (1, "checklist", "lost"),
+        (2, "checklist", "ok"),
+    ]
+    assert (job["usage"]["llm_calls"], job["usage"]["unknown_calls"]) == (2, 1)
 
 
 def test_f05_a_worker_killed_after_its_result_is_committed_leaves_a_job_that_is_over(live):
@@ -180,6 +185,39 @@ def test_f06_a_pump_killed_before_it_reaps_is_started_again_and_reaps(live):
     live.wait_fired("before_reap")
 
     assert live.wait_for(event_id, "COMPLETED")["attempt"] == 2
+
+
+def workers(live, event_id):
+    """Who worked on the job, in order."""
+    rows = live.rows(
+        "SELECT split_part(a.worker, '@', 1) AS name FROM jobs_jobattempt a"
+        " JOIN jobs_job j ON j.id = a.job_id WHERE event_id = %s ORDER BY number",
+        event_id,
+    )
+    return [row["name"] for row in rows]
+
+
+def test_f06_without_a_pump_a_lost_workers_job_is_taken_over_by_another_worker(live):
+    with live.another_worker() as lost:
+        with live.without("worker"):
+            event_id = hold(live, "summary")
+        with live.without("beat"), live.without("maintenance"):
+            os.killpg(lost.pid, signal.SIGKILL)
+
+            live.wait_for(event_id, "COMPLETED", seconds=20)
+
+    assert workers(live, event_id) == ["other", "worker"]
+    assert live.attempts(event_id)[0] == (1, "summarize", "lease_lost")
+
+
+def test_f06_without_a_pump_a_job_that_waits_is_tried_again_and_its_wake_up_may_be_lost(live):
+    live.script({"do": "status", "status": 429, "retry_after": 1, "times": 1})
+    with live.without("beat"), live.without("maintenance"):
+        event_id = live.submit()
+        live.until(lambda: live.attempts(event_id) == [(1, "summarize", "retried")])
+        broker(live).flushdb()
+
+        live.wait_for(event_id, "COMPLETED", seconds=20)
 
 
 def submit_and_be_cut_off(live, title):
@@ -387,6 +425,7 @@ def test_f34_a_job_that_kills_every_worker_ends_and_costs_no_more_than_its_crash
     job = live.wait_for(event_id, "FAILED")
 
     assert job["error"]["code"] == "poison"
+    assert job["usage"]["unknown_calls"] == 3
     assert live.steps(event_id) == ["summary"] * 3
     assert live.attempts(event_id) == [(n, "summarize", "lease_lost") for n in (1, 2, 3)]
     live.wait_for(live.submit(), "COMPLETED")

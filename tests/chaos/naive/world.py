@@ -218,6 +218,7 @@ def as_evidence(jobs: list[Row], seen: list[Seen]) -> Evidence:
                 event_id=job.event_id,
                 tenant_id="",
                 status=job.status,
+                step="",
                 run=1,
                 attempt=0,
                 event_seq=0,
