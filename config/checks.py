@@ -7,7 +7,7 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from django.conf import settings
-from django.core.checks import CheckMessage, Error, register
+from django.core.checks import CheckMessage, Error, Warning, register
 
 MIN_SECRET_LENGTH = 32
 
@@ -46,6 +46,24 @@ def signing_key_is_ed25519(app_configs: Any, **kwargs: Any) -> list[CheckMessage
             id="guidepost.E003",
         )
     ]
+
+
+@register()
+def models_have_prices(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
+    prices = settings.MODEL_PRICES
+    wrong = not isinstance(prices, dict) or not all(
+        isinstance(price, dict)
+        and price.keys() <= {"prompt", "completion"}
+        and all(isinstance(dollars, int | float) and dollars >= 0 for dollars in price.values())
+        for price in prices.values()
+    )
+    hint = 'Dollars per million tokens: {"gpt-4.1-mini": {"prompt": 0.40, "completion": 1.60}}'
+    if wrong:
+        return [Error("MODEL_PRICES is not a table of prices.", hint=hint, id="guidepost.E005")]
+    if settings.OPENAI_API_KEY and settings.OPENAI_MODEL not in prices:
+        what = f"MODEL_PRICES has no price for {settings.OPENAI_MODEL}: money limits nobody."
+        return [Warning(what, hint=hint, id="guidepost.W001")]
+    return []
 
 
 @register()

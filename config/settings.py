@@ -121,12 +121,14 @@ CELERY_TIMEZONE = "UTC"
 CELERY_TASK_DEFAULT_QUEUE = "jobs"
 CELERY_TASK_ROUTES = {
     "jobs.tasks.pump": {"queue": "maintenance"},
+    "jobs.tasks.tidy": {"queue": "maintenance"},
     "celery.backend_cleanup": {"queue": "maintenance"},
 }
 PUMP_SECONDS = env.float("PUMP_SECONDS", default=1)
 CELERY_BEAT_SCHEDULE = {
     # Without `expires`: that compares two machines' clocks, and a wrong one would stop the pump.
     "pump": {"task": "jobs.tasks.pump", "schedule": PUMP_SECONDS},
+    "tidy": {"task": "jobs.tasks.tidy", "schedule": 60},
 }
 
 # --- People, tokens, permissions ------------------------------------------------------------
@@ -190,6 +192,7 @@ SPECTACULAR_SETTINGS = {
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
     "ENUM_NAME_OVERRIDES": {
+        "UsageGroup": ["day", "key", "model"],
         "JobStatus": "jobs.models.JobStatus.choices",
         "JobPriority": "jobs.serializers.PRIORITIES",
         "ItemPriority": "jobs.result_schema.PRIORITIES",
@@ -197,6 +200,7 @@ SPECTACULAR_SETTINGS = {
     },
     "POSTPROCESSING_HOOKS": [
         "drf_spectacular.hooks.postprocess_schema_enums",
+        "tenants.openapi.describe_limits",
         "config.openapi.describe_problems",
         "config.openapi.close_bodies",
     ],

@@ -14,7 +14,8 @@ from kombu.exceptions import OperationalError
 from redis.exceptions import RedisError
 
 from config import alive
-from jobs import bulk, runner, services
+from jobs import budget, bulk, runner, services
+from tenants import idempotency
 
 logger = logging.getLogger(__name__)
 
@@ -47,6 +48,16 @@ def pump(**from_a_later_version: Any) -> None:
         services.pump()
     except (OperationalError, RedisError, OSError) as error:
         logger.warning("pump_without_broker", extra={"reason": str(error)})
+
+
+@shared_task
+def tidy(**from_a_later_version: Any) -> None:
+    """Forgets answers whose Idempotency-Key has expired, and checks the budgets' sums."""
+    forgotten, corrected = idempotency.sweep(), budget.recount()
+    if corrected:
+        logger.error("reservations_corrected", extra={"budgets": corrected})
+    if forgotten:
+        logger.info("idempotency_keys_expired", extra={"keys": forgotten})
 
 
 @task_prerun.connect

@@ -1,6 +1,7 @@
 from django.urls import path
 
 from jobs.docs import ErrorCodesView
+from jobs.usage_views import LimitsView, UsageTableView, UsageView
 from jobs.views import JobCancelView, JobCreateView, JobDetailView, JobRetryView
 
 urlpatterns = [
@@ -8,5 +9,8 @@ urlpatterns = [
     path("jobs/<uuid:event_id>", JobDetailView.as_view(), name="job-detail"),
     path("jobs/<uuid:event_id>/cancel", JobCancelView.as_view(), name="job-cancel"),
     path("jobs/<uuid:event_id>/retry", JobRetryView.as_view(), name="job-retry"),
+    path("limits", LimitsView.as_view(), name="limits"),
+    path("usage", UsageView.as_view(), name="usage"),
+    path("usage.csv", UsageTableView.as_view(), name="usage-table"),
     path("docs/errors", ErrorCodesView.as_view(), name="error-codes"),
 ]
