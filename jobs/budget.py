@@ -13,6 +13,7 @@ import math
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
+from typing import Any
 from uuid import UUID
 
 from django.conf import settings
@@ -202,7 +203,7 @@ def recount() -> int:
 
 @transaction.atomic
 def _recount(tenant_id: UUID, kind: str, starts_on: date) -> bool:
-    period = [tenant_id, kind, starts_on]
+    period: list[Any] = [tenant_id, kind, starts_on]
     with connection.cursor() as cursor:
         cursor.execute(HOLD_PERIOD, period)
         said = cursor.fetchone()
@@ -219,7 +220,7 @@ def _recount(tenant_id: UUID, kind: str, starts_on: date) -> bool:
 
 def _ask(statement: str, tenant_id: UUID, job_id: int, tokens: Tokens) -> str:
     """The name of what does not suffice, or ''."""
-    asked = {
+    asked: dict[str, Any] = {
         "tenant": tenant_id,
         "job": job_id,
         "tokens": tokens.total,

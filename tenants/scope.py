@@ -61,7 +61,8 @@ class TenantView(APIView):
         self.scope.enter_context(acting_as(DatabaseRole.API, caller.tenant_id))
         self.acting = True
         if request.method == "POST" and idempotency.HEADER in request.headers:
-            self.post = idempotency.once(self.post)
+            handler = getattr(self, "post", self.http_method_not_allowed)
+            self.post = idempotency.once(handler)
 
     def count(self, request: Request) -> None:
         """Raises RateLimited. Before the permissions, so that refusals are limited as well."""

@@ -14,6 +14,7 @@ import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
+from typing import Any
 from uuid import UUID
 
 from django.conf import settings
@@ -171,7 +172,7 @@ def sliding_window(
         _redis_away_until = time.monotonic() + RETRY_REDIS_AFTER
         logger.warning("rate_limits_degraded", extra={"reason": str(error)})
         raise RedisAway from error
-    return int(now), bool(admitted), [tuple(map(int, answer)) for answer in answers]
+    return int(now), bool(admitted), [(used, reset, wait) for used, reset, wait in answers]
 
 
 @cache
@@ -243,7 +244,7 @@ FROM tenants_ratebucket WHERE tenant_id = %(tenant)s AND route_class = %(kind)s
 def _count_in_postgresql(tenant_id: UUID, kind: RouteClass, limit: Limit) -> Count:
     size = max(1, limit.quota // 2)
     each = WINDOW / size  # seconds
-    parameters = {
+    parameters: dict[str, Any] = {
         "tenant": tenant_id,
         "kind": kind.value,
         "size": float(size),
