@@ -98,6 +98,24 @@ def _other_secrets() -> dict[bytes, str]:
 
 
 @register()
+def models_have_prices(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
+    prices = settings.MODEL_PRICES
+    wrong = not isinstance(prices, dict) or not all(
+        isinstance(price, dict)
+        and price.keys() <= {"prompt", "completion"}
+        and all(isinstance(dollars, int | float) and dollars >= 0 for dollars in price.values())
+        for price in prices.values()
+    )
+    hint = 'Dollars per million tokens: {"gpt-4.1-mini": {"prompt": 0.40, "completion": 1.60}}'
+    if wrong:
+        return [Error("MODEL_PRICES is not a table of prices.", hint=hint, id="guidepost.E011")]
+    if settings.OPENAI_API_KEY and settings.OPENAI_MODEL not in prices:
+        what = f"MODEL_PRICES has no price for {settings.OPENAI_MODEL}: money limits nobody."
+        return [Warning(what, hint=hint, id="guidepost.W002")]
+    return []
+
+
+@register()
 def nothing_fails_on_purpose(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
     if settings.HTTPS and os.environ.get("FAILPOINTS"):
         hint = "It is for tests: unset it."

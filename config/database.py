@@ -1,6 +1,6 @@
 """SQL that Django has no words for."""
 
-from django.db.models import CharField, DateTimeField, Func
+from django.db.models import CharField, DateField, DateTimeField, Func
 
 
 class ClockTimestamp(Func):
@@ -17,3 +17,10 @@ class KeyIdOf(Func):
         "encode(substring(%(expressions)s FROM 3 FOR get_byte(%(expressions)s, 1)), 'escape')"
     )
     output_field = CharField(max_length=32)
+
+
+class Today(Func):
+    """The day in UTC, by the database's clock: budgets begin and end with it."""
+
+    function = "guidepost_today"
+    output_field = DateField()

@@ -133,6 +133,7 @@ CELERY_TASK_DEFAULT_QUEUE = "jobs"
 CELERY_TASK_ROUTES = {
     "jobs.tasks.pump": {"queue": "maintenance"},
     "tenants.tasks.*": {"queue": "maintenance"},
+    "jobs.tasks.tidy": {"queue": "maintenance"},
     "celery.backend_cleanup": {"queue": "maintenance"},
 }
 PUMP_SECONDS = env.float("PUMP_SECONDS", default=1)
@@ -143,6 +144,7 @@ CELERY_BEAT_SCHEDULE = {
         "task": "tenants.tasks.warn_of_expiring_keys",
         "schedule": crontab(hour=6, minute=0),
     },
+    "tidy": {"task": "jobs.tasks.tidy", "schedule": 60},
 }
 
 # --- People, tokens, permissions ------------------------------------------------------------
@@ -184,7 +186,6 @@ API_SESSION_MAX = timedelta(days=env.float("API_SESSION_MAX_DAYS", default=90))
 
 TOKEN_RATE = env.str("TOKEN_RATE", default="60/m")  # tokens issued, for each tenant
 TOKEN_ATTEMPT_RATE = env.str("TOKEN_ATTEMPT_RATE", default="300/m")  # tries, for each address
-SUBMIT_RATE = env.str("SUBMIT_RATE", default="600/m")  # jobs submitted, for each tenant
 INVITATION_RATE = env.str("INVITATION_RATE", default="60/h")  # mails to strangers, for each tenant
 
 # --- Mail -----------------------------------------------------------------------------------
@@ -233,6 +234,7 @@ SPECTACULAR_SETTINGS = {
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
     "ENUM_NAME_OVERRIDES": {
+        "UsageGroup": ["day", "key", "model"],
         "JobStatus": "jobs.models.JobStatus.choices",
         "KeyStatus": "tenants.serializers.KEY_STATUSES",
         "Role": "tenants.models.Role.choices",
@@ -243,6 +245,7 @@ SPECTACULAR_SETTINGS = {
     },
     "POSTPROCESSING_HOOKS": [
         "drf_spectacular.hooks.postprocess_schema_enums",
+        "tenants.openapi.describe_limits",
         "config.openapi.describe_problems",
         "config.openapi.close_bodies",
     ],
@@ -263,6 +266,10 @@ OFFLINE_MODEL_URL = env.str("OFFLINE_MODEL_URL", default="http://127.0.0.1:8125/
 OPENAI_MODEL = env.str(
     "OPENAI_MODEL", default="gpt-4.1-mini" if OPENAI_API_KEY else "guidepost-offline-1"
 )
+
+# Dollars per million tokens, by model; what is not listed costs nothing, so money limits nobody.
+# {"gpt-4.1-mini": {"prompt": 0.40, "completion": 1.60}}
+MODEL_PRICES = env.json("MODEL_PRICES", default={})
 
 # --- Pages ----------------------------------------------------------------------------------
 

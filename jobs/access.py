@@ -49,10 +49,19 @@ declare(
         worker="SELECT, INSERT, UPDATE",
         staff="SELECT, UPDATE (outcome, ended_at)",
     ),
-    # A move's trigger keeps the counters; limits and weight are for staff.
+    # Made with the job, used up by its calls, deleted by the trigger of its end.
+    Access(
+        "jobs_reservation",
+        api="SELECT, INSERT, UPDATE (tokens, micros), DELETE",
+        worker="SELECT, INSERT, UPDATE, DELETE",
+        staff="SELECT, INSERT, UPDATE (tokens, micros), DELETE",
+    ),
+    # A move's trigger keeps the counters and makes the row, as the tenant's plan says; to change
+    # limits and weight is for staff.
     Access(
         "jobs_tenantqueue",
-        api="SELECT, INSERT (tenant_id, is_active), UPDATE (is_active, running)",
+        api="SELECT, INSERT (tenant_id, is_active, max_running, max_waiting),"
+        " UPDATE (is_active, running)",
         worker="SELECT, INSERT, UPDATE",
         staff="SELECT, INSERT, UPDATE",
     ),

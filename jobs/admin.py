@@ -1,14 +1,18 @@
 """Staff look, search and retry. Nobody types into a job: rows change in services."""
 
+from typing import Any
+
 from django.contrib import admin, messages
 from django.db.models import QuerySet
 from django.http import HttpRequest
 from django_celery_results.models import GroupResult, TaskResult
 
 from config.admin import ReadOnlyAdmin, ReadOnlyInline
-from jobs import breaker, bulk, services
-from jobs.errors import InvalidTransition
+from jobs import breaker, bulk, plans, services
+from jobs.errors import InvalidTransition, QuotaExceeded
 from jobs.models import BulkAction, Circuit, Job, JobAttempt, JobEvent, LLMCall, TenantQueue
+from tenants.admin import TenantAdmin
+from tenants.models import Plan, Tenant
 
 admin.site.unregister([GroupResult, TaskResult])
 
@@ -90,7 +94,11 @@ class JobAdmin(ReadOnlyAdmin):
         self.message_user(
             request,
             f"Retrying {retried} job(s)."
-            + (f" {skipped} left alone: neither failed nor cancelled." if skipped else ""),
+            + (
+                f" {skipped} left alone: neither failed nor cancelled, or no budget."
+                if skipped
+                else ""
+            ),
             messages.SUCCESS if retried else messages.WARNING,
         )
 
@@ -101,9 +109,43 @@ class JobAdmin(ReadOnlyAdmin):
             retried = services.retry_job(
                 tenant_id=job.tenant_id, event_id=job.event_id, actor=actor
             )
-        except InvalidTransition:
+        except (InvalidTransition, QuotaExceeded):
             return False
         return retried is not None
+
+
+@admin.register(Plan)
+class PlanAdmin(admin.ModelAdmin):
+    """Who may change plans changes what all their tenants may use, within a second."""
+
+    list_display = ("code", "name", "submits_per_minute", "max_running", "tokens_per_day")
+    search_fields = ("code", "name")
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Plan | None = None) -> tuple[str, ...]:
+        return ("code",) if obj else ()
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def save_model(self, request: HttpRequest, obj: Plan, form: Any, change: bool) -> None:
+        plans.save_plan(obj)
+
+
+admin.site.unregister(Tenant)
+
+
+@admin.register(Tenant)
+class TenantWithPlanAdmin(TenantAdmin):
+    """A tenant's plan is all that is changed here."""
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> list[str]:
+        return [field.name for field in Tenant._meta.fields if field.name != "plan"]
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return request.user.has_perm("tenants.change_tenant")
+
+    def save_model(self, request: HttpRequest, obj: Tenant, form: Any, change: bool) -> None:
+        plans.assign_plan(tenant=obj, plan=form.cleaned_data["plan"])
 
 
 @admin.register(TenantQueue)

@@ -14,7 +14,7 @@ from django.db.models.functions import Now
 from django.utils import timezone
 
 from jobs import services
-from jobs.errors import InvalidTransition
+from jobs.errors import InvalidTransition, QuotaExceeded
 from jobs.models import RETRYABLE, BulkAction, Job, JobStatus
 from tenants.audit import Actor, acts_of, record
 from tenants.models import ActorKind, Tenant
@@ -121,8 +121,8 @@ def _act(action: BulkAction, job: Job) -> bool:
     try:
         with acts_of(actor), transaction.atomic():
             act(tenant_id=job.tenant_id, event_id=job.event_id, **said)
-    except InvalidTransition:
-        return False  # it has moved on by itself
+    except (InvalidTransition, QuotaExceeded):
+        return False  # it has moved on by itself, or its tenant has nothing left to spend
     return True
 
 

@@ -145,28 +145,39 @@ UPDATE jobs_job SET ready = true
 FROM due WHERE jobs_job.id = due.id AND (SELECT count(*) FROM queues) >= 0
 """
 
+# Holds the queues although it changes none: budgets of several tenants are given back at its
+# commit, and two of these must not wait for each other.
 EXPIRE = """
-UPDATE jobs_job SET status = 'EXPIRED', ready = false, ended_at = clock_timestamp()
-WHERE id IN (
-    SELECT id FROM jobs_job
+WITH late AS (
+    SELECT id, tenant_id FROM jobs_job
     WHERE status = 'PENDING' AND deadline_at <= statement_timestamp()
     ORDER BY deadline_at
     LIMIT %(batch)s
     FOR NO KEY UPDATE SKIP LOCKED
+), queues AS (
+    SELECT tenant_id FROM jobs_tenantqueue WHERE tenant_id IN (SELECT tenant_id FROM late)
+    ORDER BY tenant_id
+    FOR NO KEY UPDATE
 )
+UPDATE jobs_job SET status = 'EXPIRED', ready = false, ended_at = clock_timestamp()
+FROM late WHERE jobs_job.id = late.id AND (SELECT count(*) FROM queues) >= 0
 """
 
-# Calls whose attempt is over, written in the instant in which its job was taken away. Both who
-# settles and who closes a call change it only from what it was, and what was changed is what is
-# counted: each call once, as unknown or lost, whoever comes first.
+# Calls whose attempt is over, written in the instant in which its job was taken away. Whoever
+# settles or closes a call holds its job first, so each is counted once, as unknown or lost; a job
+# that somebody holds is left for the next sweep.
 SETTLE = """
-WITH left_open AS (
+WITH held AS (
+    SELECT job.id, call.id AS call_id
+    FROM jobs_llmcall AS call JOIN jobs_job AS job ON job.id = call.job_id
+    WHERE outcome IN ('started', 'answered')
+        AND (job.status <> 'PROCESSING' OR job.attempt <> call.attempt)
+    FOR NO KEY UPDATE OF job SKIP LOCKED
+), left_open AS (
     UPDATE jobs_llmcall AS call SET
         outcome = CASE outcome WHEN 'started' THEN 'unknown' ELSE 'lost' END,
         ended_at = coalesce(call.ended_at, clock_timestamp())
-    FROM jobs_job AS job
-    WHERE outcome IN ('started', 'answered') AND job.id = call.job_id
-        AND (job.status <> 'PROCESSING' OR job.attempt <> call.attempt)
+    FROM held WHERE call.id = held.call_id AND outcome IN ('started', 'answered')
     RETURNING call.job_id
 ), counted AS (
     SELECT job_id, count(*) AS calls FROM left_open GROUP BY job_id

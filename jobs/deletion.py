@@ -20,18 +20,18 @@ from config.database import ClockTimestamp
 from config.failpoints import failpoint
 from jobs.errors import InvalidTransition
 from jobs.models import Document, Job, JobAttempt
-from tenants import audit
+from tenants import audit, idempotency
 
 logger = logging.getLogger(__name__)
 
 BATCH = 100  # jobs that are purged in one transaction
 
-# A tenant's own period. Where plans have one, it stands second: coalesce(tenant..., plan...).
-RETENTION_DAYS = "tenant.retention_days"
+RETENTION_DAYS = "coalesce(tenant.retention_days, plan.retention_days)"
 
 OUT_OF_TIME = f"""
 SELECT job.id, job.tenant_id, job.event_id, job.document_id, job.status, digest
 FROM tenants_tenant AS tenant
+JOIN tenants_plan AS plan ON plan.code = tenant.plan_id
 CROSS JOIN LATERAL (
     SELECT id, tenant_id, event_id, document_id, status FROM jobs_job
     WHERE tenant_id = tenant.id AND deleted_at IS NULL
@@ -124,6 +124,7 @@ def _delete(tenant_id: UUID, jobs: list[Ended], because: str = "request") -> Non
     Document.objects.for_tenant(tenant_id).filter(
         ~Exists(still_needed.filter(deleted_at=None)), pk__in=[job.document_id for job in jobs]
     ).update(sealed_text=None, digest="")
+    idempotency.forget_jobs(tenant_id, [job.event_id for job in jobs])
     for job in jobs:
         what: dict[str, Any] = {"status": job.status, "document": job.digest, "because": because}
         audit.record("job.deleted", tenant_id=tenant_id, of=("job", job.event_id), before=what)

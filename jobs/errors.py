@@ -21,9 +21,24 @@ class TooManyWaiting(DomainError):
     status = 429
 
 
+class QuotaExceeded(DomainError):
+    code = "quota_exceeded"
+    title = "A budget of your plan is used up"
+    status = 429
+
+
+class BudgetExhausted(Exception):
+    """A model call may not start: its tenant's budget (the argument) does not hold what it may
+    cost."""
+
+    code = "budget_exhausted"
+
+
 POISON = "poison"
 INTERNAL_ERROR = "internal_error"
 SAFE_DETAIL = {
+    BudgetExhausted.code: "A budget of your plan was used up before the job was done; GET /limits"
+    " says which, and when it begins anew. Retry the job then: what step 1 has made is kept.",
     POISON: "The worker stopped before the job was done, three times. We look into it. Retry the"
     " job; if it fails again, tell support its event_id.",
     INTERNAL_ERROR: "We made a mistake while working on this job; nothing is wrong with your"

@@ -13,6 +13,7 @@ from django.db.models.functions import Length, Now
 from guardian.managers import BaseObjectPermissionManager
 from guardian.models import GroupObjectPermissionBase, UserObjectPermissionBase
 
+from config.database import Today
 from jobs import sealed
 from tenants.models import Tenant
 from tenants.permissions import group_name
@@ -167,6 +168,7 @@ class Job(models.Model):
     prompt_tokens = models.PositiveIntegerField(default=0)
     completion_tokens = models.PositiveIntegerField(default=0)
     unknown_calls = models.PositiveIntegerField(default=0)  # paid for in vain, or may have been
+    cost_micros = models.BigIntegerField(db_default=0)  # of all its calls; millionths of a dollar
 
     created_at = models.DateTimeField(db_default=Now(), editable=False)
     started_at = models.DateTimeField(null=True, blank=True)
@@ -485,6 +487,13 @@ class LLMCall(models.Model):
     request_id = models.CharField(max_length=200, blank=True, db_default="")
     prompt_tokens = models.PositiveIntegerField(db_default=0)
     completion_tokens = models.PositiveIntegerField(db_default=0)
+    # What it could cost at most was promised to it, from the budgets of the day it started on;
+    # what it did cost is charged once it is over.
+    day = models.DateField(db_default=Today())
+    bound_tokens = models.BigIntegerField(db_default=0)
+    bound_micros = models.BigIntegerField(db_default=0)
+    charged_tokens = models.BigIntegerField(null=True, blank=True)
+    cost_micros = models.BigIntegerField(null=True, blank=True)
     started_at = models.DateTimeField(db_default=Now())
     ended_at = models.DateTimeField(null=True, blank=True)
 
@@ -493,7 +502,11 @@ class LLMCall(models.Model):
     class Meta:
         verbose_name = "model call"
         indexes = [
-            models.Index(fields=["job"], condition=Q(outcome__in=UNSETTLED), name="call_unsettled")
+            models.Index(fields=["job"], condition=Q(outcome__in=UNSETTLED), name="call_unsettled"),
+            models.Index(
+                fields=["id"], condition=Q(cost_micros__isnull=True), name="call_to_be_charged"
+            ),
+            models.Index(fields=["tenant", "day"], name="call_usage"),
         ]
         constraints = [
             models.UniqueConstraint(fields=["job", "tenant", "label"], name="call_once_per_label"),
@@ -509,6 +522,37 @@ class LLMCall(models.Model):
 
     def __str__(self) -> str:
         return self.label
+
+
+class Reservation(models.Model):
+    """What is promised to a job's future calls, from the budgets of `day`.
+
+    Made when the job is submitted; each call takes its bound out of it first. A trigger gives the
+    rest back when the job ends.
+    """
+
+    job = models.OneToOneField(
+        Job, on_delete=models.CASCADE, primary_key=True, related_name="+", db_constraint=False
+    )
+    tenant = models.ForeignKey(
+        "tenants.Tenant", on_delete=models.CASCADE, related_name="+", db_index=False
+    )
+    day = models.DateField()
+    tokens = models.BigIntegerField()
+    micros = models.BigIntegerField()
+
+    objects = TenantQuerySet.as_manager()
+
+    class Meta:
+        indexes = [models.Index(fields=["tenant", "job"], name="reservation_of_tenant")]
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(tokens__gte=0) & Q(micros__gte=0), name="reservation_is_not_negative"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.tokens} tokens for {self.job_id}"
 
 
 class TenantQueue(models.Model):

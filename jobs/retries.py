@@ -6,6 +6,7 @@
 | unavailable, timeout, our own mistake | again after a growing delay, MAX_FAILURES times in all |
 | invalid_output | once more: a model's reply is a draw |
 | truncated, refused, filtered, bad_request | FAILED at once: the same call gives the same answer |
+| budget_exhausted | FAILED at once: the tenant's own budget, which a person has to look at |
 | quota, auth | the circuit is held open for staff; the job waits and loses nothing |
 
 Nothing is tried again beyond the job's deadline.
@@ -16,7 +17,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from enum import Enum, auto
 
-from jobs.errors import INTERNAL_ERROR
+from jobs.errors import INTERNAL_ERROR, BudgetExhausted
 from llm.errors import AuthRefused, InvalidOutput, LLMError, QuotaExhausted, Throttled
 
 MAX_FAILURES = 5
@@ -46,6 +47,8 @@ def decide(error: Exception, *, failures: int, attempt: int, seconds_left: float
     attempt       number of the attempt that failed, for delays that grow
     seconds_left  until the job's deadline
     """
+    if isinstance(error, BudgetExhausted):
+        return Decision(Verdict.FAIL, error.code)
     code = error.code if isinstance(error, LLMError) else INTERNAL_ERROR
     if isinstance(error, QuotaExhausted | AuthRefused):
         return Decision(Verdict.WHEN_MENDED, code, counts=False)

@@ -14,6 +14,7 @@ from django.db import connection
 from config.failpoints import failpoint
 from jobs import breaker, dispatch, retries, services
 from jobs.claims import Claim
+from jobs.errors import BudgetExhausted
 from jobs.leases import RENEWALS_PER_LEASE, keeper
 from jobs.ledger import RecordedCalls
 from jobs.model_loop import model_loop
@@ -77,7 +78,9 @@ def run_next_job(worker: str) -> str | None:
 
 
 def _fail(claim: Claim, error: Exception) -> None:
-    if not isinstance(error, LLMError):
+    if isinstance(error, BudgetExhausted):
+        _leave_trial(claim)
+    elif not isinstance(error, LLMError):
         # Where, not what: its words may be the guideline's. The attempt keeps them, sealed.
         where = "".join(traceback.format_tb(error.__traceback__))
         fields = {"event_id": claim.event_id, "kind": type(error).__name__, "where": where}

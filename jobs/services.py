@@ -15,14 +15,13 @@ from django.db.models.functions import Now
 
 from config.database import ClockTimestamp
 from config.failpoints import failpoint
-from jobs import breaker, claims, dispatch, sealed
+from jobs import breaker, budget, claims, dispatch, sealed
 from jobs.claims import Claim
 from jobs.errors import (
     POISON,
     SAFE_DETAIL,
     DocumentTooLarge,
     InvalidTransition,
-    TooManyWaiting,
 )
 from jobs.models import (
     RETRYABLE,
@@ -39,25 +38,16 @@ from jobs.models import (
 )
 from jobs.persistence import LeaseLost
 from jobs.retries import Decision, Verdict
+from llm.chain import estimate
 from llm.errors import SAFE_DETAIL as MODEL_DETAIL
 from llm.errors import LLMError
 from tenants.audit import record
 from tenants.authentication import Principal
+from tenants.models import Tenant
 
 logger = logging.getLogger(__name__)
 
 DEFAULT_EXPIRY = timedelta(hours=24)
-
-
-# Stops counting at the limit; without a queue the tenant has never had a job.
-FULL = """
-SELECT max_waiting FROM jobs_tenantqueue AS queue
-WHERE tenant_id = %(tenant)s AND EXISTS (
-    SELECT FROM jobs_job
-    WHERE tenant_id = %(tenant)s AND status = 'PENDING' AND deleted_at IS NULL
-    OFFSET queue.max_waiting - 1 LIMIT 1
-)
-"""
 
 
 # --- What the API and staff ask for ---------------------------------------------------------
@@ -77,8 +67,8 @@ def submit_job(
 
     expires_in  a job that has not started by then is EXPIRED; retries stop then as well
 
-    Raises DocumentTooLarge beyond settings.GUIDELINE_MAX_BYTES of UTF-8, or TooManyWaiting where
-    the tenant's queue is full.
+    Raises DocumentTooLarge beyond settings.GUIDELINE_MAX_BYTES of UTF-8, TooManyWaiting where
+    the tenant's queue is full, or QuotaExceeded where a budget does not hold what it may cost.
     """
     size, limit = len(guideline_text.encode()), settings.GUIDELINE_MAX_BYTES
     if size > limit:
@@ -88,8 +78,7 @@ def submit_job(
             limit_bytes=limit,
             errors=[{"pointer": "/guideline_text", "code": "too_large", "detail": "Too long."}],
         )
-    refuse_if_full(tenant_id)
-    # Without a savepoint: whoever is in a transaction already cannot go on without the job.
+    # No savepoint: whoever is refused has to give up the whole transaction.
     with transaction.atomic(savepoint=False):
         document = Document.of(tenant_id=tenant_id, text=guideline_text)
         document.save(force_insert=True)
@@ -108,23 +97,9 @@ def submit_job(
         # Only a nudge: if it is lost, the pump wakes a worker for the same row within seconds.
         transaction.on_commit(dispatch.wake_worker)
         transaction.on_commit(lambda: failpoint("after_post_commit"))
+        budget.admit(tenant_id, job.pk, estimate(guideline_text))
         failpoint("before_post_commit")
     return job
-
-
-def refuse_if_full(tenant_id: UUID) -> None:
-    """Raises TooManyWaiting. Two requests at the same moment may both still pass."""
-    with connection.cursor() as cursor:
-        cursor.execute(FULL, {"tenant": tenant_id})
-        row = cursor.fetchone()
-    if row is not None:
-        raise TooManyWaiting(
-            f"{row[0]:,} of your jobs are waiting, which is the limit `jobs_waiting_per_tenant`."
-            " Submit again when some of them have started.",
-            headers={"Retry-After": "30"},
-            limit="jobs_waiting_per_tenant",
-            allowed=row[0],
-        )
 
 
 @transaction.atomic
@@ -174,7 +149,7 @@ def retry_job(
     visible_to  where given, what that caller may not see is no job of the tenant either
 
     What step 1 has paid for is kept; the old attempts stay on record. A job that waits or runs
-    stays as it is. Raises InvalidTransition if it is completed.
+    stays as it is. Raises InvalidTransition if it is completed, or QuotaExceeded.
     """
     job = _locked(tenant_id, event_id, visible_to)
     if job is None or not job.is_over:
@@ -200,6 +175,8 @@ def retry_job(
     )
     transaction.on_commit(dispatch.wake_worker)
     job.refresh_from_db()
+    document = Document.objects.for_tenant(tenant_id).get(pk=job.document_id)
+    budget.reserve(tenant_id, job.pk, estimate(document.text or ""))
     logger.info("job_retried_by_hand", extra={"event_id": event_id, "actor": actor})
     return job
 
@@ -208,6 +185,12 @@ def set_queue(tenant_id: UUID, **limits: Any) -> TenantQueue:
     """Sets weight, max_running, max_waiting or is_paused of a tenant's queue."""
     queue, _ = TenantQueue.objects.update_or_create(tenant_id=tenant_id, defaults=limits)
     return queue
+
+
+def apply_plan(tenant: Tenant) -> TenantQueue:
+    """Takes the caps of the tenant's plan over to its queue, where they are enforced."""
+    plan = tenant.plan
+    return set_queue(tenant.pk, max_running=plan.max_running, max_waiting=plan.max_waiting)
 
 
 # --- What a worker does while it holds a job ------------------------------------------------
@@ -341,6 +324,7 @@ def pump() -> int:
     failpoint("before_reap")
     _take_back()
     claims.sweep()
+    budget.charge_unanswered()
     # One at least, whether or not there is work: it proves that somebody listens.
     wanted = max(1, claims.count_claimable(dispatch.AT_ONCE))
     missing = wanted - dispatch.waiting_wake_ups()

@@ -14,7 +14,8 @@ from kombu.exceptions import OperationalError
 from redis.exceptions import RedisError
 
 from config import alive
-from jobs import bulk, deletion, runner, services
+from jobs import budget, bulk, deletion, runner, services
+from tenants import idempotency
 from tenants.sealing import anchors, sealer
 
 logger = logging.getLogger(__name__)
@@ -54,6 +55,16 @@ def pump(**from_a_later_version: Any) -> None:
         logger.warning("pump_without_broker", extra={"reason": str(error)})
     sealer.work()
     anchors.work()
+
+
+@shared_task
+def tidy(**from_a_later_version: Any) -> None:
+    """Forgets answers whose Idempotency-Key has expired, and checks the budgets' sums."""
+    forgotten, corrected = idempotency.sweep(), budget.recount()
+    if corrected:
+        logger.error("reservations_corrected", extra={"budgets": corrected})
+    if forgotten:
+        logger.info("idempotency_keys_expired", extra={"keys": forgotten})
 
 
 @task_prerun.connect

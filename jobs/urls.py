@@ -2,6 +2,7 @@ from django.urls import path
 
 from jobs.docs import ErrorCodesView
 from jobs.share_views import ShareDetailView, ShareListView
+from jobs.usage_views import LimitsView, UsageTableView, UsageView
 from jobs.views import JobCancelView, JobCreateView, JobDetailView, JobRetryView
 
 urlpatterns = [
@@ -15,5 +16,8 @@ urlpatterns = [
         ShareDetailView.as_view(),
         name="share-detail",
     ),
+    path("limits", LimitsView.as_view(), name="limits"),
+    path("usage", UsageView.as_view(), name="usage"),
+    path("usage.csv", UsageTableView.as_view(), name="usage-table"),
     path("docs/errors", ErrorCodesView.as_view(), name="error-codes"),
 ]

@@ -4,7 +4,6 @@ from dataclasses import asdict
 from typing import Any
 from uuid import UUID
 
-from django.conf import settings
 from django.http import Http404
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiExample, OpenApiParameter, extend_schema
@@ -24,9 +23,8 @@ from jobs.serializers import (
     next_link,
 )
 from tenants.authentication import Principal, principal
-from tenants.models import Scope
+from tenants.models import RouteClass, Scope
 from tenants.scope import TenantView
-from tenants.throttling import count
 
 POLL_SECONDS = "1"
 REFUSALS = dict.fromkeys((401, 403), ProblemSerializer)
@@ -67,6 +65,7 @@ class JobCreateView(JobView):
     """POST submits a guideline, GET lists the jobs."""
 
     required_scopes = {"GET": Scope.JOBS_READ, "POST": Scope.JOBS_SUBMIT}
+    route_classes = {"POST": RouteClass.SUBMIT}
 
     @extend_schema(
         operation_id="submitJob",
@@ -93,12 +92,6 @@ class JobCreateView(JobView):
     )
     def post(self, request: Request) -> Response:
         caller = principal(request)
-        count(
-            request,
-            limit="jobs_submitted_per_tenant",
-            rate=settings.SUBMIT_RATE,
-            key=str(caller.tenant_id),
-        )
         body = JobSubmitSerializer(data=request.data)
         body.is_valid(raise_exception=True)
         job = services.submit_job(

@@ -6,13 +6,14 @@ is looked up, each requirement of the source is covered or listed as missing.
 
 import asyncio
 import hashlib
+import math
 import time
 from bisect import bisect_right
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from llm import prompts
+from llm import bounds, prompts
 from llm.client import Completer, Reply
 from llm.grounding import Locator, covered, normalise
 from llm.markup import plain
@@ -113,6 +114,26 @@ async def generate_checklist(
     replies = await _all_of(ask, _chunks(wanted))
     items = [item.model_dump() for reply in replies for item in reply.value.items]
     return _step_result(client, prompt, replies, {"items": items}, started)
+
+
+# What it will cost
+
+_FULL = 0.75  # of a call, on average: calls end where sections do
+_FRAMED = 1.3  # bytes of the JSON that a byte of a passage becomes
+
+
+def estimate(source: str) -> bounds.Tokens:
+    """What both steps together need, on the high side. Each call has a bound of its own."""
+    calls = max(1, math.ceil(len(source) / (MAX_CHARACTERS * _FULL)))
+    data = math.ceil(len(source.encode("utf-8", "surrogatepass")) * _FRAMED)
+    fixed = sum(
+        bounds.overhead(prompts.load(name, 1), schema)
+        for name, schema in (("summarize", Summary), ("checklist", Checklist))
+    )
+    each = math.ceil(data / calls)
+    # Step 2 sees the passages, and what step 1 said of them.
+    completion = calls * (bounds.max_output(each) + bounds.max_output(2 * each))
+    return bounds.Tokens(calls * fixed + 3 * data, completion)
 
 
 # Which passages go into which call

@@ -19,7 +19,7 @@ import httpx2
 import openai
 from pydantic import BaseModel, ValidationError
 
-from llm import errors
+from llm import bounds, errors
 from llm.prompts import Prompt
 from llm.schemas import response_format
 
@@ -35,6 +35,7 @@ _BY_STATUS: dict[int, type[errors.LLMError]] = {
     HTTPStatus.CONFLICT: errors.Unavailable,
     HTTPStatus.TOO_MANY_REQUESTS: errors.Throttled,
 }
+NOTHING = bounds.Tokens(0, 0)
 _CONNECT_SECONDS = 5.0
 _MAX_WAIT = 86_400.0  # seconds; a Retry-After beyond a day is a mistake
 
@@ -123,7 +124,7 @@ class Client:
         started = time.monotonic()
         seconds = min(self.timeout, deadline - started)
         if seconds <= 0:
-            raise errors.TimedOut("the deadline passed before the call")
+            raise errors.TimedOut("the deadline passed before the call", used=NOTHING)
         try:
             async with asyncio.timeout(seconds):
                 body, request_id = await self._post(prompt, data, schema, request_label)
@@ -144,12 +145,14 @@ class Client:
     ) -> tuple[bytes, str]:
         # The raw response: the SDK's own parsing turns a page of HTML into a str, and accepts
         # truncated and empty answers.
+        said = bounds.user_message(data)
         response = await self._openai.chat.completions.with_raw_response.create(
             model=self.model,
             messages=[
                 {"role": "system", "content": prompt.text},
-                {"role": "user", "content": json.dumps(data, ensure_ascii=False)},
+                {"role": "user", "content": said},
             ],
+            max_completion_tokens=bounds.max_output(len(said.encode("utf-8", "surrogatepass"))),
             response_format=cast(Any, response_format(schema)),
             extra_headers=_headers(request_label),
         )
@@ -169,22 +172,31 @@ def _headers(request_label: str) -> dict[str, str]:
 
 def _read_reply(body: bytes, schema: type[T], request_id: str, seconds: float) -> Reply[T]:
     completion = _parse_json(body)
-    content = _content(completion)
-    try:
-        value = schema.model_validate_json(content)
-    except ValidationError as error:
-        problems = error.errors(include_url=False, include_input=False, include_context=False)
-        raise errors.InvalidOutput(f"{problems[:5]}\n{content}") from None
     usage = completion.get("usage")
     usage = usage if isinstance(usage, dict) else {}
+    used = bounds.Tokens(_count(usage.get("prompt_tokens")), _count(usage.get("completion_tokens")))
+    try:
+        value = _value(completion, schema)
+    except errors.LLMError as error:
+        error.used = used if used.total else None  # a useless reply is charged like any other
+        raise
     return Reply(
         value=value,
         model=str(completion.get("model") or ""),
-        prompt_tokens=_count(usage.get("prompt_tokens")),
-        completion_tokens=_count(usage.get("completion_tokens")),
+        prompt_tokens=used.prompt,
+        completion_tokens=used.completion,
         seconds=seconds,
         request_id=request_id,
     )
+
+
+def _value(completion: dict[str, Any], schema: type[T]) -> T:
+    content = _content(completion)
+    try:
+        return schema.model_validate_json(content)
+    except ValidationError as error:
+        problems = error.errors(include_url=False, include_input=False, include_context=False)
+        raise errors.InvalidOutput(f"{problems[:5]}\n{content}") from None
 
 
 def _parse_json(body: bytes) -> dict[str, Any]:
@@ -232,7 +244,10 @@ def _from_status(error: openai.APIStatusError) -> errors.LLMError:
     """One of our errors for a status of 300 or more."""
     kind = _kind_of(error.status_code, error.code or error.type or "")
     detail = f"{error.status_code} {_error_text(error)}"
-    return kind(detail, retry_after=retry_after(error.response.headers) if kind.retryable else None)
+    wait = retry_after(error.response.headers) if kind.retryable else None
+    # Behind a gateway that lost patience, somebody may still have answered.
+    unpaid = error.status_code != HTTPStatus.GATEWAY_TIMEOUT
+    return kind(detail, retry_after=wait, used=NOTHING if unpaid else None)
 
 
 def _kind_of(status: int, code: str) -> type[errors.LLMError]:
@@ -255,8 +270,10 @@ def _from_connection(error: openai.APIConnectionError) -> errors.LLMError:
     if isinstance(cause, ReplyTooLarge):
         return errors.InvalidOutput(str(cause))
     if isinstance(error, openai.APITimeoutError):
-        return errors.TimedOut(repr(cause))
-    return errors.Unavailable(repr(cause or error))
+        unsent = isinstance(cause, httpx2.ConnectTimeout)
+        return errors.TimedOut(repr(cause), used=NOTHING if unsent else None)
+    unsent = isinstance(cause, httpx2.ConnectError)
+    return errors.Unavailable(repr(cause or error), used=NOTHING if unsent else None)
 
 
 def retry_after(headers: httpx2.Headers) -> float | None:

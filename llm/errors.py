@@ -1,5 +1,7 @@
 """Why a call to the model failed. The type says whether trying again can help."""
 
+from llm.bounds import Tokens
+
 MAX_DETAIL = 2_000  # characters of raw text kept for staff
 
 # Shown to the tenant on a job that failed: what happened, what to do. Nothing in here comes from
@@ -35,12 +37,20 @@ class LLMError(Exception):
     retryable    may the same call succeed later?
     retry_after  seconds the provider asked us to wait, None where it did not say
     detail       raw text for staff only, at most MAX_DETAIL characters
+    used         tokens that the provider counted; None where nobody knows whether it did
     """
 
     code = "llm_invalid_output"
     retryable = False
 
-    def __init__(self, detail: str = "", *, retry_after: float | None = None) -> None:
+    def __init__(
+        self,
+        detail: str = "",
+        *,
+        retry_after: float | None = None,
+        used: Tokens | None = None,
+    ) -> None:
+        self.used = used
         self.detail = detail[:MAX_DETAIL]
         self.retry_after = retry_after
         super().__init__(f"{self.code}: {self.detail[:200]}")

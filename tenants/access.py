@@ -73,6 +73,28 @@ declare(
         worker="SELECT, INSERT (entry_id, tenant_id, seq, hash, personal)",
     ),
     Access("tenants_auditwatermark", FOR_EVERYBODY, worker="SELECT, UPDATE"),
+    Access(
+        "tenants_plan",
+        FOR_EVERYBODY,
+        api="SELECT",
+        door="SELECT",
+        worker="SELECT",
+        staff="SELECT, INSERT, UPDATE",
+    ),
+    # What was spent is written by workers alone; requests promise and give back.
+    Access(
+        "tenants_usage",
+        api="SELECT, INSERT (tenant_id, kind, starts_on, reserved), UPDATE (reserved)",
+        worker="SELECT, INSERT, UPDATE",
+        staff="SELECT, INSERT (tenant_id, kind, starts_on, reserved), UPDATE (reserved)",
+    ),
+    Access("tenants_ratebucket", api="SELECT, INSERT, UPDATE"),
+    Access(
+        "tenants_idempotencyrecord",
+        api="SELECT, INSERT, UPDATE, DELETE",
+        worker="SELECT (tenant_id, route, key, expires_at), DELETE",
+        staff="",
+    ),
     # Grants on tenants, given to groups: looked up where a token is issued.
     Access(
         "guardian_groupobjectpermission",

@@ -50,6 +50,55 @@ class Role(models.TextChoices):
 MAY_SEE_OWN_ONLY = [Role.MEMBER, Role.VIEWER]
 
 
+class RouteClass(models.TextChoices):
+    """What kind of request it is: each kind has a rate limit of its own."""
+
+    SUBMIT = "submit", "Submit jobs"
+    READ = "read", "Read"
+    MANAGE = "manage", "Change anything else"
+
+
+class Plan(models.Model):
+    """What a tenant may use. Every tenant has one; staff makes them and gives them out."""
+
+    code = models.SlugField(max_length=40, primary_key=True)
+    name = models.CharField(max_length=100)
+    # Requests in any 60 seconds, of all the tenant's callers together.
+    submits_per_minute = models.PositiveIntegerField(default=600)
+    reads_per_minute = models.PositiveIntegerField(default=6_000)
+    manages_per_minute = models.PositiveIntegerField(default=600)
+    # Enforced where they are counted: in the tenant's row of jobs_tenantqueue.
+    max_running = models.PositiveIntegerField(default=16)
+    max_waiting = models.PositiveIntegerField(default=10_000)
+    # Budgets of days and months in UTC. Money is counted in millionths of a dollar.
+    tokens_per_day = models.BigIntegerField(default=100_000_000)
+    money_per_month = models.BigIntegerField(default=1_000_000_000)
+    # Jobs are deleted so long after their end, unless the tenant says otherwise. Null: never.
+    retention_days = models.PositiveIntegerField(null=True, blank=True)
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(submits_per_minute__gt=0)
+                & Q(reads_per_minute__gt=0)
+                & Q(manages_per_minute__gt=0)
+                & Q(max_running__gt=0)
+                & Q(max_waiting__gt=0),
+                name="plan_allows_something",
+            ),
+            models.CheckConstraint(
+                condition=Q(tokens_per_day__gte=0) & Q(money_per_month__gte=0),
+                name="plan_budgets_are_not_negative",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+DEFAULT_PLAN = "standard"  # made by a migration
+
+
 class Tenant(models.Model):
     """A customer. Its id is public: it stands in tokens."""
 
@@ -57,8 +106,11 @@ class Tenant(models.Model):
     name = models.CharField(max_length=200)
     slug = models.SlugField(max_length=63, unique=True)
     is_active = models.BooleanField(default=True)
+    plan = models.ForeignKey(
+        Plan, on_delete=models.PROTECT, default=DEFAULT_PLAN, related_name="tenants"
+    )
     created_at = models.DateTimeField(default=timezone.now, editable=False)
-    # Jobs are deleted so long after their end. Null: they are kept.
+    # Jobs are deleted so long after their end. Null: as its plan says.
     retention_days = models.PositiveIntegerField(null=True, blank=True)
 
     class Meta:
@@ -297,6 +349,8 @@ class ApiKey(models.Model):
     last_used_at = models.DateTimeField(null=True, blank=True)  # to a minute
     last_used_address = models.CharField(max_length=45, blank=True)
     warned_days = models.PositiveSmallIntegerField(null=True, editable=False)  # before its end
+    # In each route class, besides what the tenant's plan allows all keys together.
+    requests_per_minute = models.PositiveIntegerField(null=True, blank=True)
 
     objects = TenantQuerySet.as_manager()
 
@@ -455,3 +509,77 @@ class RevokedToken(models.Model):
 
     jti = models.CharField(max_length=64, primary_key=True)
     expires_at = models.DateTimeField(db_index=True)
+
+
+# --- What the limits count ------------------------------------------------------------------
+
+
+class Usage(models.Model):
+    """What a tenant has used of one budget in one period, and what is promised to its jobs.
+
+    `spent + reserved` never exceeds the plan's limit: both change only in the functions
+    tenants_reserve, tenants_release and tenants_settle of the database.
+    """
+
+    class Kind(models.TextChoices):
+        MONEY = "money", "Money in a month"  # millionths of a dollar
+        TOKENS = "tokens", "Tokens in a day"
+
+    pk = models.CompositePrimaryKey("tenant_id", "kind", "starts_on")
+    tenant = models.ForeignKey(
+        Tenant, on_delete=models.CASCADE, related_name="+", db_index=False
+    )  # the primary key begins with it
+    kind = models.CharField(max_length=10, choices=Kind)
+    starts_on = models.DateField()
+    spent = models.BigIntegerField(db_default=0)
+    reserved = models.BigIntegerField(db_default=0)
+
+    objects = TenantQuerySet.as_manager()
+
+    class Meta:
+        verbose_name_plural = "usage"
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(spent__gte=0) & Q(reserved__gte=0), name="usage_is_not_negative"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.kind} from {self.starts_on}"
+
+
+class RateBucket(models.Model):
+    """The rate limit that takes over while Redis is away: a token bucket."""
+
+    pk = models.CompositePrimaryKey("tenant_id", "route_class")
+    tenant = models.ForeignKey(Tenant, on_delete=models.CASCADE, related_name="+", db_index=False)
+    route_class = models.CharField(max_length=10, choices=RouteClass)
+    tokens = models.FloatField()
+    refilled_at = models.DateTimeField()
+
+    objects = TenantQuerySet.as_manager()
+
+    def __str__(self) -> str:
+        return f"{self.route_class}: {self.tokens:.1f}"
+
+
+class IdempotencyRecord(models.Model):
+    """The answer to a request that named an Idempotency-Key, kept to be given again."""
+
+    pk = models.CompositePrimaryKey("tenant_id", "route", "key")
+    tenant = models.ForeignKey(Tenant, on_delete=models.CASCADE, related_name="+", db_index=False)
+    route = models.CharField(max_length=200)
+    key = models.CharField(max_length=255)
+    request_hash = models.BinaryField()  # SHA-256 of method, path and canonical body
+    status = models.PositiveSmallIntegerField(default=0)
+    headers = models.JSONField(default=dict)
+    body = models.BinaryField(default=bytes)  # sealed: an answer may hold a secret
+    expires_at = models.DateTimeField()
+
+    objects = TenantQuerySet.as_manager()
+
+    class Meta:
+        indexes = [models.Index(fields=["expires_at"], name="idempotency_expiry")]
+
+    def __str__(self) -> str:
+        return f"{self.route} {self.key}"

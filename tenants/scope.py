@@ -6,15 +6,20 @@ from typing import Any
 
 from django.db import DatabaseError, InterfaceError, transaction
 from django.http import HttpRequest
+from rest_framework.exceptions import AuthenticationFailed
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from config.isolation import DatabaseRole, acting_as
-from tenants import refusals
+from tenants import idempotency, refusals, throttling
 from tenants.audit import acts_of
 from tenants.authentication import principal
+from tenants.limits import UnknownTenant, limits_of
+from tenants.models import RouteClass
 from tenants.permissions import TokenHasScope
+
+READING = ("GET", "HEAD", "OPTIONS")
 
 
 class TenantView(APIView):
@@ -22,12 +27,19 @@ class TenantView(APIView):
 
     A handler that raises leaves nothing written. What must stay although a request is refused is
     written after this transaction, not in it.
+
+    Every request counts against the caller's rate limits, every answer says where they stand, and
+    every POST may name an Idempotency-Key.
+
+    route_classes  by method, where it is not as usual: GET reads, all else manages
     """
 
     permission_classes = [TokenHasScope]
+    route_classes: dict[str, RouteClass] = {}
 
     def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Response:
         self.acting = False
+        self.rate_limit_headers: dict[str, str] = {}
         try:
             with ExitStack() as self.scope:
                 super().dispatch(request, *args, **kwargs)
@@ -40,11 +52,35 @@ class TenantView(APIView):
         return self.response
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
+        if request.user is not None:
+            self.count(request)
         super().initial(request, *args, **kwargs)
         caller = principal(request)
         self.scope.enter_context(acts_of(refusals.actor_of(caller, request)))
         self.scope.enter_context(acting_as(DatabaseRole.API, caller.tenant_id))
         self.acting = True
+        if request.method == "POST" and idempotency.HEADER in request.headers:
+            handler = getattr(self, "post", self.http_method_not_allowed)
+            self.post = idempotency.once(handler)
+
+    def count(self, request: Request) -> None:
+        """Raises RateLimited. Before the permissions, so that refusals are limited as well."""
+        caller, method = principal(request), request.method or ""
+        usual = RouteClass.READ if method in READING else RouteClass.MANAGE
+        kind = self.route_classes.get(method, usual)
+        try:
+            limits = limits_of(caller.tenant_id, caller.subject)
+        except UnknownTenant:
+            raise AuthenticationFailed("Its tenant is gone.") from None
+        self.rate_limit_headers = throttling.admit(caller.tenant_id, caller.subject, limits, kind)
+
+    def finalize_response(
+        self, request: Request, response: Any, *args: Any, **kwargs: Any
+    ) -> Response:
+        response = super().finalize_response(request, response, *args, **kwargs)
+        for name, value in self.rate_limit_headers.items():
+            response.headers[name] = value
+        return response
 
     def handle_exception(self, exc: Exception) -> Response:
         if self.acting and transaction.get_connection().in_atomic_block:

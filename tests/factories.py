@@ -7,9 +7,10 @@ import factory
 from accounts.models import User
 from accounts.tokens import AccessToken
 from config.isolation import DatabaseRole, acting_as
+from jobs import plans
 from jobs import services as job_services
 from jobs.models import Job
-from tenants.models import ApiSession, Membership, Role, Tenant
+from tenants.models import DEFAULT_PLAN, ApiSession, Membership, Plan, Role, Tenant
 from tenants.permissions import GRANTS
 from tenants.services import clients, keys, members, sessions
 
@@ -34,8 +35,21 @@ class TenantFactory(factory.Factory):
     slug = factory.Sequence(lambda n: f"tenant-{n}")
 
     @classmethod
-    def _create(cls, model_class, **kwargs):
-        return members.create_tenant(**kwargs)
+    def _create(cls, model_class, *, plan=None, **kwargs):
+        # A test that commits empties all tables behind it, this migration's row too.
+        Plan.objects.get_or_create(code=DEFAULT_PLAN, defaults={"name": "Standard"})
+        tenant = members.create_tenant(**kwargs)
+        if plan:
+            plans.assign_plan(tenant=tenant, plan=PlanFactory(**plan))
+        return tenant
+
+
+class PlanFactory(factory.django.DjangoModelFactory):
+    class Meta:
+        model = Plan
+
+    code = factory.Sequence(lambda n: f"plan-{n}")
+    name = factory.Sequence(lambda n: f"Plan {n}")
 
 
 class ApiKeyFactory(factory.Factory):

@@ -18,7 +18,7 @@ from django.db.models.functions import Now
 
 from accounts.models import User
 from config.catalogue import tenant_tables
-from jobs import services
+from jobs import sealed, services
 from jobs.models import (
     ENDED,
     BulkAction,
@@ -150,7 +150,10 @@ def _move(job: Job, status: JobStatus, canary: str) -> None:
         started_at=Now(),
     )
     of_the_job = {"tenant_id": job.tenant_id, "job_id": job.pk}
-    JobAttempt(**of_the_job, number=1, worker=canary, step=Step.SUMMARIZE, error=canary).save()
+    error = sealed.seal_text(job.tenant_id, canary, sealed.ERROR.format(job.pk, 1))
+    JobAttempt(
+        **of_the_job, number=1, worker=canary, step=Step.SUMMARIZE, sealed_error=error
+    ).save()
     LLMCall(
         **of_the_job, attempt=1, step=Step.SUMMARIZE, label=f"{job.event_id}", model=canary
     ).save()
@@ -159,7 +162,8 @@ def _move(job: Job, status: JobStatus, canary: str) -> None:
     ended: dict[str, Any] = {"status": status, "ended_at": Now(), "worker": ""}
     ended |= {"lease_expires_at": None}
     if status is JobStatus.COMPLETED:
-        ended |= {"result": {"checklist": [], "canary": canary}}
+        result, place = {"checklist": [], "canary": canary}, sealed.RESULT.format(job.event_id)
+        ended |= {"sealed_result": sealed.seal_json(job.tenant_id, result, place)}
     else:
         ended |= {"error_code": "llm_refused", "error_detail": canary}
     mine.update(**ended)

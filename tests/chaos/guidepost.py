@@ -20,7 +20,6 @@ SETTINGS = {
     "PUMP_SECONDS": "0.5",
     "TOKEN_RATE": "100000/m",
     "TOKEN_ATTEMPT_RATE": "100000/m",
-    "SUBMIT_RATE": "100000/m",
     "OPENAI_API_KEY": "",
     "OPENAI_BASE_URL": "",
 }

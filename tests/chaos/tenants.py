@@ -7,16 +7,25 @@ import django
 
 django.setup()
 
-from jobs.services import set_queue  # noqa: E402
+from jobs.plans import assign_plan  # noqa: E402
+from tenants.models import Plan  # noqa: E402
 from tenants.services.keys import issue_api_key  # noqa: E402
 from tenants.services.members import create_tenant  # noqa: E402
 
 
 def main(count: int, max_running: int) -> None:
     clients = []
+    rates = ("submits_per_minute", "reads_per_minute", "manages_per_minute")
+    plan = Plan.objects.create(
+        code="chaos",
+        name="Chaos",
+        max_running=max_running,
+        tokens_per_day=10**12,
+        **dict.fromkeys(rates, 1_000_000),
+    )
     for number in range(1, count + 1):
         tenant = create_tenant(name=f"Chaos {number}", slug=f"chaos-{number}")
-        set_queue(tenant.id, max_running=max_running)
+        assign_plan(tenant=tenant, plan=plan)
         new = issue_api_key(tenant=tenant, name="Load")
         clients.append({"client_id": new.key.client_id, "client_secret": new.client_secret})
     print(json.dumps(clients))

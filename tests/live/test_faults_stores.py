@@ -50,7 +50,6 @@ def own_stack():
     settings = {
         "JOB_LEASE_SECONDS": str(OWN_LEASE_SECONDS),
         "PUMP_SECONDS": "0.5",
-        "SUBMIT_RATE": "100000/m",
         "TOKEN_RATE": "10000/m",
         "OPENAI_API_KEY": "",
         "OPENAI_BASE_URL": "",
