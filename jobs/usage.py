@@ -45,9 +45,16 @@ SELECT count(*) FROM (
 
 def used(tenant_id: UUID, *, first: date, last: date, by: str) -> list[dict[str, Any]]:
     """One row for each day, key or model with calls from `first` to `last`, both included."""
-    parameters: dict[str, Any] = {"tenant": tenant_id, "first": first, "last": last, "rows": MAX_ROWS}
+    parameters: dict[str, Any] = {
+        "tenant": tenant_id,
+        "first": first,
+        "last": last,
+        "rows": MAX_ROWS,
+    }
     with connection.cursor() as cursor:
-        cursor.execute(USED.format(group=GROUPS[by]), parameters)
+        cursor.execute(
+            USED.format(group=GROUPS[by]), {"tenant": tenant_id, "rows": MAX_ROWS, **days}
+        )
         return [dict(zip((by, *COLUMNS), row, strict=True)) for row in cursor.fetchall()]
 
 

@@ -10,7 +10,7 @@ from django.db import connection
 from django.utils import timezone
 
 from config.isolation import DatabaseRole, acting_as
-from jobs import budget, claims, dispatch, ledger, model_loop, runner, services
+from jobs import budget, claims, dispatch, ledger, model_loop, runner, services, tasks
 from jobs.errors import BudgetExhausted, QuotaExceeded
 from jobs.models import Job, JobStatus, LLMCall, Reservation
 from llm import bounds, prompts
@@ -19,7 +19,7 @@ from llm.chain import estimate
 from llm.client import Reply
 from llm.offline import OfflineServer
 from llm.schemas import Summary
-from tenants.models import Usage
+from tenants.models import IdempotencyRecord, Usage
 from tests.config.test_problems import check_problem
 from tests.factories import JobFactory, TenantFactory
 from tests.jobs.acts import claimed, completed, fail, failed
@@ -433,6 +433,23 @@ def test_a_reservation_of_a_job_that_is_over_is_found_by_the_recount():
         budget.recount()
 
     assert tokens(job.tenant) == (0, 0)
+
+
+def test_the_minutes_sweep_forgets_old_keys_and_says_when_sums_were_wrong(client_for, caplog):
+    tenant = TenantFactory()
+    api = client_for(tenant)
+    body = {"guideline_text": TEXT}
+    api.post("/jobs", body, format="json", headers={"Idempotency-Key": "k"})
+    past = timezone.now() - timedelta(seconds=1)
+    IdempotencyRecord.objects.across_tenants().update(expires_at=past)
+    Usage.objects.across_tenants().update(reserved=5)
+
+    with acting_as(DatabaseRole.WORKER):
+        tasks.tidy()
+
+    assert not IdempotencyRecord.objects.across_tenants().exists()
+    assert tokens(tenant) == (0, ESTIMATE)
+    assert "reservations_corrected" in [record.message for record in caplog.records]
 
 
 @pytest.mark.parametrize("round_", range(3))
