@@ -52,9 +52,7 @@ def used(tenant_id: UUID, *, first: date, last: date, by: str) -> list[dict[str,
         "rows": MAX_ROWS,
     }
     with connection.cursor() as cursor:
-        cursor.execute(
-            USED.format(group=GROUPS[by]), {"tenant": tenant_id, "rows": MAX_ROWS, **days}
-        )
+        cursor.execute(USED.format(group=GROUPS[by]), parameters)
         return [dict(zip((by, *COLUMNS), row, strict=True)) for row in cursor.fetchall()]
 
 
