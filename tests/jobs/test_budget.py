@@ -13,6 +13,7 @@ from config.isolation import DatabaseRole, acting_as
 from jobs import budget, claims, dispatch, ledger, model_loop, runner, services, tasks
 from jobs.errors import BudgetExhausted, QuotaExceeded
 from jobs.models import Job, JobStatus, LLMCall, Reservation
+from jobs.persistence import LeaseLost
 from llm import bounds, prompts
 from llm.bounds import Tokens
 from llm.chain import estimate
@@ -470,10 +471,11 @@ def test_whatever_happens_at_once_the_sums_come_out(round_):
             ledger.close(claim, f"{job.pk}.{call}", reply=reply(10, 5))
         return
 
-    all_at_once(16, live)
+    outcomes = all_at_once(16, live)
     claims.sweep()
     budget.charge_unanswered()
 
+    assert {type(outcome) for outcome in outcomes} <= {type(None), LeaseLost}  # no deadlock
     charged = sum(call.charged_tokens for call in calls())
     assert tokens(tenant) == (charged, 0)
     assert budget.recount() == 0
