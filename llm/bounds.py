@@ -6,6 +6,7 @@ reply is bounded by what we ask for: `max_completion_tokens`.
 
 import json
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 from pydantic import BaseModel
@@ -35,6 +36,7 @@ def of_call(prompt: Prompt, data: dict[str, Any], schema: type[BaseModel]) -> To
     return Tokens(overhead(prompt, schema) + said, max_output(said))
 
 
+@cache
 def overhead(prompt: Prompt, schema: type[BaseModel]) -> int:
     """Tokens of a call with no data, at most."""
     form = json.dumps(response_format(schema))

@@ -31,7 +31,8 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 GUIDELINE = ("Staff MUST disinfect their hands before every contact with a patient. " * 59)[:4096]
 UNLIMITED = [  # each stands alone: not every revision has every table
     "UPDATE jobs_tenantqueue SET is_paused = true, max_waiting = 1000000",
-    "UPDATE tenants_plan SET submit_per_minute = 1000000, read_per_minute = 1000000",
+    "UPDATE tenants_plan SET submits_per_minute = 1000000, reads_per_minute = 1000000,"
+    " tokens_per_day = 10 ^ 12, max_waiting = 1000000",
 ]
 
 

@@ -91,6 +91,17 @@ class Queue:
 
 
 @dataclass(frozen=True)
+class Account:
+    """A tenant's tokens of one day, and what their sums should be."""
+
+    tenant_id: str
+    spent: int
+    reserved: int
+    charged: int  # to its calls
+    promised: int  # to its jobs, and to calls that are not charged yet
+
+
+@dataclass(frozen=True)
 class Sample:
     """A tenant's counter, and what it counts, in one statement at a random moment."""
 
@@ -114,6 +125,7 @@ class Evidence:
     calls: list[Call] = field(default_factory=list)
     heard: list[Heard] = field(default_factory=list)
     queues: list[Queue] = field(default_factory=list)
+    accounts: list[Account] = field(default_factory=list)
     samples: list[Sample] = field(default_factory=list)
     accepted: set[str] = field(default_factory=set)
     cancelled: set[str] = field(default_factory=set)
@@ -411,6 +423,18 @@ def unknown_calls_are_counted(evidence: Evidence) -> Iterator[Finding]:
     for job in evidence.jobs:
         if job.unknown_calls != in_vain[job.id]:
             yield job.event_id, f"counts {job.unknown_calls} calls in vain of {in_vain[job.id]}"
+
+
+@rule("illegal")
+def a_budget_adds_up(evidence: Evidence) -> Iterator[Finding]:
+    for account in evidence.accounts:
+        said = (account.spent, account.reserved)
+        if said != (account.charged, account.promised):
+            yield (
+                "",
+                f"tenant {account.tenant_id} has spent and reserved {said} tokens, its calls and"
+                f" jobs {(account.charged, account.promised)}",
+            )
 
 
 # --- Labels: "<event_id>.<attempt>.<step>.<number>" -----------------------------------------

@@ -12,7 +12,17 @@ import psycopg
 from psycopg.rows import class_row
 
 from deploy.local.stack import ROOT
-from tests.chaos.invariants import Attempt, Call, Event, Evidence, Heard, Job, Queue, Sample
+from tests.chaos.invariants import (
+    Account,
+    Attempt,
+    Call,
+    Event,
+    Evidence,
+    Heard,
+    Job,
+    Queue,
+    Sample,
+)
 
 JOBS = """
 SELECT job.id, event_id::text, job.tenant_id::text, status, step, run, attempt, event_seq,
@@ -28,6 +38,22 @@ SELECT job_id, number, step, outcome, worker, started_at, ended_at FROM jobs_job
 """
 CALLS = "SELECT job_id, attempt, step, label, outcome FROM jobs_llmcall"
 QUEUES = "SELECT tenant_id::text, running, max_running FROM jobs_tenantqueue"
+ACCOUNTS = """
+SELECT usage.tenant_id::text, spent, reserved,
+    coalesce(calls.charged, 0)::bigint AS charged,
+    (coalesce(calls.promised, 0) + coalesce(jobs.promised, 0))::bigint AS promised
+FROM tenants_usage AS usage
+CROSS JOIN LATERAL (
+    SELECT sum(charged_tokens) AS charged,
+        sum(bound_tokens) FILTER (WHERE cost_micros IS NULL) AS promised
+    FROM jobs_llmcall AS call WHERE call.tenant_id = usage.tenant_id AND day = starts_on
+) AS calls
+CROSS JOIN LATERAL (
+    SELECT sum(tokens) AS promised FROM jobs_reservation AS reservation
+    WHERE reservation.tenant_id = usage.tenant_id AND day = starts_on
+) AS jobs
+WHERE kind = 'tokens'
+"""
 SAMPLE = """
 SELECT tenant_id::text, running,
     (SELECT count(*) FROM jobs_job AS job
@@ -56,6 +82,7 @@ def read_evidence(database_url: str, model_url: str, env: dict[str, str]) -> Evi
             attempts=rows(Attempt, ATTEMPTS),
             calls=rows(Call, CALLS),
             queues=rows(Queue, QUEUES),
+            accounts=rows(Account, ACCOUNTS),
             heard=read_ledger(model_url),
         )
 

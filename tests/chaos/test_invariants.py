@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from tests.chaos.invariants import (
+    Account,
     Attempt,
     Call,
     Event,
@@ -79,6 +80,7 @@ def evidence():
         calls=calls,
         heard=[Heard(one.label, "answered") for one in calls],
         queues=[Queue(TENANT, running=0, max_running=1)],
+        accounts=[Account(TENANT, spent=50, reserved=7, charged=50, promised=7)],
         samples=[Sample(TENANT, running=1, processing=1, doubly_run=0)],
         accepted={EVENT_ID},
     )
@@ -387,3 +389,10 @@ def test_a_call_in_vain_that_was_not_counted_is_found(evidence, outcome):
     change_job(evidence, unknown_calls=0)
 
     assert broken(evidence) == {("illegal", "unknown_calls_are_counted")}
+
+
+@pytest.mark.parametrize("wrong", [{"spent": 49}, {"reserved": 8}])
+def test_a_budget_that_does_not_add_up_is_found(evidence, wrong):
+    evidence.accounts[0] = replace(evidence.accounts[0], **wrong)
+
+    assert broken(evidence) == {("illegal", "a_budget_adds_up")}

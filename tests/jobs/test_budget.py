@@ -10,16 +10,17 @@ from django.db import connection
 from django.utils import timezone
 
 from config.isolation import DatabaseRole, acting_as
-from jobs import budget, claims, dispatch, ledger, model_loop, runner, services
+from jobs import budget, claims, dispatch, ledger, model_loop, runner, services, tasks
 from jobs.errors import BudgetExhausted, QuotaExceeded
 from jobs.models import Job, JobStatus, LLMCall, Reservation
+from jobs.persistence import LeaseLost
 from llm import bounds, prompts
 from llm.bounds import Tokens
 from llm.chain import estimate
 from llm.client import Reply
 from llm.offline import OfflineServer
 from llm.schemas import Summary
-from tenants.models import Usage
+from tenants.models import IdempotencyRecord, Usage
 from tests.config.test_problems import check_problem
 from tests.factories import JobFactory, TenantFactory
 from tests.jobs.acts import claimed, completed, fail, failed
@@ -435,6 +436,23 @@ def test_a_reservation_of_a_job_that_is_over_is_found_by_the_recount():
     assert tokens(job.tenant) == (0, 0)
 
 
+def test_the_minutes_sweep_forgets_old_keys_and_says_when_sums_were_wrong(client_for, caplog):
+    tenant = TenantFactory()
+    api = client_for(tenant)
+    body = {"guideline_text": TEXT}
+    api.post("/jobs", body, format="json", headers={"Idempotency-Key": "k"})
+    past = timezone.now() - timedelta(seconds=1)
+    IdempotencyRecord.objects.across_tenants().update(expires_at=past)
+    Usage.objects.across_tenants().update(reserved=5)
+
+    with acting_as(DatabaseRole.WORKER):
+        tasks.tidy()
+
+    assert not IdempotencyRecord.objects.across_tenants().exists()
+    assert tokens(tenant) == (0, ESTIMATE)
+    assert "reservations_corrected" in [record.message for record in caplog.records]
+
+
 @pytest.mark.parametrize("round_", range(3))
 def test_whatever_happens_at_once_the_sums_come_out(round_):
     tenant = tenant_with(tokens_per_day=10**9)
@@ -453,10 +471,11 @@ def test_whatever_happens_at_once_the_sums_come_out(round_):
             ledger.close(claim, f"{job.pk}.{call}", reply=reply(10, 5))
         return
 
-    all_at_once(16, live)
+    outcomes = all_at_once(16, live)
     claims.sweep()
     budget.charge_unanswered()
 
+    assert {type(outcome) for outcome in outcomes} <= {type(None), LeaseLost}  # no deadlock
     charged = sum(call.charged_tokens for call in calls())
     assert tokens(tenant) == (charged, 0)
     assert budget.recount() == 0

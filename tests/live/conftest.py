@@ -54,7 +54,7 @@ class Live:
         self.model = stack.env["OFFLINE_MODEL_URL"].removesuffix("/v1")
         self._token = get_token(stack.url, stack.client)
 
-    def request(self, method, path, body=None, timeout=30):
+    def request(self, method, path, body=None, timeout=30, key=None):
         """(status, headers, decoded body) of one API call."""
         request = urllib.request.Request(
             self.url + path,
@@ -63,6 +63,7 @@ class Live:
             headers={
                 "Authorization": f"Bearer {self._token}",
                 "Content-Type": "application/json",
+                **({"Idempotency-Key": key} if key else {}),
             },
         )
         try:

@@ -8,6 +8,7 @@ import subprocess
 import threading
 import time
 import urllib.error
+import uuid
 from http.client import HTTPException
 
 import pytest
@@ -238,6 +239,44 @@ def test_f07_a_web_process_killed_after_the_commit_has_made_a_job_that_runs(live
     live.wait_for(row["event_id"], "COMPLETED")
     listed = live.request("GET", "/jobs?limit=1")[2]["data"]
     assert [job["event_id"] for job in listed] == [row["event_id"]]
+
+
+def test_f07_what_was_cut_off_is_sent_again_with_its_key_and_done_once(live):
+    body, key = {"guideline_text": "Staff MUST rest.", "title": "with a key"}, str(uuid.uuid4())
+    live.arm("after_post_commit")
+    with pytest.raises((urllib.error.URLError, HTTPException, ConnectionError)):
+        live.request("POST", "/jobs", body, key=key)
+    [row] = jobs_titled(live, "with a key")
+
+    status, headers, job = live.until(lambda: answered(live, body, key))
+
+    assert (status, job["event_id"]) == (202, row["event_id"])
+    assert headers["Idempotent-Replayed"] == "true"
+    assert headers["Location"] == f"/jobs/{row['event_id']}"
+    assert jobs_titled(live, "with a key") == [row]
+    live.wait_for(row["event_id"], "COMPLETED")
+
+
+def test_f07_what_was_cut_off_before_its_commit_is_done_when_it_is_sent_again(live):
+    body, key = {"guideline_text": "Staff MUST rest.", "title": "key, too soon"}, str(uuid.uuid4())
+    live.arm("before_post_commit")
+    with pytest.raises((urllib.error.URLError, HTTPException, ConnectionError)):
+        live.request("POST", "/jobs", body, key=key)
+    assert jobs_titled(live, "key, too soon") == []
+
+    status, headers, job = live.until(lambda: answered(live, body, key))
+
+    assert (status, headers["Idempotent-Replayed"]) == (202, None)
+    assert [row["event_id"] for row in jobs_titled(live, "key, too soon")] == [job["event_id"]]
+
+
+def answered(live, body, key):
+    """None while the web server is being started again."""
+    try:
+        answer = live.request("POST", "/jobs", body, key=key)
+    except (urllib.error.URLError, HTTPException, ConnectionError):
+        return None
+    return answer if answer[0] == 202 else None
 
 
 def test_f07_a_web_process_killed_before_the_commit_has_made_nothing(live):

@@ -11,7 +11,8 @@ import httpx2
 import pytest
 from llmock.testing import LLMockServer
 
-from llm import errors
+from llm import bounds, errors
+from llm.bounds import Tokens
 from llm.client import retry_after
 from tests.llm.conftest import _ask
 
@@ -71,6 +72,63 @@ def test_every_fault_has_its_code_and_costs_one_call(ask, offline, fault, code, 
         retryable and code != "llm_invalid_output"
     )
     assert len(offline.stage.ledger()) == 1
+
+
+@pytest.mark.parametrize(
+    ("fault", "used"),
+    [
+        ({"do": "status", "status": 429}, "nothing"),
+        ({"do": "status", "status": 500}, "nothing"),
+        ({"do": "status", "status": 504}, "nobody knows"),  # somebody behind it may have answered
+        ({"do": "refuse"}, "what the provider counted"),
+        ({"do": "truncate"}, "what the provider counted"),
+        ({"do": "filter"}, "what the provider counted"),
+        ({"do": "schema_break"}, "what the provider counted"),
+        ({"do": "empty_choices"}, "what the provider counted"),
+        ({"do": "html"}, "nobody knows"),
+        ({"do": "hang"}, "nobody knows"),
+    ],
+    ids=lambda value: "-".join(map(str, value.values())) if isinstance(value, dict) else "",
+)
+def test_an_error_says_what_the_call_has_cost(ask, offline, fault, used):
+    offline.stage.script([fault])
+
+    with pytest.raises(errors.LLMError) as caught:
+        ask(timeout=1.0)
+
+    told = caught.value.used
+    assert used == (
+        "nobody knows" if told is None else "what the provider counted" if told.total else "nothing"
+    )
+
+
+def test_a_call_that_never_left_has_cost_nothing(ask):
+    with pytest.raises(errors.TimedOut) as late:
+        ask(deadline=-1.0)
+    with pytest.raises(errors.Unavailable) as refused:
+        asyncio.run(_ask("http://127.0.0.1:1/v1", "Staff must wash hands."))
+
+    assert (late.value.used, refused.value.used) == (Tokens(0, 0), Tokens(0, 0))
+
+
+def test_every_call_asks_for_no_longer_a_reply_than_its_bound(ask, monkeypatch):
+    asked = []
+    post = httpx2.AsyncHTTPTransport.handle_async_request
+
+    async def look(self, request):
+        asked.append(json.loads(request.content))
+        return await post(self, request)
+
+    monkeypatch.setattr(httpx2.AsyncHTTPTransport, "handle_async_request", look)
+
+    ask("Staff must wash hands.")
+    ask("Staff must wash hands. " * 1_000)
+
+    said = [len(body["messages"][1]["content"].encode()) for body in asked]
+    assert [body["max_completion_tokens"] for body in asked] == [
+        bounds.BASE_OUTPUT + bounds.OUTPUT_PER_BYTE * said[0],
+        bounds.MAX_OUTPUT,
+    ]
 
 
 def test_a_huge_body_is_not_read_to_its_end(ask, offline):
