@@ -4,11 +4,11 @@ from config.catalogue import accept_unique
 from config.isolation import ALL, FOR_EVERYBODY, Access, declare
 
 declare(
-    # A tenant's requests see the people who are its members.
+    # A tenant's requests see the people who are its members, and no password's hash.
     Access(
         "accounts_user",
         rows="id IN (SELECT user_id FROM tenants_membership)",
-        api="SELECT",
+        api="SELECT (id, public_id, email, name, is_active)",
         door="SELECT, INSERT, UPDATE",
         worker="SELECT (id, email, name, is_active)",
         staff="SELECT, INSERT, UPDATE",
@@ -35,6 +35,7 @@ accept_unique(
     {
         "accounts_user (lower(email::text))": "people belong to no tenant; a tenant's own requests"
         " cannot write it",
+        "accounts_user (public_id)": "122 random bits, made by us",
         "auth_group (name)": "begins with the tenant's id",
     }
 )

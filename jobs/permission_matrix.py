@@ -16,8 +16,8 @@ every line as everybody.
 
 A token may be used for what its scopes say. A person's scopes are those of the role in the tenant
 that the token is for; an API key has those it was made with, of the ones marked here. Without the
-scope the answer is 403 `insufficient_scope`, without a token 401. Another tenant's ids are answered
-like ids that never were: 404.
+scope the answer is 403 `insufficient_scope`, without a token 401. Where no scope is named any good
+token will do. Another tenant's ids are answered like ids that never were: 404.
 """
 COLUMNS = [*Role.values, INTEGRATION]
 TITLES = [*(role.label for role in Role), "API key"]
@@ -54,12 +54,14 @@ def _behind_scopes(known: list[Endpoint]) -> Iterator[str]:
     yield f"| --- | --- | --- |{' --- |' * len(TITLES)}"
     for endpoint in known:
         for method, scope in sorted(endpoint.required_scopes.items()):
-            marks = ["yes" if may(column, scope) else "no" for column in COLUMNS]
-            path = readable(endpoint.pattern)
-            yield f"| `{path}` | {method} | `{scope}` | {' | '.join(marks)} |"
+            marks = ["yes" if may(column, endpoint, scope) else "no" for column in COLUMNS]
+            path, named = readable(endpoint.pattern), f"`{scope}`" if scope else "–"
+            yield f"| `{path}` | {method} | {named} | {' | '.join(marks)} |"
 
 
-def may(holder: str, scope: Scope) -> bool:
+def may(holder: str, endpoint: Endpoint, scope: Scope | None) -> bool:
+    if scope is None:
+        return holder != INTEGRATION or not endpoint.for_people
     return scope in GRANTS[holder]
 
 

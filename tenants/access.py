@@ -109,6 +109,8 @@ rotation.declare(SealedColumn("tenants_datakey", "wrapped", ("tenant_id", "versi
 accept_unique(
     {
         "tenants_apikey (client_id)": "96 random bits, made by us",
+        "tenants_authorizationcode (digest)": "a keyed digest of 256 random bits, made by us",
+        "tenants_invitation (digest)": "a keyed digest of 256 random bits, made by us",
         "tenants_tenant (slug)": "only staff make tenants; a tenant's own requests cannot write it",
     }
 )

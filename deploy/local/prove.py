@@ -14,7 +14,7 @@ from deploy.local.stack import ROOT, Stack
 LIMITS = {
     "TOKEN_RATE": "100000/m",
     "TOKEN_ATTEMPT_RATE": "100000/m",
-    "SUBMIT_RATE": "100000/m",
+    "INVITATION_RATE": "100000/m",
 }
 
 

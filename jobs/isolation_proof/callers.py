@@ -10,16 +10,17 @@ from django.conf import settings
 from django.contrib.auth import BACKEND_SESSION_KEY, HASH_SESSION_KEY, SESSION_KEY
 
 from accounts.models import User
-from accounts.tokens import issue_access_token
+from accounts.tokens import AccessToken, issue_access_token
 from jobs.isolation_proof.world import Side, World
 from tenants.models import Role
 from tenants.permissions import INTEGRATION, granted_scopes
+from tenants.services.tokens import issue_session_token
 
 
 class Kind(Enum):
     ANONYMOUS = auto()
     TENANT = auto()  # a person, or a key
-    ENDED = auto()  # was one: a revoked key, a suspended tenant
+    ENDED = auto()  # was one: a revoked key, somebody who left, a suspended tenant
     STAFF = auto()
 
 
@@ -35,20 +36,26 @@ ANONYMOUS = Caller("anonymous", Kind.ANONYMOUS)
 
 
 def person(side: Side, role: Role) -> Caller:
-    scopes = granted_scopes(side.tenant, role)
-    return _bearer(role.value, Kind.TENANT, side, str(side.people[role].pk), scopes)
+    return _bearer(role.value, Kind.TENANT, issue_session_token(side.sessions[role], role))
+
+
+def former(side: Side, name: str) -> Caller:
+    """Somebody whose session or membership has ended, with a token from before."""
+    return _bearer(name, Kind.ENDED, issue_session_token(side.sessions[name], Role.ADMIN))
 
 
 def key(side: Side, name: str = "key with every scope", *, kind: Kind = Kind.TENANT) -> Caller:
     found = side.keys[name]
     scopes = granted_scopes(side.tenant, INTEGRATION) & set(found.scopes)
-    return _bearer(name, kind, side, found.client_id, scopes)
+    token = issue_access_token(
+        subject=found.client_id, tenant=str(side.tenant.id), scopes=sorted(scopes)
+    )
+    return _bearer(name, kind, token)
 
 
-def _bearer(name: str, kind: Kind, side: Side, subject: str, scopes: set) -> Caller:
-    """The one place where the proof's tokens are made: as the token endpoint makes them."""
-    token = issue_access_token(subject=subject, tenant=str(side.tenant.id), scopes=sorted(scopes))
-    return Caller(name, kind, {"Authorization": f"Bearer {token}"}, frozenset(map(str, scopes)))
+def _bearer(name: str, kind: Kind, token: AccessToken) -> Caller:
+    headers = {"Authorization": f"Bearer {token}"}
+    return Caller(name, kind, headers, frozenset(token["scope"].split()))
 
 
 @contextmanager
@@ -63,6 +70,8 @@ def everybody(world: World) -> Iterator[list[Caller]]:
             *(person(a, role) for role in Role),
             *(key(a, name) for name in live_keys),
             key(a, "revoked key", kind=Kind.ENDED),
+            former(a, "ended session"),
+            former(a, "removed member"),
             Caller("suspended tenant", Kind.ENDED, suspended.headers, suspended.scopes),
             Caller("staff session", Kind.STAFF, {"Cookie": cookie}),
         ]

@@ -22,6 +22,7 @@ from jobs.isolation_proof.report import Report
 from jobs.isolation_proof.world import Side, World, owned_tables
 
 REFUSED = "42501"  # insufficient_privilege: no privilege, or a policy's WITH CHECK
+TAKEN = "23505"  # unique_violation
 NO_SUCH_ROW = "23503"  # foreign_key_violation
 
 
@@ -99,14 +100,23 @@ class TableProof:
             if any(row[column] is None for column in key.columns):
                 continue
             pairs = list(zip(key.columns, key.parent_columns, strict=True))
-            leaning = row | {
-                mine: parents[0][other] for mine, other in pairs if mine != "tenant_id"
-            }
-            codes.add(self._try_insert(leaning, None))
+            codes.add(self._try_leaning(row, pairs, parents))
         where = f"{key.name}: a row that refers to another tenant's"
         self._check(codes <= {NO_SUCH_ROW, "23514"}, f"{where} ends in {codes or 'nothing'}")
         if codes:
             self._check(NO_SUCH_ROW in codes, f"{where} was never tried")
+
+    def _try_leaning(
+        self, row: dict[str, Any], pairs: list[tuple[str, str]], parents: list[dict[str, Any]]
+    ) -> str:
+        """On a parent that has no such row yet: a duplicate would be the first to be refused."""
+        code = ""
+        for parent in parents:
+            leaning = row | {mine: parent[other] for mine, other in pairs if mine != "tenant_id"}
+            code = self._try_insert(leaning, None)
+            if code != TAKEN:
+                break
+        return code
 
     # --- Pieces ---------------------------------------------------------------------------------
 

@@ -5,6 +5,7 @@ and nothing of B's stands in any answer.
 """
 
 import json
+import re
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -14,15 +15,18 @@ from jobs.isolation_proof.callers import Caller, Kind
 from jobs.isolation_proof.doors import UNSAFE, Answer, Door, Request
 from jobs.isolation_proof.report import Report
 from jobs.isolation_proof.routes import METHODS, Endpoint, Id, Route, row
-from jobs.isolation_proof.world import Side, World, checksum, owned_tables
+from jobs.isolation_proof.world import MADE_AGAIN, Side, World, checksum, owned_tables
 
 # A tenant is what the token says: names under which somebody might hope to say another.
 SAID_ELSEWHERE = ("tenant", "tenant_id")
 # Public routes read no token, and pages for staff know sessions only: one caller of each kind
 # stands for the others.
 A_FEW = ("anonymous", "owner", "key with every scope")
-# A token that is in date is good: what ended since (see callers.Kind) is let in until it runs out.
-LET_IN = (Kind.TENANT, Kind.ENDED)
+# Seals follow each entry of the audit log about a second later, whoever asks for what meanwhile.
+FOLLOWS_BY_ITSELF = "tenants_auditseal"
+WHERE_IT_IS_NOTED = "tenants_auditentry"
+# The id and the times of what a request has made.
+NEW_EACH_TIME = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}|\d{4}-\d\d-\d\dT[\d:.]+Z")
 PATIENCE = 61.0  # seconds: a limit by the minute is waited for, once
 
 
@@ -47,6 +51,7 @@ class HTTPProof:
 
     def run(self, endpoints: list[Endpoint], callers: list[Caller]) -> None:
         self.owned = owned_tables()
+        del self.owned[FOLLOWS_BY_ITSELF]
         self.before = checksum(self.world.b, self.owned)
         few = [caller for caller in callers if caller.name in A_FEW]
         for endpoint in endpoints:
@@ -64,30 +69,33 @@ class HTTPProof:
         where = f"{method} /{endpoint.pattern}"
         own = self._request(endpoint, route, method, caller)
         if endpoint.for_staff:
-            self._staff_page(where, caller, self._send(own, where, caller))
+            self._staff_page(where, caller, self._send(own, where, caller, route))
             return
         for slot in _slots(route):
             self._slot(endpoint, route, where, caller, own, slot)
         if not route.path:
-            answer = self._send(own, where, caller)
+            answer = self._send(own, where, caller, route)
             self._nobody_gets_in(route, where, caller, answer)
         if method == "GET":
             for name, kind in route.query.items():
                 for theirs in self.world.b.ids[kind]:
-                    self._send(_with(own, query={name: theirs}), where, caller)
+                    self._send(_with(own, query={name: theirs}), where, caller, route)
         if method in endpoint.allowed and caller.name in A_FEW:
-            self._tenant_said_elsewhere(own, where, caller)
+            self._tenant_said_elsewhere(own, where, caller, route)
 
     def _slot(
         self, endpoint: Endpoint, route: Route, where: str, caller: Caller, own: Request, slot: Slot
     ) -> None:
         """B's id in one place and the caller's own in all others."""
         unknown_id = self.world.unknown(slot.kind)
-        unknown = self._send(self._put(endpoint, own, route, slot, unknown_id), where, caller)
+        asked = self._put(endpoint, own, route, slot, unknown_id)
+        unknown = self._send(asked, where, caller, route)
         self._nobody_gets_in(route, where, caller, unknown)
         theirs = self.world.b.ids[slot.kind]
-        for their_id in theirs if own.method in endpoint.allowed else theirs[:1]:
-            answer = self._send(self._put(endpoint, own, route, slot, their_id), where, caller)
+        may_work = own.method in endpoint.allowed and caller.kind is Kind.TENANT
+        for their_id in theirs if may_work else theirs[:1]:
+            asked = self._put(endpoint, own, route, slot, their_id)
+            answer = self._send(asked, where, caller, route)
             self.report.check(
                 _words(answer, their_id) == _words(unknown, unknown_id),
                 where,
@@ -96,13 +104,15 @@ class HTTPProof:
                 f" an unknown one {unknown.status}, or in other words",
             )
 
-    def _tenant_said_elsewhere(self, own: Request, where: str, caller: Caller) -> None:
+    def _tenant_said_elsewhere(
+        self, own: Request, where: str, caller: Caller, route: Route
+    ) -> None:
         tenant = str(self.world.b.tenant.id)
         for name in SAID_ELSEWHERE:
             header = {f"X-{name.replace('_', '-')}": tenant}
-            self._send(_with(own, query={name: tenant}, headers=header), where, caller)
+            self._send(_with(own, query={name: tenant}, headers=header), where, caller, route)
 
-    def _send(self, request: Request, where: str, caller: Caller) -> Answer:
+    def _send(self, request: Request, where: str, caller: Caller, route: Route) -> Answer:
         """Asks, and looks whether the answer or the database shows anything of B."""
         answer = self.door.send(request)
         if answer.status == 429:
@@ -112,23 +122,24 @@ class HTTPProof:
             raise RateLimited(f"{where} as {caller.name}: {answer.text}")
         self.report.check(answer.status < 500, where, caller.name, f"answered {answer.status}")
         given = {*request.query.values(), *request.path.split("/"), *_texts(request.body)}
-        shown = [mark for mark in self.world.b.marks() - given if mark in answer.whole]
+        marks = {self.world.b.canary} if route.echoes else self.world.b.marks() - given
+        shown = [mark for mark in marks if mark in answer.whole]
         self.report.check(not shown, where, caller.name, f"the answer shows {shown}")
         if request.method in UNSAFE or answer.status < 400:
-            self._nothing_moved(where, caller)
+            self._nothing_moved(where, caller, {WHERE_IT_IS_NOTED} if route.noted else set())
         return answer
 
-    def _nothing_moved(self, where: str, caller: Caller) -> None:
+    def _nothing_moved(self, where: str, caller: Caller, but: set[str]) -> None:
         after = checksum(self.world.b, self.owned)
         changed = set(after.splitlines()) ^ set(self.before.splitlines())
-        tables = sorted({line.partition(":")[0] for line in changed})
+        tables = sorted({line.partition(":")[0] for line in changed} - but)
         self.report.check(not tables, where, caller.name, f"rows of another tenant: {tables}")
         self.before = after
 
     # --- Who gets in at all ---------------------------------------------------------------------
 
     def _nobody_gets_in(self, route: Route, where: str, caller: Caller, answer: Answer) -> None:
-        if route.public or caller.kind in LET_IN:
+        if route.public or caller.kind is Kind.TENANT:
             return
         self.report.check(
             answer.status == 401, where, caller.name, f"answered {answer.status}, not 401"
@@ -155,16 +166,16 @@ class HTTPProof:
         name = f"/{endpoint.pattern}"
         if route.lists:
             own = self._request(endpoint, route, "GET", owner)
-            answer = self._send(_with(own, query=route.whole), name, owner)
+            answer = self._send(_with(own, query=route.whole), name, owner, route)
             mine = [each for each in self.world.a.ids[route.lists] if each in answer.text]
             self.report.check(bool(mine), f"GET {name}", owner.name, "does not list its own rows")
         if not route.path:
             return
-        statuses = {
-            method: self._send(self._request(endpoint, route, method, owner), name, owner).status
-            for method in endpoint.allowed
-            if method not in ("HEAD", "OPTIONS")
-        }
+        statuses = {}
+        for method in endpoint.allowed:
+            if method not in ("HEAD", "OPTIONS"):
+                own = self._request(endpoint, route, method, owner)
+                statuses[method] = self._send(own, name, owner, route).status
         worked = [status for status in statuses.values() if status not in (401, 403, 404)]
         self.report.check(
             bool(worked), name, owner.name, f"does not work with the tenant's own ids: {statuses}"
@@ -175,6 +186,9 @@ class HTTPProof:
     def _request(self, endpoint: Endpoint, route: Route, method: str, caller: Caller) -> Request:
         """With A's own ids in all places."""
         own = self.world.a
+        if method == "DELETE":
+            for kind in MADE_AGAIN.keys() & route.path.values():
+                MADE_AGAIN[kind](own)
         values = {name: own.ids[kind][0] for name, kind in route.path.items()}
         body = {
             name: own.ids[value.kind][0] if isinstance(value, Id) else value
@@ -212,7 +226,10 @@ def _words(answer: Answer, asked_for: str) -> tuple[int, str]:
         return answer.status, answer.text.replace(asked_for, "<id>")
     if isinstance(body, dict):
         body.pop("request_id", None)
-    return answer.status, json.dumps(body, sort_keys=True).replace(asked_for, "<id>")
+    text = json.dumps(body, sort_keys=True).replace(asked_for, "<id>")
+    if answer.status == 201:
+        text = NEW_EACH_TIME.sub("<new>", text)
+    return answer.status, text
 
 
 def _header(answer: Answer, name: str) -> str:

@@ -14,6 +14,7 @@ from django.urls import URLPattern, URLResolver, get_resolver
 from django.urls.resolvers import RegexPattern
 
 from tenants.models import Scope
+from tenants.views.sessions import IsPerson
 
 METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
 
@@ -36,6 +37,9 @@ class Route:
     lists   kind of id of which GET shows the caller's own and nobody else's
     whole   query with which GET lists as much as it can
     public  why anybody may call
+    echoes  it shows what its callers have said before, such as another tenant's ids: whose a row
+            is shows in the canary alone
+    noted   whoever owns an id in the body learns from its audit log that somebody tried it
     """
 
     path: dict[str, str] = field(default_factory=dict)
@@ -44,9 +48,12 @@ class Route:
     lists: str = ""
     whole: dict[str, str] = field(default_factory=dict)
     public: str = ""
+    echoes: bool = False
+    noted: bool = False
 
 
 JOB = {"event_id": "job"}
+KEY = {"client_id": "key"}
 
 ROUTES: dict[str, Route] = {
     "": Route(public="Leads to the documentation."),
@@ -64,7 +71,43 @@ ROUTES: dict[str, Route] = {
             "client_id": Id("key"),
             "client_secret": "gps_wrong",
         },
+        noted=True,
     ),
+    "oauth/revoke": Route(
+        public="Whoever gives a token back shows its client's credentials here.",
+        body={"client_id": Id("key"), "client_secret": "gps_wrong", "token": "nobodys"},
+        noted=True,
+    ),
+    "oauth/authorize": Route(
+        public="People consent here, with a session of the pages; others are sent to the login."
+    ),
+    ".well-known/oauth-authorization-server": Route(public="Programs look up how to get a token."),
+    "me": Route(lists="tenant"),
+    "sessions": Route(lists="session"),
+    "sessions/<uuid:session_id>": Route(path={"session_id": "session"}),
+    "keys": Route(
+        lists="key",
+        whole={"limit": "100"},
+        query={"cursor": "key"},
+        body={"name": "Of the proof", "scopes": ["jobs:read"]},
+    ),
+    "keys/<slug:client_id>": Route(path=KEY, body={"name": "Changed by the proof"}),
+    "keys/<slug:client_id>/rotate": Route(path=KEY),
+    "keys/<slug:client_id>/revoke": Route(path=KEY),
+    "members": Route(lists="member", whole={"limit": "100"}, query={"cursor": "member"}),
+    "members/<uuid:member_id>": Route(path={"member_id": "member"}, body={"role": "viewer"}),
+    "invitations": Route(
+        lists="invitation",
+        whole={"limit": "100"},
+        query={"cursor": "invitation"},
+        body={"email": Id("email"), "role": "viewer"},
+        echoes=True,
+    ),
+    "invitations/<uuid:invitation_id>": Route(path={"invitation_id": "invitation"}),
+    "audit": Route(lists="canary", whole={"action": "proof.made"}, echoes=True),
+    "limits": Route(),
+    "usage": Route(lists="canary", whole={"by": "model"}),
+    "usage.csv": Route(lists="canary", whole={"by": "model"}),
     "jobs": Route(
         lists="job",
         whole={"limit": "100"},
@@ -74,6 +117,8 @@ ROUTES: dict[str, Route] = {
     "jobs/<uuid:event_id>": Route(path=JOB),
     "jobs/<uuid:event_id>/cancel": Route(path=JOB),
     "jobs/<uuid:event_id>/retry": Route(path=JOB),
+    "jobs/<uuid:event_id>/shares": Route(path=JOB, body={"member": Id("member")}),
+    "jobs/<uuid:event_id>/shares/<uuid:share_id>": Route(path={**JOB, "share_id": "share"}),
 }
 
 # Whole parts of the site whose pages are for one kind of person, whatever pages there are.
@@ -104,8 +149,13 @@ class Endpoint:
         ]
 
     @property
-    def required_scopes(self) -> dict[str, Scope]:
+    def required_scopes(self) -> dict[str, Scope | None]:
+        """By method; None is any token."""
         return dict(getattr(self._class, "required_scopes", {}))
+
+    @property
+    def for_people(self) -> bool:
+        return IsPerson in getattr(self._class, "permission_classes", [])
 
     @property
     def _class(self) -> Any:

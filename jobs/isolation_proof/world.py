@@ -15,10 +15,11 @@ from typing import Any
 from django.apps import apps
 from django.db import connection, models, transaction
 from django.db.models.functions import Now
+from django.utils import timezone
 
 from accounts.models import User
 from config.catalogue import tenant_tables
-from jobs import sealed, services
+from jobs import plans, sealed, services, shares
 from jobs.models import (
     ENDED,
     BulkAction,
@@ -27,16 +28,40 @@ from jobs.models import (
     Job,
     JobAttempt,
     JobEvent,
+    JobGroupObjectPermission,
     JobStatus,
+    JobUserObjectPermission,
     LLMCall,
     Outcome,
+    Reservation,
     Step,
     TenantQueue,
 )
-from tenants import audit
-from tenants.models import ApiKey, AuditEntry, Membership, Role, Scope, Tenant
+from tenants import audit, vault
+from tenants.authentication import Principal
+from tenants.models import (
+    ActorKind,
+    ApiKey,
+    ApiSession,
+    AuditEntry,
+    AuditSeal,
+    AuthorizationCode,
+    DataKey,
+    IdempotencyRecord,
+    Invitation,
+    Membership,
+    Plan,
+    RateBucket,
+    Role,
+    RouteClass,
+    Scope,
+    Tenant,
+    Usage,
+)
 from tenants.permissions import INTEGRATION, granted_scopes
-from tenants.services import keys, members
+from tenants.sealing import sealer
+from tenants.services import clients, keys, members, sessions
+from tenants.services.invitations import INVITATION_LASTS
 
 
 @dataclass
@@ -45,9 +70,11 @@ class Side:
 
     tenant: Tenant
     canary: str  # stands in every text of the tenant
-    people: dict[Role, User] = field(default_factory=dict)
+    people: dict[Role, Membership] = field(default_factory=dict)
     keys: dict[str, ApiKey] = field(default_factory=dict)
-    ids: dict[str, list[str]] = field(default_factory=dict)  # by kind: "job", "key", "member"
+    sessions: dict[str, ApiSession] = field(default_factory=dict)  # by role, or what became of it
+    # By kind: "job", "key", "member". The first is what the tenant's own requests act on.
+    ids: dict[str, list[str]] = field(default_factory=dict)
 
     def show(self, kind: str, *ids: object) -> None:
         """Ids by which the API knows a thing of the tenant: tried by the other tenant."""
@@ -90,25 +117,103 @@ def models_without_a_maker() -> list[str]:
 
 @makes(Membership)
 def people(side: Side) -> None:
+    """The owner first: nobody removes or changes a tenant's only one, so they stay."""
     for role in Role:
-        user = User.objects.create_user(f"{role}.{side.canary}@example.com", name=side.canary)
-        members.add_member(tenant=side.tenant, user=user, role=role)
-        side.people[role] = user
-        side.show("member", user.pk)
-        side.show("email", user.email)
+        # Without the canary: others may say an address, and read in their log that they did.
+        user = User.objects.create_user(_address(), name=side.canary)
+        side.people[role] = members.add_member(tenant=side.tenant, user=user, role=role)
+        side.show("member", side.people[role].public_id)
+    side.show("email", side.people[Role.OWNER].user.email)
+
+
+@makes(Invitation)
+def invitations(side: Side) -> None:
+    """One to be taken back, one to stay. Written past the service, which would send mails."""
+    for name in ("first", "second"):
+        invitation = Invitation.objects.create(
+            tenant=side.tenant,
+            email=f"{name}.{side.canary}@example.com",
+            role=Role.VIEWER,
+            digest=secrets.token_hex(32),
+            invited_by=side.people[Role.OWNER].user,
+            expires_at=timezone.now() + INVITATION_LASTS,
+        )
+        side.show("invitation", invitation.public_id)
+
+
+@makes(ApiSession, AuthorizationCode)
+def api_sessions(side: Side) -> None:
+    """One to be ended by its owner, one for each role, one over, one of somebody who left; and a
+    consent whose code nobody has come for."""
+    spare = _session(side.people[Role.OWNER])
+    side.sessions = {role: _session(member) for role, member in side.people.items()}
+    side.sessions["ended session"] = _session(side.people[Role.OWNER])
+    sessions.end_session(side.sessions["ended session"], reason=ApiSession.Ended.BY_OWNER)
+    left = User.objects.create_user(_address(), name=side.canary)
+    member = members.add_member(tenant=side.tenant, user=left, role=Role.ADMIN)
+    side.sessions["removed member"] = _session(member)
+    owner = side.people[Role.OWNER].user_id
+    members.remove_member(tenant_id=side.tenant.id, by=owner, member_id=member.public_id)
+    for session in (spare, *side.sessions.values()):
+        side.show("session", session.id)
+    _consent(side.people[Role.OWNER])
+    codes = AuthorizationCode.objects.for_tenant(side.tenant.id)
+    codes.update(expires_at=timezone.now() + timedelta(days=1))
+
+
+REDIRECT_URI, VERIFIER = "http://127.0.0.1:8400/callback", "v" * 43
+
+
+def _consent(member: Membership) -> str:
+    return sessions.approve(
+        membership=member,
+        client=clients.CLI,
+        redirect_uri=REDIRECT_URI,
+        challenge=sessions.challenge_of(VERIFIER),
+        scopes=granted_scopes(member.tenant, member.role),
+    )
+
+
+def _session(member: Membership) -> ApiSession:
+    tokens = sessions.open_session(
+        code=_consent(member),
+        client_id=clients.CLI.client_id,
+        redirect_uri=REDIRECT_URI,
+        verifier=VERIFIER,
+        address="192.0.2.1",
+    )
+    return ApiSession.objects.for_tenant(member.tenant_id).get(pk=tokens.access["sid"])
 
 
 @makes(ApiKey)
 def api_keys(side: Side) -> None:
-    """One with every scope, one for each scope, one revoked."""
+    """One to be changed and revoked, one with every scope, one for each scope, one revoked."""
     held = granted_scopes(side.tenant, INTEGRATION)
+    spare = keys.issue_api_key(tenant=side.tenant, name=side.canary).key
     wanted: dict[str, set[Scope]] = {"key with every scope": held, "revoked key": held}
     wanted |= {f"key with {scope}": {scope} for scope in sorted(held)}
     for name, scopes in wanted.items():
         key = keys.issue_api_key(tenant=side.tenant, name=side.canary, scopes=scopes).key
         side.keys[name] = key
-        side.show("key", key.client_id)
     keys.revoke_api_key(side.keys["revoked key"])
+    side.show("key", spare.client_id, side.keys["key with every scope"].client_id)
+
+
+@makes(DataKey, RateBucket, IdempotencyRecord)
+def kept(side: Side) -> None:
+    """What is kept for the tenant's requests. Its data key was made with the tenant."""
+    RateBucket.objects.create(
+        tenant=side.tenant, route_class=RouteClass.READ, tokens=1.0, refilled_at=timezone.now()
+    )
+    IdempotencyRecord.objects.create(
+        tenant=side.tenant,
+        route="jobs",
+        key=side.canary,
+        request_hash=bytes(32),
+        status=201,
+        body=vault.seal(side.tenant.id, side.canary.encode(), side.canary),
+        expires_at=timezone.now() + timedelta(days=1),
+    )
 
 
 @makes(TenantQueue)
@@ -117,9 +222,10 @@ def queue(side: Side) -> None:
     services.set_queue(side.tenant.id, is_paused=True)
 
 
-@makes(Document, Job, JobAttempt, JobEvent, LLMCall)
+@makes(Document, Job, JobAttempt, JobEvent, LLMCall, Reservation, Usage)
 def jobs(side: Side) -> None:
-    """A job in every status, each with a document, attempts, events and calls.
+    """A job in every status, each with a document, attempts, events and calls; those that go on
+    have reserved some of the budgets.
 
     Written past the services where those would claim whichever job is next, be it of others.
     """
@@ -170,7 +276,44 @@ def _move(job: Job, status: JobStatus, canary: str) -> None:
     attempts = JobAttempt.objects.for_tenant(job.tenant_id).filter(job_id=job.pk)
     attempts.update(outcome=Outcome.COMPLETED, ended_at=Now())
     calls = LLMCall.objects.for_tenant(job.tenant_id).filter(job_id=job.pk)
-    calls.update(outcome=CallOutcome.OK, ended_at=Now())
+    # Charged, so that the pump of a running stack has nothing to do with them.
+    calls.update(outcome=CallOutcome.OK, ended_at=Now(), charged_tokens=0, cost_micros=0)
+
+
+@makes(JobUserObjectPermission, JobGroupObjectPermission)
+def job_shares(side: Side) -> None:
+    share_with_a_role(side)
+    member_id = side.people[Role.MEMBER].public_id
+    share = shares.share_job(caller=_owner(side), event_id=_first_job(side), member_id=member_id)
+    assert share is not None  # noqa: S101  (it is the owner's own job)
+    side.show("share", share.id)
+
+
+def share_with_a_role(side: Side) -> None:
+    """The first of the tenant's shares; made anew where its own request has ended it."""
+    share = shares.share_job(caller=_owner(side), event_id=_first_job(side), role=Role.VIEWER)
+    assert share is not None  # noqa: S101  (it is the owner's own job)
+    side.ids["share"] = [str(share.id), *side.ids.get("share", [])[1:]]
+
+
+# By kind of id, what has to be made again before one's own request deletes it.
+MADE_AGAIN: dict[str, Maker] = {"share": share_with_a_role}
+
+
+def _owner(side: Side) -> Principal:
+    owner = side.people[Role.OWNER]
+    return Principal(
+        subject=str(owner.user.public_id),
+        tenant_id=side.tenant.id,
+        scopes=frozenset(Scope.values),
+        kind=ActorKind.PERSON,
+        user_id=owner.user_id,
+        role=Role.OWNER,
+    )
+
+
+def _first_job(side: Side) -> uuid.UUID:
+    return uuid.UUID(side.ids["job"][0])
 
 
 @makes(BulkAction)
@@ -189,9 +332,11 @@ def bulk_action(side: Side) -> None:
     )
 
 
-@makes(AuditEntry)
-def audit_entry(side: Side) -> None:
+@makes(AuditEntry, AuditSeal)
+def audit_entries(side: Side) -> None:
+    """The last, so that nothing of the tenant's making is left for the sealer."""
     audit.record("proof.made", tenant_id=side.tenant.id, of=("proof", side.canary))
+    sealer.seal_tenant(side.tenant.id)
 
 
 # --- The world ----------------------------------------------------------------------------------
@@ -211,8 +356,20 @@ class World:
         return _never_was(self.b.ids[kind][0])
 
 
+PLAN = "isolation-proof"
+AS_MUCH_AS_IT_TAKES = {
+    "submits_per_minute": 10**9,
+    "reads_per_minute": 10**9,
+    "manages_per_minute": 10**9,
+    "max_waiting": 10**9,
+    "tokens_per_day": 10**15,
+    "money_per_month": 10**15,
+}
+
+
 @transaction.atomic
 def make_world() -> World:
+    plans.save_plan(Plan(code=PLAN, name="Isolation proof", **AS_MUCH_AS_IT_TAKES))
     suspended = _side("Suspended", [people, api_keys])
     Tenant.objects.filter(pk=suspended.tenant.pk).update(is_active=False)
     makers = list(dict.fromkeys(_makers.values()))
@@ -228,8 +385,10 @@ def _side(name: str, makers: list[Maker]) -> Side:
     tenant = members.create_tenant(
         name=f"Isolation proof {name} {canary}", slug=f"isolation-proof-{mark}"
     )
+    plans.assign_plan(tenant=tenant, plan=Plan.objects.get(pk=PLAN))
     side = Side(tenant, canary)
     side.show("tenant", tenant.id)
+    side.show("canary", canary)
     for maker in makers:
         maker(side)
     return side
@@ -245,11 +404,15 @@ def close_world(world: World) -> None:
             )
         for key in ApiKey.objects.for_tenant(side.tenant.id):
             keys.revoke_api_key(key)
-        User.objects.filter(pk__in=[user.pk for user in side.people.values()]).update(
-            is_active=False
-        )
+        AuthorizationCode.objects.for_tenant(side.tenant.id).delete()
+        for session in ApiSession.objects.for_tenant(side.tenant.id):
+            sessions.end_session(session, reason=ApiSession.Ended.BY_OWNER)
+        User.objects.filter(name=side.canary).update(is_active=False)
         Tenant.objects.filter(pk=side.tenant.pk).update(is_active=False)
     User.objects.filter(pk=world.staff.pk).update(is_active=False)
+    plans.save_plan(
+        Plan(code=PLAN, name="Isolation proof", **dict.fromkeys(AS_MUCH_AS_IT_TAKES, 1))
+    )
 
 
 @contextmanager
@@ -259,6 +422,10 @@ def world_for_a_while() -> Iterator[World]:
         yield world
     finally:
         close_world(world)
+
+
+def _address() -> str:
+    return f"{secrets.token_hex(8)}@example.com"
 
 
 def _never_was(example: str) -> str:
@@ -272,7 +439,7 @@ def _never_was(example: str) -> str:
     if example.isdecimal():
         return str(2**52 + secrets.randbelow(2**40))
     if "@" in example:
-        return f"{secrets.token_hex(8)}@example.com"
+        return _address()
     prefix, _, rest = example.rpartition("_")
     return f"{prefix}_{secrets.token_hex(len(rest) // 2)}"
 
@@ -284,6 +451,8 @@ BELONGS = {
     "tenants_tenant": "id = %(tenant)s",
     "accounts_user": "id IN (SELECT user_id FROM tenants_membership WHERE tenant_id = %(tenant)s)",
     "auth_group": "name LIKE %(tenant)s::text || ':%%'",
+    "tenants_refreshtoken": "session_id IN"
+    " (SELECT id FROM tenants_apisession WHERE tenant_id = %(tenant)s)",
 }
 OF_TENANT = "tenant_id = %(tenant)s"
 

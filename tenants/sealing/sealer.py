@@ -46,6 +46,10 @@ SELECT entry.xid::text, {columns} FROM tenants_auditentry AS entry
 WHERE NOT EXISTS (SELECT FROM tenants_auditseal AS seal WHERE seal.entry_id = entry.id)
 ORDER BY entry.xid, entry.id LIMIT %(limit)s
 """.replace("{columns}", chain.COLUMNS)
+HOLD_ALWAYS = "SELECT FROM tenants_auditwatermark FOR UPDATE"
+OF_TENANT = """
+SELECT {columns} FROM tenants_auditentry AS entry WHERE entry.tenant_id = %s ORDER BY entry.id
+""".replace("{columns}", chain.COLUMNS)
 SEALED = "SELECT entry_id FROM tenants_auditseal WHERE entry_id = ANY(%s)"
 HEADS = """
 SELECT wanted.tenant_id, head.seq, head.hash FROM unnest(%s::uuid[]) AS wanted (tenant_id)
@@ -98,6 +102,15 @@ def seal_batch() -> int:
         return len(rows)
 
 
+def seal_tenant(tenant_id: UUID) -> None:
+    """Seals what the caller's own transaction has written of a tenant that is made in it: nobody
+    else can have written of it. Other sealers leave until that transaction ends."""
+    with acting_as(DatabaseRole.WORKER), connection.cursor() as cursor:
+        cursor.execute(HOLD_ALWAYS)
+        cursor.execute(OF_TENANT, [tenant_id])
+        _seal(cursor, [Entry(*row) for row in cursor.fetchall()])
+
+
 def _seal(cursor: CursorWrapper, entries: list[Entry]) -> None:
     entries = _unsealed(cursor, entries)
     heads = _heads(cursor, {entry.tenant_id for entry in entries})
@@ -113,7 +126,8 @@ def _seal(cursor: CursorWrapper, entries: list[Entry]) -> None:
 
 
 def _unsealed(cursor: CursorWrapper, entries: list[Entry]) -> list[Entry]:
-    """Only a restore leaves sealed entries above the watermark: those with ids of its future."""
+    """Sealed ones above the watermark are left by `seal_tenant`, and by a restore: those with ids
+    of its future."""
     cursor.execute(SEALED, [[entry.id for entry in entries]])
     sealed = {row[0] for row in cursor.fetchall()}
     return [entry for entry in entries if entry.id not in sealed]

@@ -10,6 +10,7 @@ from django.db import ProgrammingError, connection, transaction
 from config.isolation import DatabaseRole, acting_as, apply_access, create_login, one_row_as
 from jobs.models import Job
 from tenants.querysets import TenantRequired
+from tests.callers import member_of
 from tests.factories import JobFactory, TenantFactory
 
 pytestmark = pytest.mark.django_db
@@ -72,6 +73,16 @@ def test_a_row_cannot_be_given_to_another_tenant(tenant):
 
     with pytest.raises(ProgrammingError), acting_as(DatabaseRole.API, tenant.id):
         rows("UPDATE jobs_job SET tenant_id = %s WHERE id = %s", other.id, job.id)
+
+
+@pytest.mark.parametrize("column", ["password", "is_staff", "is_superuser", "last_login"])
+def test_a_tenants_request_cannot_read_what_opens_an_account(tenant, column):
+    member_of(tenant)
+
+    with acting_as(DatabaseRole.API, tenant.id):
+        assert rows("SELECT count(email) FROM accounts_user") == [(1,)]
+        with pytest.raises(ProgrammingError, match="permission denied"), transaction.atomic():
+            rows(f"SELECT {column} FROM accounts_user")  # noqa: S608
 
 
 def test_the_outer_role_is_back_after_an_inner_one(tenant):

@@ -46,7 +46,7 @@ BROKEN = {
     "ALTER POLICY guidepost_api ON jobs_llmcall TO PUBLIC": {("policies", "jobs_llmcall")},
     "ALTER POLICY guidepost_api ON jobs_llmcall WITH CHECK (true)": {("policies", "jobs_llmcall")},
     "GRANT DELETE ON jobs_job TO guidepost_api": {("privileges", "jobs_job")},
-    "GRANT UPDATE (result) ON jobs_job TO guidepost_api": {("privileges", "jobs_job")},
+    "GRANT UPDATE (sealed_result) ON jobs_job TO guidepost_api": {("privileges", "jobs_job")},
     "GRANT SELECT ON django_session TO PUBLIC": {("privileges", "django_session")},
     "REVOKE SELECT ON jobs_job FROM guidepost_api": {("privileges", "jobs_job")},
     "CREATE VIEW all_jobs AS SELECT * FROM jobs_job": {("views", "all_jobs")},
