@@ -71,7 +71,7 @@ class HTTPProof:
         if endpoint.for_staff:
             self._staff_page(where, caller, self._send(own, where, caller, route))
             return
-        for slot in _slots(route):
+        for slot in _slots(route, method):
             self._slot(endpoint, route, where, caller, own, slot)
         if not route.path:
             answer = self._send(own, where, caller, route)
@@ -205,10 +205,10 @@ class HTTPProof:
         return _with(own, path=endpoint.url({**ids, slot.name: value}))
 
 
-def _slots(route: Route) -> Iterator[Slot]:
+def _slots(route: Route, method: str) -> Iterator[Slot]:
     yield from (Slot("path", name, kind) for name, kind in route.path.items())
     for name, value in route.body.items():
-        if isinstance(value, Id):
+        if isinstance(value, Id) and method in UNSAFE:
             yield Slot("body", name, value.kind)
 
 
