@@ -44,6 +44,20 @@ def test_nothing_is_sealed_twice_and_a_second_run_finds_nothing(walls, chain_of_
     assert AuditSeal.objects.across_tenants().count() == 5
 
 
+def test_what_a_transaction_seals_of_its_own_is_passed_over_later_and_holds(walls):
+    with transaction.atomic():
+        tenant = TenantFactory()
+        act(tenant)
+        sealer.seal_tenant(tenant.id)
+        assert seqs(tenant) == [1, 2]
+        act(tenant)
+
+    seal_all()
+
+    assert seqs(tenant) == [1, 2, 3]
+    assert verify() == (0, ["audit: tenants=1 entries=3 ok"])
+
+
 def another_connection():
     there = connection.get_connection_params()
     wanted = {k: there[k] for k in ("host", "port", "dbname", "user", "password") if k in there}
