@@ -19,7 +19,6 @@ from config.openapi import ProblemSerializer
 from config.serializers import QuerySerializer
 from jobs import usage
 from tenants.authentication import principal
-from tenants.limits import limits_of
 from tenants.models import Scope
 from tenants.scope import TenantView
 
@@ -145,7 +144,7 @@ class LimitsView(TenantView):
     )
     def get(self, request: Request) -> Response:
         caller = principal(request)
-        limits = limits_of(caller.tenant_id, caller.subject)
+        limits = caller.limits
         running, waiting = usage.caps(caller.tenant_id)
         return Response(
             {

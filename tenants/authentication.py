@@ -17,6 +17,7 @@ from accounts.tokens import AccessToken
 from config.addresses import client_address
 from tenants import standing
 from tenants.errors import SessionEndedByReuse
+from tenants.limits import Limits
 from tenants.models import ActorKind, ApiSession
 from tenants.standing import Standing
 
@@ -28,6 +29,7 @@ class Principal:
     subject: str  # a key's client_id, or a person's public id
     tenant_id: UUID
     scopes: frozenset[str]
+    limits: Limits
     kind: ActorKind = ActorKind.KEY
     name: str = ""  # for the audit log, where it is not the subject: a person's e-mail
     user_id: int | None = None  # of a person
@@ -95,6 +97,7 @@ def principal_of(token: AccessToken, now: Standing) -> Principal:
         subject=token["sub"],
         tenant_id=UUID(token["tenant"]),
         scopes=now.granted & frozenset(token["scope"].split()),
+        limits=now.limits,
         kind=now.kind,
         name=now.name,
         user_id=now.user_id,

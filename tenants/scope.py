@@ -6,7 +6,6 @@ from typing import Any
 
 from django.db import DatabaseError, InterfaceError, transaction
 from django.http import HttpRequest
-from rest_framework.exceptions import AuthenticationFailed
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
@@ -15,7 +14,6 @@ from config.isolation import DatabaseRole, acting_as
 from tenants import idempotency, refusals, throttling
 from tenants.audit import acts_of
 from tenants.authentication import principal
-from tenants.limits import UnknownTenant, limits_of
 from tenants.models import RouteClass
 from tenants.permissions import TokenHasScope
 
@@ -68,11 +66,9 @@ class TenantView(APIView):
         caller, method = principal(request), request.method or ""
         usual = RouteClass.READ if method in READING else RouteClass.MANAGE
         kind = self.route_classes.get(method, usual)
-        try:
-            limits = limits_of(caller.tenant_id, caller.subject)
-        except UnknownTenant:
-            raise AuthenticationFailed("Its tenant is gone.") from None
-        self.rate_limit_headers = throttling.admit(caller.tenant_id, caller.subject, limits, kind)
+        self.rate_limit_headers = throttling.admit(
+            caller.tenant_id, caller.subject, caller.limits, kind
+        )
 
     def finalize_response(
         self, request: Request, response: Any, *args: Any, **kwargs: Any

@@ -21,6 +21,7 @@ from accounts.tokens import AccessToken
 from config.addresses import is_within
 from config.isolation import DatabaseRole, one_row_as
 from tenants.digests import password_digest
+from tenants.limits import COLUMNS, Limits
 from tenants.models import ActorKind, Scope
 
 SECONDS = 1.0
@@ -33,6 +34,7 @@ class Standing:
 
     kind: ActorKind
     granted: frozenset[str]  # the most that any of its tokens may be used for
+    limits: Limits
     user_id: int | None = None
     name: str = ""
     role: str = ""
@@ -54,9 +56,11 @@ HELD = """ARRAY(
 NOT_REVOKED = "NOT EXISTS (SELECT FROM tenants_revokedtoken WHERE jti = %(jti)s)"
 
 OF_KEY = f"""
-SELECT key.scopes, key.allowed_networks, {HELD.format(group="tenant.id || ':integration'")}
+SELECT key.scopes, key.allowed_networks, key.requests_per_minute, {COLUMNS},
+       {HELD.format(group="tenant.id || ':integration'")}
 FROM tenants_apikey AS key
 JOIN tenants_tenant AS tenant ON tenant.id = key.tenant_id AND tenant.is_active
+JOIN tenants_plan AS plan ON plan.code = tenant.plan_id
 WHERE key.client_id = %(subject)s AND key.tenant_id = %(tenant)s
   AND key.revoked_at IS NULL
   AND (key.expires_at IS NULL OR key.expires_at > clock_timestamp())
@@ -65,10 +69,11 @@ WHERE key.client_id = %(subject)s AND key.tenant_id = %(tenant)s
 
 OF_PERSON = f"""
 SELECT person.id AS user_id, person.email, person.password, membership.role,
-       membership.sees_own_only, session.password_digest, session.reason,
+       membership.sees_own_only, session.password_digest, session.reason, {COLUMNS},
        {HELD.format(group="tenant.id || ':' || membership.role")}
 FROM tenants_apisession AS session
 JOIN tenants_tenant AS tenant ON tenant.id = session.tenant_id AND tenant.is_active
+JOIN tenants_plan AS plan ON plan.code = tenant.plan_id
 JOIN accounts_user AS person ON person.id = session.user_id AND person.is_active
 JOIN tenants_membership AS membership
   ON membership.tenant_id = session.tenant_id AND membership.user_id = session.user_id
@@ -103,7 +108,8 @@ def _of_key(question: dict[str, Any]) -> Standing | None:
     if row is None:
         return None
     granted = _scopes(row["held"]) & frozenset(row["scopes"])
-    return Standing(ActorKind.KEY, granted, networks=tuple(row["allowed_networks"]))
+    networks = tuple(row["allowed_networks"])
+    return Standing(ActorKind.KEY, granted, Limits.of(row), networks=networks)
 
 
 def _of_person(question: dict[str, Any]) -> Standing | None:
@@ -116,6 +122,7 @@ def _of_person(question: dict[str, Any]) -> Standing | None:
     return Standing(
         kind=ActorKind.PERSON,
         granted=_scopes(row["held"]),
+        limits=Limits.of(row),
         user_id=row["user_id"],
         name=row["email"],
         role=row["role"],

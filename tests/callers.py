@@ -3,6 +3,7 @@
 from rest_framework.test import APIClient
 
 from tenants.authentication import Principal
+from tenants.limits import Limits
 from tenants.models import ActorKind, Role
 from tenants.permissions import GRANTS, INTEGRATION
 from tenants.services import members
@@ -23,6 +24,7 @@ def person(membership):
         subject=str(membership.user.public_id),
         tenant_id=membership.tenant_id,
         scopes=frozenset(scope.value for scope in GRANTS[membership.role]),
+        limits=limits_of(membership.tenant),
         kind=ActorKind.PERSON,
         name=membership.user.email,
         user_id=membership.user_id,
@@ -33,7 +35,12 @@ def person(membership):
 
 def key(tenant, scopes=tuple(GRANTS[INTEGRATION])):
     held = frozenset(str(scope) for scope in scopes)
-    return Principal(subject="gpc_test", tenant_id=tenant.id, scopes=held)
+    return Principal(subject="gpc_test", tenant_id=tenant.id, scopes=held, limits=limits_of(tenant))
+
+
+def limits_of(tenant):
+    plan = tenant.plan
+    return Limits.of(vars(plan) | {"plan": plan.code})
 
 
 def client_as(principal):

@@ -4,7 +4,7 @@ from django.db import connection
 from rest_framework.test import APIClient
 
 from accounts.tokens import issue_access_token
-from tenants import limits, standing, throttling
+from tenants import standing, throttling
 from tenants.models import ApiKey, Role, Scope
 from tests.factories import ApiSessionFactory, TenantFactory
 
@@ -28,7 +28,6 @@ def _fresh_counters(request):
     if "db" in request.fixturenames:
         cache.clear()
     throttling._redis_away_until = 0.0
-    limits.forget()
 
 
 @pytest.fixture(autouse=True)
@@ -46,7 +45,6 @@ def tenant(db):
 def known(api, monkeypatch):
     """What `api` stands for has been asked and is not asked again: for tests that count."""
     monkeypatch.setattr(standing._recent, "seconds", 3600)
-    monkeypatch.setattr(limits, "SECONDS", 3600)
     api.get("/jobs")
 
 

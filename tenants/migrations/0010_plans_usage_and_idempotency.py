@@ -7,7 +7,7 @@ STANDARD = """
 INSERT INTO tenants_plan (
     code, name, submits_per_minute, reads_per_minute, manages_per_minute,
     max_running, max_waiting, tokens_per_day, money_per_month, retention_days
-) VALUES ('standard', 'Standard', 600, 6000, 600, 16, 10000, 100000000, 1000000000, 365)
+) VALUES ('standard', 'Standard', 600, 6000, 600, 16, 10000, 100000000, 1000000000, NULL)
 """
 
 

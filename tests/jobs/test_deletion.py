@@ -324,6 +324,16 @@ def test_a_tenant_without_a_period_keeps_its_jobs(tenant, forgetful):
     assert kept.document.text
 
 
+def test_a_tenant_that_says_nothing_keeps_its_jobs_as_long_as_its_plan_says(db):
+    tenant = TenantFactory(plan={"retention_days": 30})
+    completed(JobFactory(tenant=tenant))
+
+    grow_older(29)
+    assert deletion.purge() == 0
+    grow_older(2)
+    assert deletion.purge() == 1
+
+
 @pytest.mark.parametrize("status", ["PENDING", "PROCESSING"])
 def test_a_job_that_goes_on_is_kept_however_old(forgetful, status):
     job = in_status(forgetful, status)

@@ -10,7 +10,7 @@ from django.utils import timezone
 from jobs import ledger, usage_views
 from jobs.models import LLMCall
 from llm.bounds import Tokens
-from tenants import limits, throttling
+from tenants import standing, throttling
 from tenants.models import ApiKey, Scope
 from tests.config.test_problems import check_problem
 from tests.factories import ApiKeyFactory, JobFactory, TenantFactory
@@ -203,24 +203,18 @@ def test_both_need_their_scope(client_for, tenant, path):
 
 
 def test_what_a_plan_allows_is_read_again_after_a_second(api, tenant, monkeypatch):
+    def policy():
+        return api.get("/limits").headers["RateLimit-Policy"]
+
     clock = [1000.0]
-    monkeypatch.setattr(limits.time, "monotonic", lambda: clock[0])
-    first = limits.limits_of(tenant.id, "gpc_a")
-    type(tenant.plan).objects.update(reads_per_minute=1)
+    monkeypatch.setattr(standing.time, "monotonic", lambda: clock[0])
+    first = policy()
+    type(tenant.plan).objects.update(reads_per_minute=7)
 
     clock[0] += 0.9
-    assert limits.limits_of(tenant.id, "gpc_a") is first
+    assert policy() == first
     clock[0] += 0.2
-    assert limits.limits_of(tenant.id, "gpc_a").per_minute["read"] == 1
-
-
-def test_only_so_many_callers_are_remembered(tenant, monkeypatch):
-    monkeypatch.setattr(limits, "CALLERS", 3)
-
-    for number in range(5):
-        limits.limits_of(tenant.id, f"gpc_{number}")
-
-    assert [caller[1] for caller in limits._known] == ["gpc_2", "gpc_3", "gpc_4"]
+    assert policy() == '"read";q=7;w=60'
 
 
 def test_the_days_of_a_report_are_those_of_utc():
