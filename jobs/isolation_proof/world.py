@@ -39,6 +39,7 @@ from jobs.models import (
 )
 from tenants import audit, vault
 from tenants.authentication import Principal
+from tenants.limits import Limits
 from tenants.models import (
     ActorKind,
     ApiKey,
@@ -306,6 +307,7 @@ def _owner(side: Side) -> Principal:
         subject=str(owner.user.public_id),
         tenant_id=side.tenant.id,
         scopes=frozenset(Scope.values),
+        limits=Limits(PLAN, {}),
         kind=ActorKind.PERSON,
         user_id=owner.user_id,
         role=Role.OWNER,
