@@ -25,6 +25,13 @@ declare(
     Access("auth_group_permissions", FOR_EVERYBODY, door="SELECT", staff=ALL),
     Access("auth_permission", FOR_EVERYBODY, api="SELECT", door="SELECT"),
     Access("django_content_type", FOR_EVERYBODY, api="SELECT", door="SELECT"),
+    # Read where tokens are made and checked; changed by the owner's commands alone.
+    Access(
+        "accounts_signingkey",
+        FOR_EVERYBODY,
+        door="SELECT",
+        staff="SELECT (id, kid, public_key, created_at, signs_from, retired_at)",
+    ),
     Access("django_session", FOR_EVERYBODY, door=ALL, staff=ALL),
     Access("django_admin_log", FOR_EVERYBODY, staff="SELECT, INSERT"),
     Access("django_migrations", FOR_EVERYBODY, api="SELECT", door="SELECT", worker="SELECT"),

@@ -1,9 +1,11 @@
-"""People: who is signing in. An e-mail address is the name."""
+"""People: who is signing in. An e-mail address is the name. And the keys of access tokens."""
 
+from datetime import datetime
 from typing import Any
 
 from django.contrib.auth.models import AbstractBaseUser, BaseUserManager, PermissionsMixin
 from django.db import models
+from django.db.models import F, Q
 from django.db.models.functions import Lower
 from django.utils import timezone
 
@@ -46,3 +48,28 @@ class User(AbstractBaseUser, PermissionsMixin):
 
     def __str__(self) -> str:
         return self.email
+
+
+class SigningKey(models.Model):
+    """A pair of Ed25519 keys. What becomes of it is decided in accounts/keyring.py."""
+
+    kid = models.CharField(max_length=43, unique=True, editable=False)  # RFC 7638 thumbprint
+    private_key = models.BinaryField(editable=False)  # PEM, sealed: config/crypto.py
+    public_key = models.TextField(editable=False)  # PEM
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+    signs_from = models.DateTimeField(editable=False)
+    retired_at = models.DateTimeField(null=True, editable=False)  # verifies until then
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(retired_at=None) | Q(retired_at__gte=F("created_at")),
+                name="signing_key_is_not_retired_before_it_is_made",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.kid
+
+    def verifies(self, at: datetime) -> bool:
+        return self.retired_at is None or self.retired_at > at

@@ -5,7 +5,7 @@ from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from accounts.tokens import key_ring
+from accounts.keyring import GRACE, key_ring
 from config.views import PublicView
 
 
@@ -19,4 +19,6 @@ class JWKSView(PublicView):
         responses={200: OpenApiTypes.OBJECT},
     )
     def get(self, request: Request) -> Response:
-        return Response(key_ring().jwks(), headers={"Cache-Control": "public, max-age=300"})
+        # A new key signs only when whoever kept the set for so long has asked again.
+        headers = {"Cache-Control": f"public, max-age={int(GRACE.total_seconds())}"}
+        return Response(key_ring().jwks(), headers=headers)

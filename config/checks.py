@@ -3,11 +3,10 @@
 import os
 from typing import Any
 
-from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, register
+
+from config import crypto
 
 MIN_SECRET_LENGTH = 32
 
@@ -32,20 +31,13 @@ def secrets_are_strong(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
 
 
 @register()
-def signing_key_is_ed25519(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
+def encryption_keys_are_keys(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
     try:
-        key = load_pem_private_key(settings.TOKEN_SIGNING_KEY.encode(), password=None)
-    except (ValueError, TypeError, UnsupportedAlgorithm):
-        key = None
-    if isinstance(key, Ed25519PrivateKey):
-        return []
-    return [
-        Error(
-            "TOKEN_SIGNING_KEY is not an Ed25519 private key in PEM.",
-            hint="Make one: openssl genpkey -algorithm ed25519",
-            id="guidepost.E003",
-        )
-    ]
+        crypto.keys()
+    except ValueError as error:
+        hint = "Make one: echo k1:$(openssl rand -base64 32)"
+        return [Error(str(error), hint=hint, id="guidepost.E003")]
+    return []
 
 
 @register()

@@ -149,12 +149,11 @@ AUTH_PASSWORD_VALIDATORS = [
 
 # Keys every digest of a client secret: a stolen table alone verifies no guess.
 API_KEY_PEPPER = env.str("API_KEY_PEPPER")
-# Ed25519, PEM. Tokens of retired keys stay valid while their public half is listed.
-TOKEN_SIGNING_KEY = env.str("TOKEN_SIGNING_KEY", multiline=True)
-TOKEN_VERIFYING_KEYS = env.str("TOKEN_VERIFYING_KEYS", multiline=True, default="")
+# What encrypts secrets at rest: `id:base64(32 bytes)`, ...; the first encrypts, all decrypt.
+ENCRYPTION_KEYS = env.str("ENCRYPTION_KEYS")
 SIMPLE_JWT = {
     "ALGORITHM": "EdDSA",
-    "SIGNING_KEY": TOKEN_SIGNING_KEY,
+    "SIGNING_KEY": None,  # the keys are in the database; without this line it were SECRET_KEY
     "ISSUER": PUBLIC_URL,
     "AUDIENCE": PUBLIC_URL,
     "ACCESS_TOKEN_LIFETIME": timedelta(seconds=env.int("TOKEN_SECONDS", default=900)),

@@ -1,5 +1,6 @@
 """The whole of Guidepost on one machine: servers, web, workers, Beat and the offline model."""
 
+import base64
 import fcntl
 import json
 import os
@@ -13,9 +14,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
-
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from deploy.local.processes import Child, StartFailed, free_port
 from deploy.local.servers import (
@@ -173,7 +171,7 @@ class Stack:
             raise AlreadyRunning(str(self.home)) from None
 
     def _environment(self, model_url: str) -> dict[str, str]:
-        keys = ("SECRET_KEY", "API_KEY_PEPPER", "TOKEN_SIGNING_KEY")
+        keys = ("SECRET_KEY", "API_KEY_PEPPER", "ENCRYPTION_KEYS")
         self.settings_made = {
             **{key: self.secrets[key] for key in keys},
             "DATABASE_URL": self.database_url,
@@ -267,13 +265,10 @@ class Stack:
 
 def new_secrets() -> dict[str, str]:
     """Made once for each state directory; none has a default."""
-    pem = Ed25519PrivateKey.generate().private_bytes(
-        Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()
-    )
     return {
         "SECRET_KEY": secrets.token_urlsafe(48),
         "API_KEY_PEPPER": secrets.token_urlsafe(48),
-        "TOKEN_SIGNING_KEY": pem.decode(),
+        "ENCRYPTION_KEYS": f"local:{base64.b64encode(secrets.token_bytes(32)).decode()}",
         "POSTGRESQL_PASSWORD": new_password(),
         "VALKEY_PASSWORD": new_password(),
         "WEB_DATABASE_PASSWORD": new_password(),
