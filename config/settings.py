@@ -39,17 +39,20 @@ INSTALLED_APPS = [
 ]
 
 MIDDLEWARE = [
+    "config.headers.HeadersMiddleware",
     "config.middleware.RequestIdMiddleware",
     "config.middleware.ContentLengthMiddleware",
+    "config.pages.HostMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "config.middleware.DatabaseRoleMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
+    "config.pages.FetchSiteMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
-    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "config.pages.PageErrorsMiddleware",
 ]
 
 ROOT_URLCONF = "config.urls"
@@ -132,7 +135,11 @@ CELERY_BEAT_SCHEDULE = {
 # --- People, tokens, permissions ------------------------------------------------------------
 
 AUTH_USER_MODEL = "accounts.User"
-SILENCED_SYSTEM_CHECKS = ["auth.W004"]  # e-mail is unique: by a constraint that ignores case
+SILENCED_SYSTEM_CHECKS = [
+    "auth.W004",  # e-mail is unique: by a constraint that ignores case
+    "security.W002",  # config/headers.py says X-Frame-Options, on errors too
+    "security.W021",  # preloading is for the owner of the domain to ask for, not for a service
+]
 AUTHENTICATION_BACKENDS = [
     "django.contrib.auth.backends.ModelBackend",
     "guardian.backends.ObjectPermissionBackend",
@@ -228,12 +235,41 @@ STATIC_URL = "/static/"
 WHITENOISE_USE_FINDERS = True
 
 HTTPS = PUBLIC_URL.startswith("https://")
-SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = HTTPS
+# Proxies in front of us that add to X-Forwarded-For and set X-Forwarded-Proto. Without one, what
+# these headers say is a stranger's word.
+TRUSTED_PROXIES = env.int("TRUSTED_PROXIES", default=0)
+SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if TRUSTED_PROXIES else None
+SECURE_SSL_REDIRECT = HTTPS
+SECURE_REDIRECT_EXEMPT = [r"^healthz$", r"^readyz$"]  # probes come from next door
 SECURE_HSTS_SECONDS = 31_536_000 if HTTPS else 0
-SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if HTTPS else None
+SECURE_HSTS_INCLUDE_SUBDOMAINS = env.bool("HSTS_SUBDOMAINS", default=True)
 CSRF_TRUSTED_ORIGINS = [PUBLIC_URL] if HTTPS else []
-SECURE_REFERRER_POLICY = "same-origin"
+CSRF_FAILURE_VIEW = "config.problems.csrf_failure"
+# A cookie with this prefix is taken only over TLS, from this very host, for all of its paths.
+COOKIE_PREFIX = "__Host-" if HTTPS else ""
+SESSION_COOKIE_NAME = f"{COOKIE_PREFIX}session"
+CSRF_COOKIE_NAME = f"{COOKIE_PREFIX}csrf"
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = HTTPS
+SESSION_COOKIE_HTTPONLY = CSRF_COOKIE_HTTPONLY = True
+SESSION_COOKIE_SAMESITE = CSRF_COOKIE_SAMESITE = "Lax"  # Strict: links in mails find nobody in
+SESSION_COOKIE_AGE = 43_200  # a working day
+MESSAGE_STORAGE = "django.contrib.messages.storage.session.SessionStorage"
+# The other headers, and the policy of what is no page: config/headers.py.
 X_FRAME_OPTIONS = "DENY"
+CONTENT_SECURITY_POLICY = {
+    "DIRECTIVES": {
+        "default-src": ["'none'"],
+        "script-src": ["'self'"],
+        "style-src": ["'self'"],
+        "img-src": ["'self'", "data:"],
+        "connect-src": ["'self'"],
+        "font-src": ["'self'"],
+        "form-action": ["'self'"],
+        "frame-ancestors": ["'none'"],
+        "base-uri": ["'none'"],
+        "object-src": ["'none'"],
+    }
+}
 
 LOGGING = {
     "version": 1,
