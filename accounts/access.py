@@ -25,6 +25,27 @@ declare(
     Access("auth_group_permissions", FOR_EVERYBODY, door="SELECT", staff=ALL),
     Access("auth_permission", FOR_EVERYBODY, api="SELECT", door="SELECT"),
     Access("django_content_type", FOR_EVERYBODY, api="SELECT", door="SELECT"),
+    # allauth's: addresses, second factors and sessions of people. Secrets in `data` are sealed.
+    Access(
+        "account_emailaddress",
+        FOR_EVERYBODY,
+        door=ALL,
+        staff="SELECT, INSERT, UPDATE",
+    ),
+    # Empty, since our keys are signed and not kept; but it is looked into with each address.
+    Access("account_emailconfirmation", FOR_EVERYBODY, door="SELECT (email_address_id), DELETE"),
+    Access(
+        "mfa_authenticator",
+        FOR_EVERYBODY,
+        door=ALL,
+        staff="SELECT (id, user_id, type, created_at, last_used_at), DELETE",
+    ),
+    Access(
+        "usersessions_usersession",
+        FOR_EVERYBODY,
+        door=ALL,
+        staff="SELECT (id, user_id, created_at, last_seen_at, ip, user_agent)",
+    ),
     # Read where tokens are made and checked; changed by the owner's commands alone.
     Access(
         "accounts_signingkey",

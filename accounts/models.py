@@ -1,5 +1,6 @@
 """People: who is signing in. An e-mail address is the name. And the keys of access tokens."""
 
+import unicodedata
 from datetime import datetime
 from typing import Any
 
@@ -15,7 +16,7 @@ class UserManager(BaseUserManager["User"]):
         """A user without a password cannot sign in by password. Raises ValueError if no e-mail."""
         if not email:
             raise ValueError("A user needs an e-mail address.")
-        user = self.model(email=self.normalize_email(email), **fields)
+        user = self.model(email=email.lower(), **fields)
         user.set_password(password)
         user.save(using=self._db)
         return user
@@ -44,10 +45,29 @@ class User(AbstractBaseUser, PermissionsMixin):
         constraints = [
             # Ann@example.com and ann@example.com are one person.
             models.UniqueConstraint(Lower("email"), name="user_email_once_whatever_its_case"),
+            models.CheckConstraint(  # allauth looks for addresses as they are compared
+                condition=Q(email=Lower("email")), name="user_email_is_in_lower_case"
+            ),
         ]
 
     def __str__(self) -> str:
         return self.email
+
+    def clean(self) -> None:
+        super().clean()
+        self.email = self.email.lower()
+
+    # Keyboards write ü as one character or as two: the same password either way (NIST SP 800-63B,
+    # section 5.1.1.2, and RFC 8265).
+    def set_password(self, raw_password: str | None) -> None:
+        super().set_password(_normal(raw_password))
+
+    def check_password(self, raw_password: str | None) -> bool:
+        return super().check_password(_normal(raw_password))
+
+
+def _normal(password: str | None) -> str | None:
+    return None if password is None else unicodedata.normalize("NFC", password)
 
 
 class SigningKey(models.Model):

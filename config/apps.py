@@ -1,4 +1,5 @@
 from django.apps import AppConfig
+from django.contrib.admin import apps as admin
 from django.db.models.signals import post_migrate
 
 
@@ -10,3 +11,8 @@ class ConfigApp(AppConfig):
         from config.isolation import after_migrate  # noqa: PLC0415  (after the apps are loaded)
 
         post_migrate.connect(after_migrate, sender=self)
+
+
+class StaffAdminConfig(admin.AdminConfig):
+    default = False  # of this module: that is ConfigApp
+    default_site = "config.admin.StaffSite"

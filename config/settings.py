@@ -21,7 +21,7 @@ ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=["127.0.0.1", "localhost"])
 PUBLIC_URL = env.str("PUBLIC_URL", default="http://127.0.0.1:8000").rstrip("/")
 
 INSTALLED_APPS = [
-    "django.contrib.admin",
+    "config.apps.StaffAdminConfig",  # django.contrib.admin, behind a second factor
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",
@@ -32,6 +32,11 @@ INSTALLED_APPS = [
     "django_celery_results",
     "drf_spectacular",
     "drf_spectacular_sidecar",
+    "django.contrib.humanize",  # for allauth's templates
+    "allauth",
+    "allauth.account",
+    "allauth.mfa",
+    "allauth.usersessions",
     "config",
     "accounts",
     "tenants",
@@ -52,6 +57,10 @@ MIDDLEWARE = [
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
+    "allauth.account.middleware.AccountMiddleware",
+    "accounts.middleware.AttemptsMiddleware",
+    "accounts.middleware.AllauthHooksMiddleware",
+    "tenants.middleware.ActorMiddleware",
     "config.pages.PageErrorsMiddleware",
 ]
 
@@ -141,7 +150,7 @@ SILENCED_SYSTEM_CHECKS = [
     "security.W021",  # preloading is for the owner of the domain to ask for, not for a service
 ]
 AUTHENTICATION_BACKENDS = [
-    "django.contrib.auth.backends.ModelBackend",
+    "allauth.account.auth_backends.AuthenticationBackend",
     "guardian.backends.ObjectPermissionBackend",
 ]
 ANONYMOUS_USER_NAME = None  # guardian: nobody has permissions without signing in
@@ -151,8 +160,49 @@ AUTH_PASSWORD_VALIDATORS = [
         "NAME": "django.contrib.auth.password_validation.MinimumLengthValidator",
         "OPTIONS": {"min_length": 12},
     },
+    {"NAME": "accounts.passwords.MaximumLengthValidator"},
     {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
+    {"NAME": "accounts.passwords.DressedUpPasswordValidator"},
+    {
+        "NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator",
+        "OPTIONS": {"user_attributes": ["email", "name"]},
+    },
 ]
+PASSWORD_RESET_TIMEOUT = 3600
+
+# Pages of people, by django-allauth. How often one may try: accounts/attempts.py.
+LOGIN_URL = "account_login"
+LOGIN_REDIRECT_URL = "account_home"
+ACCOUNT_ADAPTER = "accounts.adapters.AccountAdapter"
+ACCOUNT_USER_MODEL_USERNAME_FIELD = None
+ACCOUNT_LOGIN_METHODS = {"email"}
+ACCOUNT_SIGNUP_FIELDS = ["email*", "password1*", "password2*"]
+ACCOUNT_EMAIL_VERIFICATION = "mandatory"
+ACCOUNT_EMAIL_SUBJECT_PREFIX = ""
+ACCOUNT_EMAIL_NOTIFICATIONS = True  # of every change of a credential
+ACCOUNT_CHANGE_EMAIL = True
+ACCOUNT_PREVENT_ENUMERATION = True
+ACCOUNT_REAUTHENTICATION_REQUIRED = True
+ACCOUNT_REAUTHENTICATION_TIMEOUT = 300
+ACCOUNT_SESSION_REMEMBER = False
+ACCOUNT_LOGOUT_REDIRECT_URL = LOGIN_URL
+ACCOUNT_RATE_LIMITS = False
+MFA_RATE_LIMITS = False
+MFA_ADAPTER = "accounts.adapters.MFAAdapter"
+MFA_SUPPORTED_TYPES = ["totp", "webauthn", "recovery_codes"]
+MFA_TOTP_ISSUER = "Guidepost"
+MFA_TOTP_TOLERANCE = 1  # a code of half a minute ago; each works once
+MFA_RECOVERY_CODES_SHOW_ONCE = True
+
+# Mail carries links that sign people in: without a server it is printed locally, dropped in public.
+vars().update(
+    env.email_url(
+        "EMAIL_URL",
+        default="dummymail://" if PUBLIC_URL.startswith("https://") else "consolemail://",
+    )
+)
+EMAIL_TIMEOUT = 5
+DEFAULT_FROM_EMAIL = SERVER_EMAIL = env.str("EMAIL_FROM", default="guidepost@localhost")
 
 # Keys every digest of a client secret: a stolen table alone verifies no guess.
 API_KEY_PEPPER = env.str("API_KEY_PEPPER")
@@ -233,11 +283,13 @@ USE_TZ = True
 STATIC_URL = "/static/"
 # Files are served from the packages they ship in: no collectstatic step to forget.
 WHITENOISE_USE_FINDERS = True
+WHITENOISE_ALLOW_ALL_ORIGINS = False  # nobody else's pages use our files
 
 HTTPS = PUBLIC_URL.startswith("https://")
 # Proxies in front of us that add to X-Forwarded-For and set X-Forwarded-Proto. Without one, what
 # these headers say is a stranger's word.
 TRUSTED_PROXIES = env.int("TRUSTED_PROXIES", default=0)
+ALLAUTH_TRUSTED_PROXY_COUNT = TRUSTED_PROXIES
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if TRUSTED_PROXIES else None
 SECURE_SSL_REDIRECT = HTTPS
 SECURE_REDIRECT_EXEMPT = [r"^healthz$", r"^readyz$"]  # probes come from next door
@@ -245,6 +297,7 @@ SECURE_HSTS_SECONDS = 31_536_000 if HTTPS else 0
 SECURE_HSTS_INCLUDE_SUBDOMAINS = env.bool("HSTS_SUBDOMAINS", default=True)
 CSRF_TRUSTED_ORIGINS = [PUBLIC_URL] if HTTPS else []
 CSRF_FAILURE_VIEW = "config.problems.csrf_failure"
+MFA_WEBAUTHN_ALLOW_INSECURE_ORIGIN = not HTTPS
 # A cookie with this prefix is taken only over TLS, from this very host, for all of its paths.
 COOKIE_PREFIX = "__Host-" if HTTPS else ""
 SESSION_COOKIE_NAME = f"{COOKIE_PREFIX}session"

@@ -25,6 +25,11 @@ declare(
         worker="SELECT",
         staff="SELECT, INSERT, UPDATE",
     ),
+    Access(
+        "tenants_invitation",
+        api="SELECT, INSERT, UPDATE",
+        door="SELECT, UPDATE (accepted_at)",
+    ),
     # Nobody changes or deletes an entry. Acts on the installation (no tenant) are for staff.
     Access(
         "tenants_auditentry",

@@ -5,4 +5,4 @@ class TenantsApp(AppConfig):
     name = "tenants"
 
     def ready(self) -> None:
-        from tenants import openapi  # noqa: F401, PLC0415  (registers itself)
+        from tenants import openapi, sign_ins  # noqa: F401, PLC0415  (register themselves)

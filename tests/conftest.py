@@ -6,13 +6,14 @@ from accounts import keyring
 from accounts.tokens import issue_access_token
 from tenants import throttling
 from tenants.models import Scope
+from tests.accounts.acts import sign_in
 from tests.factories import TenantFactory
 
 
 @pytest.fixture(autouse=True)
 def _fresh_counters(request):
     """Rate limits count in the shared Redis: each test starts from none."""
-    if "db" in request.fixturenames:
+    if "db" in request.fixturenames or request.node.get_closest_marker("django_db"):
         cache.clear()
     throttling._redis_away_until = 0.0
     keyring.forget()  # a test before may have emptied the database, and so replaced the key
@@ -39,3 +40,9 @@ def client_for():
 @pytest.fixture
 def api(tenant, client_for):
     return client_for(tenant)
+
+
+@pytest.fixture
+def admin_client(admin_user, client):
+    """A browser of staff, who come in with a second factor only."""
+    return sign_in(client, admin_user)

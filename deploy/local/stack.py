@@ -177,6 +177,7 @@ class Stack:
             "DATABASE_URL": self.database_url,
             "REDIS_URL": self.redis_url,
             "PUBLIC_URL": self.url,
+            "EMAIL_URL": f"filemail:///{self.home.resolve() / 'mail'}",
             "OFFLINE_MODEL_URL": model_url,
             "DJANGO_SETTINGS_MODULE": "config.settings",
             **self.settings,
@@ -225,7 +226,11 @@ class Stack:
         if done.returncode:
             raise StartFailed(f"The database could not be prepared:\n{done.stderr}")
         prepared = json.loads(done.stdout.splitlines()[-1])
-        self.staff = {"email": prepared["staff"], "password": self.secrets["STAFF_PASSWORD"]}
+        self.staff = {
+            "email": prepared["staff"],
+            "password": self.secrets["STAFF_PASSWORD"],
+            "totp_secret": self.secrets["STAFF_TOTP_SECRET"],
+        }
         if prepared["client"]:
             self.client = prepared["client"]
             self._write("client.json", self.client)
@@ -274,4 +279,5 @@ def new_secrets() -> dict[str, str]:
         "WEB_DATABASE_PASSWORD": new_password(),
         "WORKER_DATABASE_PASSWORD": new_password(),
         "STAFF_PASSWORD": secrets.token_urlsafe(12),
+        "STAFF_TOTP_SECRET": base64.b32encode(secrets.token_bytes(20)).decode(),
     }
