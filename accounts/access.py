@@ -8,7 +8,7 @@ declare(
         "accounts_user",
         rows="id IN (SELECT user_id FROM tenants_membership)",
         api="SELECT",
-        door="SELECT, INSERT, UPDATE",
+        door="SELECT, INSERT, UPDATE (password, last_login, email, name)",
         worker="SELECT (id, email, name, is_active)",
         staff="SELECT, INSERT, UPDATE",
     ),

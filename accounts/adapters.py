@@ -23,6 +23,11 @@ class AccountAdapter(DefaultAccountAdapter):
         """Never by themselves: people come by invitation (tenants/views/invitations_page.py)."""
         return False
 
+    def set_password(self, user: AbstractBaseUser, password: str) -> None:
+        """Nothing else of the row: the role of these pages may not write the rest."""
+        user.set_password(password)
+        user.save(update_fields=["password"])
+
     def send_mail(self, template_prefix: str, email: str, context: dict[str, Any]) -> None:
         """After the commit: a slow mail server holds no transaction, a failed act sends nothing.
 
@@ -55,7 +60,10 @@ class MFAAdapter(DefaultMFAAdapter):
         return unseal(base64.b64decode(encrypted_text), _SECRETS).decode()
 
     def get_public_key_credential_rp_entity(self) -> dict[str, str]:
-        return {"id": urlsplit(settings.PUBLIC_URL).hostname or "", "name": "Guidepost"}
+        """Keys are bound to our public name. Locally to how the browser calls us, since an address
+        is no name: http://localhost will do, http://127.0.0.1 will not."""
+        entity = {**super().get_public_key_credential_rp_entity(), "name": "Guidepost"}
+        return entity | ({"id": urlsplit(settings.PUBLIC_URL).hostname} if settings.HTTPS else {})
 
     def get_public_key_credential_user_entity(self, user: AbstractBaseUser) -> dict[str, Any]:
         """Their row's number would tell how many people there are."""

@@ -25,7 +25,7 @@ class MaximumLengthValidator:
             )
 
     def get_help_text(self) -> str:
-        return ""
+        return f"It may have up to {self.max_length} characters, of any script."
 
 
 class DressedUpPasswordValidator(CommonPasswordValidator):

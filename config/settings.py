@@ -190,6 +190,12 @@ ACCOUNT_RATE_LIMITS = False
 MFA_RATE_LIMITS = False
 MFA_ADAPTER = "accounts.adapters.MFAAdapter"
 MFA_SUPPORTED_TYPES = ["totp", "webauthn", "recovery_codes"]
+MFA_FORMS = {
+    "add_webauthn": "accounts.forms.AddSecurityKeyForm",
+    "authenticate_webauthn": "accounts.forms.UseSecurityKeyForm",
+    "reauthenticate_webauthn": "accounts.forms.ConfirmSecurityKeyForm",
+    "edit_webauthn": "accounts.forms.RenameSecurityKeyForm",
+}
 MFA_TOTP_ISSUER = "Guidepost"
 MFA_TOTP_TOLERANCE = 1  # a code of half a minute ago; each works once
 MFA_RECOVERY_CODES_SHOW_ONCE = True
