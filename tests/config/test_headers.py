@@ -143,14 +143,16 @@ def test_a_header_of_the_view_does_not_weaken_ours():
 
 @pytest.mark.parametrize(
     ("origin", "method"),
-    itertools.product(
-        [
-            "https://evil.example",
-            "null",
-            "http://evil.testserver",
-            "http://testserver.evil.example",
-        ],
-        ["get", "options", "post"],
+    list(
+        itertools.product(
+            [
+                "https://evil.example",
+                "null",
+                "http://evil.testserver",
+                "http://testserver.evil.example",
+            ],
+            ["get", "options", "post"],
+        )
     ),
 )
 def test_no_other_site_may_read_our_answers(browser, origin, method):
