@@ -5,7 +5,7 @@ import os
 from typing import Any
 
 from django.conf import settings
-from django.core.checks import CheckMessage, Error, register, run_checks
+from django.core.checks import CheckMessage, Error, Warning, register, run_checks
 from django.core.exceptions import ImproperlyConfigured
 
 from config import crypto
@@ -84,6 +84,14 @@ def hosts_are_named(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
     if "*" in settings.ALLOWED_HOSTS:
         hint = "Name the hosts: whoever may choose ours chooses where links lead."
         return [Error("ALLOWED_HOSTS allows every host.", hint=hint, id="guidepost.E006")]
+    return []
+
+
+@register()
+def mail_arrives(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
+    if settings.HTTPS and settings.EMAIL_BACKEND.endswith("dummy.EmailBackend"):
+        hint = "Set EMAIL_URL: invitations and forgotten passwords need it."
+        return [Warning("Mail is dropped.", hint=hint, id="guidepost.W001")]
     return []
 
 

@@ -201,12 +201,8 @@ MFA_TOTP_TOLERANCE = 1  # a code of half a minute ago; each works once
 MFA_RECOVERY_CODES_SHOW_ONCE = True
 
 # Mail carries links that sign people in: without a server it is printed locally, dropped in public.
-vars().update(
-    env.email_url(
-        "EMAIL_URL",
-        default="dummymail://" if PUBLIC_URL.startswith("https://") else "consolemail://",
-    )
-)
+_NO_MAIL = "dummymail://" if PUBLIC_URL.startswith("https://") else "consolemail://"
+vars().update(env.email_url_config(env.str("EMAIL_URL", default="") or _NO_MAIL))
 EMAIL_TIMEOUT = 5
 DEFAULT_FROM_EMAIL = SERVER_EMAIL = env.str("EMAIL_FROM", default="guidepost@localhost")
 

@@ -1,6 +1,7 @@
 """Keys of access tokens: made, published, replaced, ended."""
 
 import threading
+import time
 from datetime import timedelta
 
 import psycopg
@@ -136,7 +137,7 @@ def test_another_process_changes_the_keys_and_this_one_notices_within_seconds(
     call_command("rotate_signing_key", "--grace", "0", "--overlap", "0")
 
     assert ask(client, old) == 200
-    seconds = keyring.FRESH_SECONDS + 0.1
+    seconds = 5.1
     assert ask(client, old) == 401
 
 
@@ -190,8 +191,11 @@ def test_web_roles_read_keys_and_change_none():
 
 
 @pytest.mark.django_db(transaction=True)
-def test_two_first_keys_at_once_are_one():
+def test_two_first_keys_at_once_are_one(monkeypatch):
     SigningKey.objects.all().delete()
+    make_key = keyring._make_key
+    # Long enough for the others to look, and to find none.
+    monkeypatch.setattr(keyring, "_make_key", lambda **kw: time.sleep(0.3) or make_key(**kw))
     made, start = [], threading.Barrier(4)
 
     def make():

@@ -84,6 +84,13 @@ def test_a_wrong_setting_stops_the_start_with_its_reason(settings, error):
         assert len(secret) < 20 or secret not in said
 
 
+def test_a_public_server_that_cannot_send_mail_is_told_so():
+    status, said = start(MANAGE, EMAIL_URL="")
+
+    assert status == 1
+    assert "guidepost.W001" in said
+
+
 @pytest.mark.parametrize("command", [GUNICORN, WORKER, BEAT], ids=["web", "worker", "beat"])
 def test_no_process_starts_with_a_weak_secret(command, tmp_path):
     schedule = [str(tmp_path / "schedule")] if command is BEAT else []
