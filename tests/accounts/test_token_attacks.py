@@ -16,10 +16,23 @@ from jwcrypto.jwt import JWT
 
 from accounts.keyring import key_ring
 from accounts.tokens import AccessToken
+from tenants.models import ApiKey, Tenant
+from tenants.permissions import create_groups
 from tests.accounts.forge import b64, forge, good_claims, good_header, our_public_pem
 from tests.config.test_problems import check_problem
 
 pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture(autouse=True)
+def _such_a_key():
+    """Whom forged tokens name is there: they are refused for what is wrong with them."""
+    claims = good_claims()
+    named = Tenant.objects.create(id=claims["tenant"], name="Named", slug="named")
+    create_groups(named)
+    ApiKey.objects.create(
+        tenant=named, client_id=claims["sub"], name="Test", digest="0" * 64, scopes=["jobs:read"]
+    )
 
 
 def soon(seconds=60):
@@ -200,4 +213,4 @@ def test_it_is_401_and_nobody_is_asked_for_a_key(client, monkeypatch, name):
 def test_a_token_in_the_address_is_no_token(client):
     response = client.get(f"/jobs?access_token={forge()}")
 
-    check_problem(response, 401, "token_missing")
+    check_problem(response, 401, "invalid_token")

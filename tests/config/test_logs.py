@@ -23,7 +23,7 @@ def test_a_line_is_an_event_with_its_fields():
 
 
 @pytest.mark.parametrize("place", ["path", "msg"])
-def test_a_token_is_logged_nowhere(place):
+def test_a_token_is_logged_nowhere(db, place):
     token = str(issue_access_token(subject="gpc_1", tenant="t", scopes=["jobs:read"]))
 
     line = logged(

@@ -1,57 +1,18 @@
 """Staff in a browser, against the web process with its own login to PostgreSQL."""
 
-import http.cookiejar
-import re
 import subprocess
 import sys
-import time
-import urllib.error
-import urllib.parse
-import urllib.request
 
 import pytest
 
 from deploy.local.demo import get_token
 from deploy.local.stack import ROOT
-from deploy.local.totp import totp
-
-
-class Browser:
-    """Keeps cookies and sends forms as their pages have them."""
-
-    def __init__(self, url):
-        self.url = url
-        cookies = urllib.request.HTTPCookieProcessor(http.cookiejar.CookieJar())
-        self.opener = urllib.request.build_opener(cookies)
-
-    def get(self, path):
-        """(status, where it ended, text)."""
-        return self._open(self.url + path)
-
-    def send(self, path, **fields):
-        page = self.get(path)[2]
-        token = re.search(r'name="csrfmiddlewaretoken" value="(\w+)"', page).group(1)
-        form = urllib.parse.urlencode({"csrfmiddlewaretoken": token, **fields}).encode()
-        return self._open(self.url + path, form)
-
-    def _open(self, url, form=None):
-        try:
-            with self.opener.open(url, form, timeout=30) as answer:
-                where = urllib.parse.urlsplit(answer.url).path
-                return answer.status, where, answer.read().decode()
-        except urllib.error.HTTPError as error:
-            return error.code, url.removeprefix(self.url), error.read().decode()
+from tests.live.browser import Browser, new_code
 
 
 @pytest.fixture
 def staff(live):
     return live.stack.staff
-
-
-def code(staff):
-    """A code that was not used before: each works once."""
-    time.sleep(30 - time.time() % 30 + 0.1)
-    return totp(staff["totp_secret"], time.time())
 
 
 def test_staff_sign_in_with_their_second_factor_and_change_it(live, staff):
@@ -61,7 +22,7 @@ def test_staff_sign_in_with_their_second_factor_and_change_it(live, staff):
     step = browser.send("/accounts/login/", login=staff["email"], password=staff["password"])
     assert step[1] == "/accounts/2fa/authenticate/"
     assert browser.get("/admin/")[1] == "/accounts/2fa/authenticate/"
-    browser.send("/accounts/2fa/authenticate/", code=code(staff))
+    browser.send("/accounts/2fa/authenticate/", code=new_code(staff))
     assert browser.get("/admin/")[:2] == (200, "/admin/")
     assert browser.get("/admin/jobs/job/")[0] == 200
 
