@@ -8,7 +8,7 @@ SEED ?= 1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev demo run manage test chaos chaos-naive bench-claims bench-submit bench-recovery lint format types contracts openapi permissions prove-isolation lock clean
+.PHONY: help setup setup-dev demo run code manage test chaos chaos-naive bench-claims bench-submit bench-recovery lint format types contracts openapi permissions prove-isolation lock clean
 
 help:  ## this list
 	@grep -E '^[a-z-]+:.*  ## ' Makefile | sed -E 's/:.*  ## /\t/' | expand -t 14
@@ -37,6 +37,9 @@ demo: setup  ## a guideline through the whole stack; GUIDELINE=path takes yours
 
 run: setup  ## serve until Ctrl-C
 	@$(BIN)/python -m deploy.local run
+
+code: setup  ## the second factor of the staff user of the running stack
+	@$(BIN)/python -m deploy.local code
 
 manage: setup  ## manage.py against the running stack, as in: make manage CMD="shell"
 	@$(BIN)/python -m deploy.local manage $(CMD)

@@ -1,10 +1,13 @@
-"""People: who is signing in. An e-mail address is the name."""
+"""People: who is signing in. An e-mail address is the name. And the keys of access tokens."""
 
+import unicodedata
 import uuid
+from datetime import datetime
 from typing import Any
 
 from django.contrib.auth.models import AbstractBaseUser, BaseUserManager, PermissionsMixin
 from django.db import models
+from django.db.models import F, Q
 from django.db.models.functions import Lower
 from django.utils import timezone
 
@@ -14,7 +17,7 @@ class UserManager(BaseUserManager["User"]):
         """A user without a password cannot sign in by password. Raises ValueError if no e-mail."""
         if not email:
             raise ValueError("A user needs an e-mail address.")
-        user = self.model(email=self.normalize_email(email), **fields)
+        user = self.model(email=email.lower(), **fields)
         user.set_password(password)
         user.save(using=self._db)
         return user
@@ -45,7 +48,51 @@ class User(AbstractBaseUser, PermissionsMixin):
         constraints = [
             # Ann@example.com and ann@example.com are one person.
             models.UniqueConstraint(Lower("email"), name="user_email_once_whatever_its_case"),
+            models.CheckConstraint(  # allauth looks for addresses as they are compared
+                condition=Q(email=Lower("email")), name="user_email_is_in_lower_case"
+            ),
         ]
 
     def __str__(self) -> str:
         return self.email
+
+    def clean(self) -> None:
+        super().clean()
+        self.email = self.email.lower()
+
+    # Keyboards write ü as one character or as two: the same password either way (NIST SP 800-63B,
+    # section 5.1.1.2, and RFC 8265).
+    def set_password(self, raw_password: str | None) -> None:
+        super().set_password(_normal(raw_password))
+
+    def check_password(self, raw_password: str | None) -> bool:
+        return super().check_password(_normal(raw_password))
+
+
+def _normal(password: str | None) -> str | None:
+    return None if password is None else unicodedata.normalize("NFC", password)
+
+
+class SigningKey(models.Model):
+    """A pair of Ed25519 keys. What becomes of it is decided in accounts/keyring.py."""
+
+    kid = models.CharField(max_length=43, unique=True, editable=False)  # RFC 7638 thumbprint
+    private_key = models.BinaryField(editable=False)  # PEM, sealed: config/crypto.py
+    public_key = models.TextField(editable=False)  # PEM
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+    signs_from = models.DateTimeField(editable=False)
+    retired_at = models.DateTimeField(null=True, editable=False)  # verifies until then
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(retired_at=None) | Q(retired_at__gte=F("created_at")),
+                name="signing_key_is_not_retired_before_it_is_made",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.kid
+
+    def verifies(self, at: datetime) -> bool:
+        return self.retired_at is None or self.retired_at > at

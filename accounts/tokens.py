@@ -1,98 +1,48 @@
-"""Access tokens: short JWTs (RFC 9068) signed with Ed25519, checked without a database.
+"""Access tokens: short JWTs (RFC 9068) signed with Ed25519.
 
-simplejwt makes and checks them; here is what it lacks: the `kid` header, a ring of verifying
-keys, required claims and the public key set.
+simplejwt and PyJWT make and check them; here is what they lack: the `kid` header and the ring of
+keys behind it (accounts/keyring.py), and no tolerance for anything that we do not write.
 """
 
-import json
-from functools import cache, cached_property
+import time
+from datetime import timedelta
+from functools import cache
 from typing import Any
 
 import jwt
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
-from cryptography.hazmat.primitives.hashes import SHA256, Hash
-from cryptography.hazmat.primitives.serialization import load_pem_private_key, load_pem_public_key
 from django.conf import settings
-from jwt.algorithms import OKPAlgorithm
-from jwt.utils import base64url_encode
+from jwt.utils import base64url_decode, base64url_encode
+from rest_framework.exceptions import ParseError
 from rest_framework_simplejwt.backends import TokenBackend
 from rest_framework_simplejwt.exceptions import TokenBackendError
 from rest_framework_simplejwt.tokens import Token
 
-ALGORITHM = "EdDSA"
+from accounts.keyring import ALGORITHM, key_ring, verifying_key
+from config.parsers import loads
+
 TOKEN_TYPE = "at+jwt"  # noqa: S105  (RFC 9068 section 2.1)
+HEADERS = {"alg", "typ", "kid"}
 REQUIRED_CLAIMS = ["exp", "iat", "iss", "aud", "sub", "jti"]
-_PEM_END = "-----END PUBLIC KEY-----"
-
-
-class KeyRing:
-    """The signing key and every public key whose tokens are still good, by `kid`."""
-
-    def __init__(self, signing_pem: str, verifying_pems: str = ""):
-        """signing_pem: one private key; verifying_pems: any number of public ones, in a row."""
-        key = load_pem_private_key(signing_pem.encode(), password=None)
-        if not isinstance(key, Ed25519PrivateKey):
-            raise ValueError("The signing key is not Ed25519.")
-        self.signing_key = key
-        self.signing_kid = thumbprint(key.public_key())
-        public_keys = [key.public_key()]
-        for pem in verifying_pems.split(_PEM_END)[:-1]:
-            retired = load_pem_public_key((pem + _PEM_END).strip().encode())
-            if not isinstance(retired, Ed25519PublicKey):
-                raise ValueError("A verifying key is not Ed25519.")
-            public_keys.append(retired)
-        self.public_keys = {thumbprint(public): public for public in public_keys}
-
-    def jwks(self) -> dict[str, list[dict[str, str]]]:
-        """The public halves as a JSON Web Key Set (RFC 7517)."""
-        return {
-            "keys": [
-                {
-                    **OKPAlgorithm.to_jwk(key, as_dict=True),
-                    "kid": kid,
-                    "use": "sig",
-                    "alg": ALGORITHM,
-                }
-                for kid, key in self.public_keys.items()
-            ]
-        }
-
-
-def thumbprint(key: Ed25519PublicKey) -> str:
-    """The key's name: RFC 7638 section 3, for the members RFC 8037 requires."""
-    jwk = OKPAlgorithm.to_jwk(key, as_dict=True)
-    required = {name: jwk[name] for name in ("crv", "kty", "x")}
-    digest = Hash(SHA256())
-    digest.update(json.dumps(required, separators=(",", ":"), sort_keys=True).encode())
-    return base64url_encode(digest.finalize()).decode()
-
-
-@cache
-def key_ring() -> KeyRing:
-    return KeyRing(settings.TOKEN_SIGNING_KEY, settings.TOKEN_VERIFYING_KEYS)
+TIMES = ("exp", "iat", "nbf")
 
 
 class KeyRingBackend(TokenBackend):
     """simplejwt's backend, with the header naming the key and the key looked up by that name."""
 
-    @cached_property
-    def ring(self) -> KeyRing:
-        return key_ring()
-
     def encode(self, payload: dict[str, Any]) -> str:
         claims = {**payload, "iss": self.issuer, "aud": self.audience}
-        headers = {"kid": self.ring.signing_kid, "typ": TOKEN_TYPE}
-        return jwt.encode(claims, self.ring.signing_key, algorithm=ALGORITHM, headers=headers)
+        ring = key_ring()
+        headers = {"kid": ring.signing_kid, "typ": TOKEN_TYPE}
+        return jwt.encode(claims, ring.signing_key, algorithm=ALGORITHM, headers=headers)
 
     def decode(self, token: Any, verify: bool = True) -> dict[str, Any]:
         """The claims of a token that is ours and in force. Raises TokenBackendError."""
+        header, claims = _read(token)
+        self._check(header, claims)
+        key = verifying_key(header["kid"])
+        if key is None:
+            raise TokenBackendError("The token names a key that is not ours")
         try:
-            header = jwt.get_unverified_header(token)
-            if header.get("typ") != TOKEN_TYPE:
-                raise TokenBackendError("The token is not an access token")
-            key = self.ring.public_keys.get(header.get("kid", ""))
-            if key is None:
-                raise TokenBackendError("The token names a key that is not ours")
             return jwt.decode(
                 token,
                 key,
@@ -106,6 +56,41 @@ class KeyRingBackend(TokenBackend):
             raise TokenBackendError("The token has expired") from error
         except jwt.InvalidTokenError as error:
             raise TokenBackendError("The token is not valid") from error
+
+    def _check(self, header: dict[str, Any], claims: dict[str, Any]) -> None:
+        """What PyJWT lets pass although we never write it. Raises TokenBackendError."""
+        # No `crit`, `jku`, `jwk`, `x5u`, `zip`: what is not there cannot be obeyed.
+        if header.keys() != HEADERS or header["alg"] != ALGORITHM or header["typ"] != TOKEN_TYPE:
+            raise TokenBackendError("The token is not an access token of ours")
+        times = [claims[name] for name in TIMES if name in claims]
+        if any(type(at) is not int or at < 0 for at in times):
+            raise TokenBackendError("A time in the token is not a number of seconds")
+        if not all(isinstance(claims.get(name), str) for name in ("iss", "aud", "sub", "jti")):
+            raise TokenBackendError("A claim is missing or is not a text")
+        lives = claims.get("exp", 0) - claims.get("iat", 0)
+        if not 0 < lives <= AccessToken.lifetime.total_seconds():
+            raise TokenBackendError("The token lives longer than ours do")
+        if claims["iat"] > time.time() + self.get_leeway().total_seconds():
+            raise TokenBackendError("The token is from the future")
+
+
+def _read(token: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Header and claims, unverified, in the one encoding that a token has: base64 without spare
+    bits, JSON without a name twice. Raises TokenBackendError."""
+    raw = token.encode() if isinstance(token, str) else token
+    parts = raw.split(b".")
+    if len(parts) != 3:
+        raise TokenBackendError("The token does not have three parts")
+    try:
+        decoded = [base64url_decode(part) for part in parts]
+        header, claims = loads(decoded[0]), loads(decoded[1])
+    except (ValueError, ParseError) as error:
+        raise TokenBackendError("The token cannot be read") from error
+    if [base64url_encode(part) for part in decoded] != parts:
+        raise TokenBackendError("The token has another encoding than ours")
+    if not isinstance(header, dict) or not isinstance(claims, dict):
+        raise TokenBackendError("The token does not hold objects")
+    return header, claims
 
 
 @cache
@@ -121,7 +106,7 @@ def _backend() -> KeyRingBackend:
 
 class AccessToken(Token):
     token_type = "access"  # noqa: S105
-    lifetime = settings.SIMPLE_JWT["ACCESS_TOKEN_LIFETIME"]
+    lifetime: timedelta = settings.SIMPLE_JWT["ACCESS_TOKEN_LIFETIME"]
 
     def get_token_backend(self) -> TokenBackend:
         return _backend()

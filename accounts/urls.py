@@ -1,5 +1,8 @@
 from django.urls import path
 
-from accounts.views import JWKSView
+from accounts.views import HomePage, JWKSView
 
-urlpatterns = [path(".well-known/jwks.json", JWKSView.as_view(), name="jwks")]
+urlpatterns = [
+    path(".well-known/jwks.json", JWKSView.as_view(), name="jwks"),
+    path("accounts/", HomePage.as_view(), name="account_home"),
+]

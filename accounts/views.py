@@ -1,11 +1,16 @@
-"""The public keys that our tokens verify with."""
+"""The public keys that our tokens verify with; and the first page of who has signed in."""
 
+from typing import Any
+
+from allauth.mfa.utils import is_mfa_enabled
+from django.contrib.auth.mixins import LoginRequiredMixin
+from django.views.generic import TemplateView
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from accounts.tokens import key_ring
+from accounts.keyring import GRACE, key_ring
 from config.views import PublicView
 
 
@@ -19,4 +24,14 @@ class JWKSView(PublicView):
         responses={200: OpenApiTypes.OBJECT},
     )
     def get(self, request: Request) -> Response:
-        return Response(key_ring().jwks(), headers={"Cache-Control": "public, max-age=300"})
+        # A new key signs only when whoever kept the set for so long has asked again.
+        headers = {"Cache-Control": f"public, max-age={int(GRACE.total_seconds())}"}
+        return Response(key_ring().jwks(), headers=headers)
+
+
+class HomePage(LoginRequiredMixin, TemplateView):
+    template_name = "account/home.html"
+
+    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
+        enabled = is_mfa_enabled(self.request.user)
+        return super().get_context_data(**kwargs, has_second_factor=enabled)

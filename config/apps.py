@@ -1,4 +1,5 @@
 from django.apps import AppConfig
+from django.contrib.admin import apps as admin
 from django.db.models.signals import post_migrate, pre_migrate
 
 
@@ -14,3 +15,8 @@ class ConfigApp(AppConfig):
 
         pre_migrate.connect(before_migrate, sender=self)
         post_migrate.connect(after_migrate, sender=self)
+
+
+class StaffAdminConfig(admin.AdminConfig):
+    default = False  # of this module: that is ConfigApp
+    default_site = "config.admin.StaffSite"

@@ -4,51 +4,45 @@ import base64
 import os
 from typing import Any
 
-from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from django.conf import settings
-from django.core.checks import CheckMessage, Error, Warning, register
+from django.core.checks import CheckMessage, Error, Warning, register, run_checks
+from django.core.exceptions import ImproperlyConfigured
 
 from config import crypto
 
-MIN_SECRET_LENGTH = 32
+MIN_LENGTH, MIN_DIFFERENT = 32, 12
+DEFAULTS = ("django-insecure-", "change", "secret_key", "example", "password", "test")
+SECRETS = ("SECRET_KEY", "API_KEY_PEPPER")
+REACH_NOBODY = tuple(f"{name}.EmailBackend" for name in ("dummy", "console", "filebased"))
+HINT = 'Make one: python -c "import secrets; print(secrets.token_urlsafe(48))"'
 
 
 @register()
 def secrets_are_strong(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
-    hint = 'Make one: python -c "import secrets; print(secrets.token_urlsafe(48))"'
     found: list[CheckMessage] = [
         Error(
-            f"{name} is shorter than {MIN_SECRET_LENGTH} characters.",
-            hint=hint,
+            f"{name} is weak: {reason}.",
+            hint=HINT,
             id="guidepost.E001",
         )
-        for name in ("SECRET_KEY", "API_KEY_PEPPER")
-        if len(getattr(settings, name)) < MIN_SECRET_LENGTH
+        for name in SECRETS
+        if (reason := _weakness(getattr(settings, name)))
     ]
     if settings.SECRET_KEY == settings.API_KEY_PEPPER:
         found.append(
-            Error("SECRET_KEY and API_KEY_PEPPER are the same.", hint=hint, id="guidepost.E002")
+            Error("SECRET_KEY and API_KEY_PEPPER are the same.", hint=HINT, id="guidepost.E002")
         )
     return found
 
 
-@register()
-def signing_key_is_ed25519(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
-    try:
-        key = load_pem_private_key(settings.TOKEN_SIGNING_KEY.encode(), password=None)
-    except (ValueError, TypeError, UnsupportedAlgorithm):
-        key = None
-    if isinstance(key, Ed25519PrivateKey):
-        return []
-    return [
-        Error(
-            "TOKEN_SIGNING_KEY is not an Ed25519 private key in PEM.",
-            hint="Make one: openssl genpkey -algorithm ed25519",
-            id="guidepost.E003",
-        )
-    ]
+def _weakness(secret: str) -> str:
+    if len(secret) < MIN_LENGTH:
+        return f"it is shorter than {MIN_LENGTH} characters"
+    if len(set(secret)) < MIN_DIFFERENT:
+        return f"it has fewer than {MIN_DIFFERENT} different characters"
+    if secret.lower().startswith(DEFAULTS):
+        return "it looks like an example"
+    return ""
 
 
 @register()
@@ -61,7 +55,11 @@ def encryption_keys_are_sound(app_configs: Any, **kwargs: Any) -> list[CheckMess
         keys = crypto.KeyRing(settings.ENCRYPTION_KEYS).keys
     except crypto.BadKeys as error:
         return [Error(f"ENCRYPTION_KEYS: {error}", hint=hint, id="guidepost.E005")]
-    found: list[CheckMessage] = []
+    found: list[CheckMessage] = [
+        Error(f"The key {key_id} of ENCRYPTION_KEYS is not random.", hint=hint, id="guidepost.E003")
+        for key_id, key in keys.items()
+        if len(set(key)) < MIN_DIFFERENT
+    ]
     if len(set(keys.values())) < len(keys):
         found.append(Error("ENCRYPTION_KEYS holds one key twice.", hint=hint, id="guidepost.E006"))
     others = _other_secrets()
@@ -80,7 +78,7 @@ def encryption_keys_are_sound(app_configs: Any, **kwargs: Any) -> list[CheckMess
 def _other_secrets() -> dict[bytes, str]:
     """Every form in which a key's 32 bytes might stand in another secret, and its name."""
     found: dict[bytes, str] = {}
-    for name in ("SECRET_KEY", "API_KEY_PEPPER"):
+    for name in SECRETS:
         text = getattr(settings, name)
         found[text.encode()] = name
         for decode in (base64.b64decode, base64.urlsafe_b64decode, bytes.fromhex):
@@ -88,12 +86,6 @@ def _other_secrets() -> dict[bytes, str]:
                 found[decode(text)] = name
             except ValueError:
                 continue  # it is no such text
-    try:
-        key = load_pem_private_key(settings.TOKEN_SIGNING_KEY.encode(), password=None)
-    except (ValueError, TypeError, UnsupportedAlgorithm):
-        return found  # E003 says so
-    if isinstance(key, Ed25519PrivateKey):
-        found[key.private_bytes_raw()] = "TOKEN_SIGNING_KEY"
     return found
 
 
@@ -125,10 +117,10 @@ def nothing_fails_on_purpose(app_configs: Any, **kwargs: Any) -> list[CheckMessa
 
 @register()
 def anchors_are_signed(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
-    if settings.AUDIT_ANCHOR_FILE and len(settings.AUDIT_ANCHOR_KEY) < MIN_SECRET_LENGTH:
+    if settings.AUDIT_ANCHOR_FILE and len(settings.AUDIT_ANCHOR_KEY) < MIN_LENGTH:
         return [
             Error(
-                f"AUDIT_ANCHOR_KEY is shorter than {MIN_SECRET_LENGTH} characters.",
+                f"AUDIT_ANCHOR_KEY is shorter than {MIN_LENGTH} characters.",
                 hint="Make one, or unset AUDIT_ANCHOR_FILE where nothing is anchored.",
                 id="guidepost.E010",
             )
@@ -137,8 +129,34 @@ def anchors_are_signed(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
 
 
 @register()
-def mails_reach_people(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
-    if settings.HTTPS and settings.EMAIL_BACKEND.endswith("filebased.EmailBackend"):
-        text = f"Invitations and warnings become files in {settings.EMAIL_FILE_PATH}."
-        return [Warning(text, hint="Set EMAIL_URL.", id="guidepost.W001")]
+def nothing_is_shown_to_strangers(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
+    if settings.HTTPS and settings.DEBUG:
+        hint = "Unset DEBUG: its error pages show settings and code."
+        return [Error("DEBUG is on on a public server.", hint=hint, id="guidepost.E012")]
     return []
+
+
+@register()
+def hosts_are_named(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
+    if "*" in settings.ALLOWED_HOSTS:
+        hint = "Name the hosts: whoever may choose ours chooses where links lead."
+        return [Error("ALLOWED_HOSTS allows every host.", hint=hint, id="guidepost.E013")]
+    return []
+
+
+@register()
+def mail_arrives(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
+    if settings.HTTPS and settings.EMAIL_BACKEND.endswith(REACH_NOBODY):
+        hint = "Set EMAIL_URL to a server: invitations and forgotten passwords need it."
+        return [Warning("Mail reaches nobody.", hint=hint, id="guidepost.W001")]
+    return []
+
+
+def refuse_to_start() -> None:
+    """For processes that are not started by manage.py, which does this by itself.
+
+    Raises ImproperlyConfigured with every error that the checks find.
+    """
+    found = [message for message in run_checks() if message.is_serious()]
+    if errors := [str(message) for message in found if not message.is_silenced()]:
+        raise ImproperlyConfigured("\n".join(errors))

@@ -16,7 +16,11 @@ from config.isolation import DatabaseRole, acting_as
 logger = logging.getLogger(__name__)
 
 # The pages that are not behind a token act in one database role for the whole request.
-ROLE_OF_PAGES = {"/admin/": DatabaseRole.STAFF, "/oauth/authorize": DatabaseRole.DOOR}
+ROLE_OF_PAGES = {
+    "/admin/": DatabaseRole.STAFF,
+    "/accounts/": DatabaseRole.DOOR,
+    "/oauth/authorize": DatabaseRole.DOOR,
+}
 _ACCEPTABLE_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 

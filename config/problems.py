@@ -1,13 +1,15 @@
 """Every API error leaves as application/problem+json (RFC 9457)."""
 
 import logging
+import sys
 from http import HTTPStatus
 from typing import Any
 
 from django.core.exceptions import PermissionDenied
 from django.db import InterfaceError, OperationalError
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
-from django.views import defaults
+from django.template.loader import render_to_string
+from redis.exceptions import RedisError
 from rest_framework import exceptions
 from rest_framework.response import Response
 
@@ -18,7 +20,7 @@ logger = logging.getLogger(__name__)
 
 CONTENT_TYPE = "application/problem+json"
 RETRYABLE = {408, 409, 429, 500, 502, 503, 504}
-HTML_PATHS = ("/admin", "/docs", "/static/")
+HTML_PATHS = ("/admin", "/docs", "/static/", "/accounts/", "/oauth/authorize")
 
 
 class InsufficientScope(exceptions.PermissionDenied):
@@ -70,6 +72,10 @@ OTHER: dict[str, tuple[str, str]] = {
     "unavailable": (
         "The service cannot answer just now",
         "Nothing was changed, or the answer was lost. Ask again in a few seconds.",
+    ),
+    "csrf_refused": (
+        "The form did not come from our page",
+        "Open the page again and send the form from there. Cookies must be allowed.",
     ),
     "bad_request": ("The request is not acceptable", "Check its host and headers."),
     "server_error": (
@@ -178,8 +184,31 @@ def field_errors(detail: Any, pointer: str = "") -> Any:
 # --- What never reaches a DRF view ----------------------------------------------------------
 
 
+def page_for(request: HttpRequest, error: Exception) -> HttpResponse | None:
+    """The page about a refusal, or about a store that is away; None for what we do not know."""
+    if not _wants_html(request):
+        return None
+    if isinstance(error, DomainError):
+        response = _page(error.status, error.code, error.title, error.detail)
+        for name, value in error.headers.items():
+            response[name] = value
+        return response
+    if isinstance(error, OperationalError | InterfaceError | RedisError):
+        logger.error("store_unavailable", exc_info=error)
+        response = _page(503, "unavailable", *OTHER["unavailable"])
+        response["Retry-After"] = "5"
+        return response
+    return None
+
+
 def _wants_html(request: HttpRequest) -> bool:
     return request.path.startswith(HTML_PATHS)
+
+
+def _answer(request: HttpRequest, status: int, code: str, title: str, detail: str) -> HttpResponse:
+    if _wants_html(request):
+        return _page(status, code, title, detail)
+    return _plain(status, code, title, detail)
 
 
 def _plain(status: int, code: str, title: str, detail: str) -> HttpResponse:
@@ -187,22 +216,28 @@ def _plain(status: int, code: str, title: str, detail: str) -> HttpResponse:
     return JsonResponse(body, status=status, content_type=CONTENT_TYPE)
 
 
+def _page(status: int, code: str, title: str, detail: str) -> HttpResponse:
+    """Made without the request: neither a session nor the database is needed to say it."""
+    body = problem_body(status, code, title, detail)
+    return HttpResponse(render_to_string("problem.html", body), status=status)
+
+
 def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
-    if _wants_html(request):
-        return defaults.bad_request(request, exception)
+    # Never a page: whoever is refused for its Host header is no browser of a person of ours.
     return _plain(400, "bad_request", *OTHER["bad_request"])
 
 
 def permission_denied(request: HttpRequest, exception: Exception) -> HttpResponse:
-    if _wants_html(request):
-        return defaults.permission_denied(request, exception)
-    return _plain(403, *KNOWN[exceptions.PermissionDenied])
+    return _answer(request, 403, *KNOWN[exceptions.PermissionDenied])
+
+
+def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:
+    logger.warning("csrf_refused", extra={"reason": reason})
+    return _answer(request, 403, "csrf_refused", *OTHER["csrf_refused"])
 
 
 def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
-    if _wants_html(request):
-        return defaults.page_not_found(request, exception)
-    return _plain(404, *KNOWN[exceptions.NotFound])
+    return _answer(request, 404, *KNOWN[exceptions.NotFound])
 
 
 def length_required() -> HttpResponse:
@@ -210,6 +245,6 @@ def length_required() -> HttpResponse:
 
 
 def server_error(request: HttpRequest) -> HttpResponse:
-    if _wants_html(request):
-        return defaults.server_error(request)
-    return _plain(500, "server_error", *OTHER["server_error"])
+    error = sys.exc_info()[1]
+    known = page_for(request, error) if isinstance(error, Exception) else None
+    return known or _answer(request, 500, "server_error", *OTHER["server_error"])

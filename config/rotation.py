@@ -4,6 +4,7 @@ An app declares such a column in its `access.py`. The key's id stands in each va
 database itself is the record of how far a rotation has come: it may stop anywhere and go on later.
 """
 
+import base64
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -20,16 +21,21 @@ BATCH = 100
 
 @dataclass(frozen=True)
 class SealedColumn:
-    """A bytea column whose values are sealed by `config.crypto`.
+    """A column whose values are sealed by `config.crypto`: bytea, or a text in a JSON object.
 
     identity  the columns that name a row
     context   of a row's value, with a {} for each of them
+    member    of the object in a jsonb column: there the value stands as base64, or it is not there
     """
 
     table: str
     column: str
     identity: tuple[str, ...]
     context: str
+    member: str = ""
+
+    def __str__(self) -> str:
+        return ".".join(filter(None, (self.table, self.column, self.member)))
 
 
 class StillInUse(Exception):
@@ -63,10 +69,7 @@ def rewrap(batch: int = BATCH) -> Iterator[tuple[SealedColumn, int]]:
 
 def references(key_id: str) -> dict[str, int]:
     """How many values of each column are sealed with this key."""
-    return {
-        f"{column.table}.{column.column}": _count(column, crypto.header_of(key_id))
-        for column in declared()
-    }
+    return {str(column): _count(column, crypto.header_of(key_id)) for column in declared()}
 
 
 def refuse_if_in_use(key_id: str) -> None:
@@ -80,12 +83,14 @@ def refuse_if_in_use(key_id: str) -> None:
 
 
 WITH_ANOTHER_KEY = """
-SELECT {identity}, {column} FROM {table}
-WHERE substring({column} FROM 1 FOR {length}) <> {header} LIMIT {batch}
+SELECT {identity}, {blob} FROM {table}
+WHERE substring({blob} FROM 1 FOR {length}) <> {header} LIMIT {batch}
 FOR NO KEY UPDATE SKIP LOCKED
 """
 RESEAL = "UPDATE {table} SET {column} = {sealed} WHERE ({identity}) = ({values})"
-COUNT = "SELECT count(*) FROM {table} WHERE substring({column} FROM 1 FOR {length}) = {header}"
+COUNT = "SELECT count(*) FROM {table} WHERE substring({blob} FROM 1 FOR {length}) = {header}"
+OF_MEMBER = "decode({column} ->> {member}, 'base64')"
+WITH_MEMBER = "jsonb_set({column}, ARRAY[{member}], to_jsonb({text}::text))"
 
 
 def _rewrap_batch(column: SealedColumn, batch: int) -> int:
@@ -100,7 +105,7 @@ def _rewrap_batch(column: SealedColumn, batch: int) -> int:
             context = column.context.format(*identity)
             sealed = ring.seal(ring.unseal(blob, context), context)
             values = sql.SQL(", ").join(map(sql.Literal, identity))
-            cursor.execute(_sql(RESEAL, column, sealed=sql.Literal(sealed), values=values))
+            cursor.execute(_sql(RESEAL, column, sealed=_stored(column, sealed), values=values))
         failpoint("before_rewrap_commit")
     return len(rows)
 
@@ -111,12 +116,33 @@ def _count(column: SealedColumn, header: bytes) -> int:
         return int(cursor.fetchone()[0])
 
 
+def _stored(column: SealedColumn, sealed: bytes) -> sql.Composable:
+    """The whole new value of the column."""
+    if not column.member:
+        return sql.Literal(sealed)
+    text = base64.b64encode(sealed).decode()
+    return sql.SQL(WITH_MEMBER).format(
+        column=sql.Identifier(column.column),
+        member=sql.Literal(column.member),
+        text=sql.Literal(text),
+    )
+
+
+def _blob(column: SealedColumn) -> sql.Composable:
+    """The sealed value in a row, as bytes."""
+    name = sql.Identifier(column.column)
+    if not column.member:
+        return name
+    return sql.SQL(OF_MEMBER).format(column=name, member=sql.Literal(column.member))
+
+
 def _sql(
     query: str, column: SealedColumn, header: bytes = b"", **parts: sql.Composable
 ) -> sql.Composed:
     return sql.SQL(query).format(
         table=sql.Identifier(column.table),
         column=sql.Identifier(column.column),
+        blob=_blob(column),
         identity=sql.SQL(", ").join(map(sql.Identifier, column.identity)),
         header=sql.Literal(header),
         length=sql.Literal(len(header)),

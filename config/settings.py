@@ -24,7 +24,7 @@ PUBLIC_URL = env.str("PUBLIC_URL", default="http://127.0.0.1:8000").rstrip("/")
 TRUSTED_PROXIES = env.int("TRUSTED_PROXIES", default=0)
 
 INSTALLED_APPS = [
-    "django.contrib.admin",
+    "config.apps.StaffAdminConfig",  # django.contrib.admin, behind a second factor
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",
@@ -35,6 +35,11 @@ INSTALLED_APPS = [
     "django_celery_results",
     "drf_spectacular",
     "drf_spectacular_sidecar",
+    "django.contrib.humanize",  # for allauth's templates
+    "allauth",
+    "allauth.account",
+    "allauth.mfa",
+    "allauth.usersessions",
     "config",
     "accounts",
     "tenants",
@@ -42,18 +47,24 @@ INSTALLED_APPS = [
 ]
 
 MIDDLEWARE = [
+    "config.headers.HeadersMiddleware",
     "config.middleware.RequestIdMiddleware",
     "config.middleware.ContentLengthMiddleware",
+    "config.pages.HostMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "config.middleware.DatabaseRoleMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
+    "config.pages.FetchSiteMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
-    "tenants.middleware.StaffActorMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
-    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "allauth.account.middleware.AccountMiddleware",
+    "accounts.middleware.AttemptsMiddleware",
+    "accounts.middleware.AllauthHooksMiddleware",
+    "tenants.middleware.ActorMiddleware",
+    "config.pages.PageErrorsMiddleware",
 ]
 
 ROOT_URLCONF = "config.urls"
@@ -150,9 +161,13 @@ CELERY_BEAT_SCHEDULE = {
 # --- People, tokens, permissions ------------------------------------------------------------
 
 AUTH_USER_MODEL = "accounts.User"
-SILENCED_SYSTEM_CHECKS = ["auth.W004"]  # e-mail is unique: by a constraint that ignores case
+SILENCED_SYSTEM_CHECKS = [
+    "auth.W004",  # e-mail is unique: by a constraint that ignores case
+    "security.W002",  # config/headers.py says X-Frame-Options, on errors too
+    "security.W021",  # preloading is for the owner of the domain to ask for, not for a service
+]
 AUTHENTICATION_BACKENDS = [
-    "django.contrib.auth.backends.ModelBackend",
+    "allauth.account.auth_backends.AuthenticationBackend",
     "guardian.backends.ObjectPermissionBackend",
 ]
 ANONYMOUS_USER_NAME = None  # guardian: nobody has permissions without signing in
@@ -162,17 +177,51 @@ AUTH_PASSWORD_VALIDATORS = [
         "NAME": "django.contrib.auth.password_validation.MinimumLengthValidator",
         "OPTIONS": {"min_length": 12},
     },
+    {"NAME": "accounts.passwords.MaximumLengthValidator"},
     {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
+    {"NAME": "accounts.passwords.DressedUpPasswordValidator"},
+    {
+        "NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator",
+        "OPTIONS": {"user_attributes": ["email", "name"]},
+    },
 ]
+PASSWORD_RESET_TIMEOUT = 3600
+
+# Pages of people, by django-allauth. How often one may try: accounts/attempts.py.
+LOGIN_URL = "account_login"
+LOGIN_REDIRECT_URL = "account_home"
+ACCOUNT_ADAPTER = "accounts.adapters.AccountAdapter"
+ACCOUNT_USER_MODEL_USERNAME_FIELD = None
+ACCOUNT_LOGIN_METHODS = {"email"}
+ACCOUNT_SIGNUP_FIELDS = ["email*", "password1*", "password2*"]
+ACCOUNT_EMAIL_VERIFICATION = "mandatory"
+ACCOUNT_EMAIL_SUBJECT_PREFIX = ""
+ACCOUNT_EMAIL_NOTIFICATIONS = True  # of every change of a credential
+ACCOUNT_CHANGE_EMAIL = True
+ACCOUNT_PREVENT_ENUMERATION = True
+ACCOUNT_REAUTHENTICATION_REQUIRED = True
+ACCOUNT_REAUTHENTICATION_TIMEOUT = 300
+ACCOUNT_SESSION_REMEMBER = False
+ACCOUNT_LOGOUT_REDIRECT_URL = LOGIN_URL
+ACCOUNT_RATE_LIMITS = False
+MFA_RATE_LIMITS = False
+MFA_ADAPTER = "accounts.adapters.MFAAdapter"
+MFA_SUPPORTED_TYPES = ["totp", "webauthn", "recovery_codes"]
+MFA_FORMS = {
+    "add_webauthn": "accounts.forms.AddSecurityKeyForm",
+    "authenticate_webauthn": "accounts.forms.UseSecurityKeyForm",
+    "reauthenticate_webauthn": "accounts.forms.ConfirmSecurityKeyForm",
+    "edit_webauthn": "accounts.forms.RenameSecurityKeyForm",
+}
+MFA_TOTP_ISSUER = "Guidepost"
+MFA_TOTP_TOLERANCE = 1  # a code of half a minute ago; each works once
+MFA_RECOVERY_CODES_SHOW_ONCE = True
 
 # Keys every digest of a client secret: a stolen table alone verifies no guess.
 API_KEY_PEPPER = env.str("API_KEY_PEPPER")
-# Ed25519, PEM. Tokens of retired keys stay valid while their public half is listed.
-TOKEN_SIGNING_KEY = env.str("TOKEN_SIGNING_KEY", multiline=True)
-TOKEN_VERIFYING_KEYS = env.str("TOKEN_VERIFYING_KEYS", multiline=True, default="")
 SIMPLE_JWT = {
     "ALGORITHM": "EdDSA",
-    "SIGNING_KEY": TOKEN_SIGNING_KEY,
+    "SIGNING_KEY": None,  # the keys are in the database; without this line it were SECRET_KEY
     "ISSUER": PUBLIC_URL,
     "AUDIENCE": PUBLIC_URL,
     "ACCESS_TOKEN_LIFETIME": timedelta(seconds=env.int("TOKEN_SECONDS", default=900)),
@@ -190,13 +239,12 @@ INVITATION_RATE = env.str("INVITATION_RATE", default="60/h")  # mails to strange
 
 # --- Mail -----------------------------------------------------------------------------------
 
-# Without EMAIL_URL each mail becomes a file, for somebody on this machine to read.
-EMAIL_BACKEND = "django.core.mail.backends.filebased.EmailBackend"
-EMAIL_FILE_PATH = env.str("EMAIL_FILE_PATH", default=str(BASE_DIR / ".local" / "mail"))
-if env.str("EMAIL_URL", default=""):
-    globals().update(env.email("EMAIL_URL"))
+# Mail carries links that sign people in: without a server it is printed locally, dropped in public.
+# filemail:///directory makes a file of each.
+_NO_MAIL = "dummymail://" if PUBLIC_URL.startswith("https://") else "consolemail://"
+vars().update(env.email_url_config(env.str("EMAIL_URL", default="") or _NO_MAIL))
 EMAIL_TIMEOUT = 5  # seconds; an invitation waits for its mail
-DEFAULT_FROM_EMAIL = env.str("EMAIL_FROM", default="Guidepost <guidepost@localhost>")
+DEFAULT_FROM_EMAIL = SERVER_EMAIL = env.str("EMAIL_FROM", default="Guidepost <guidepost@localhost>")
 
 # Key-encryption keys, `id:base64` of 32 bytes each, by commas: what is stored is sealed under them.
 # The first seals; the others still open. See docs/security.md before changing it.
@@ -279,14 +327,44 @@ USE_TZ = True
 STATIC_URL = "/static/"
 # Files are served from the packages they ship in: no collectstatic step to forget.
 WHITENOISE_USE_FINDERS = True
+WHITENOISE_ALLOW_ALL_ORIGINS = False  # nobody else's pages use our files
 
 HTTPS = PUBLIC_URL.startswith("https://")
-SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = HTTPS
+# Proxies in front of us that add to X-Forwarded-For and set X-Forwarded-Proto. Without one, what
+# these headers say is a stranger's word.
+SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if TRUSTED_PROXIES else None
+SECURE_SSL_REDIRECT = HTTPS
+SECURE_REDIRECT_EXEMPT = [r"^healthz$", r"^readyz$"]  # probes come from next door
 SECURE_HSTS_SECONDS = 31_536_000 if HTTPS else 0
-SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if HTTPS else None
+SECURE_HSTS_INCLUDE_SUBDOMAINS = env.bool("HSTS_SUBDOMAINS", default=True)
 CSRF_TRUSTED_ORIGINS = [PUBLIC_URL] if HTTPS else []
-SECURE_REFERRER_POLICY = "same-origin"
+CSRF_FAILURE_VIEW = "config.problems.csrf_failure"
+MFA_WEBAUTHN_ALLOW_INSECURE_ORIGIN = not HTTPS
+# A cookie with this prefix is taken only over TLS, from this very host, for all of its paths.
+COOKIE_PREFIX = "__Host-" if HTTPS else ""
+SESSION_COOKIE_NAME = f"{COOKIE_PREFIX}session"
+CSRF_COOKIE_NAME = f"{COOKIE_PREFIX}csrf"
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = HTTPS
+SESSION_COOKIE_HTTPONLY = CSRF_COOKIE_HTTPONLY = True
+SESSION_COOKIE_SAMESITE = CSRF_COOKIE_SAMESITE = "Lax"  # Strict: links in mails find nobody in
+SESSION_COOKIE_AGE = 43_200  # a working day
+MESSAGE_STORAGE = "django.contrib.messages.storage.session.SessionStorage"
+# The other headers, and the policy of what is no page: config/headers.py.
 X_FRAME_OPTIONS = "DENY"
+CONTENT_SECURITY_POLICY = {
+    "DIRECTIVES": {
+        "default-src": ["'none'"],
+        "script-src": ["'self'"],
+        "style-src": ["'self'"],
+        "img-src": ["'self'", "data:"],
+        "connect-src": ["'self'"],
+        "font-src": ["'self'"],
+        "form-action": ["'self'"],
+        "frame-ancestors": ["'none'"],
+        "base-uri": ["'none'"],
+        "object-src": ["'none'"],
+    }
+}
 
 LOGGING = {
     "version": 1,

@@ -7,8 +7,6 @@ from drf_spectacular.views import SpectacularJSONAPIView, SpectacularSwaggerSpli
 
 from config.health import HealthView, ReadyView
 
-admin.site.site_header = admin.site.site_title = "Guidepost staff"
-
 urlpatterns = [
     path("", RedirectView.as_view(pattern_name="docs")),
     path("", include("accounts.urls")),
@@ -32,6 +30,7 @@ urlpatterns = [
         ),
         name="docs",
     ),
+    path("accounts/", include("allauth.urls")),
     path("admin/", admin.site.urls),
 ]
 

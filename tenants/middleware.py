@@ -1,4 +1,4 @@
-"""Whose acts those of the admin are, and which of them were refused."""
+"""Whose acts those of the pages are, and which of them were refused to staff."""
 
 from collections.abc import Callable
 from http import HTTPStatus
@@ -11,26 +11,26 @@ from config.middleware import ROLE_OF_PAGES
 from tenants.audit import Actor, Outcome, acts_of, record
 from tenants.models import ActorKind
 
+PAGES = tuple(ROLE_OF_PAGES)
 STAFF_PAGES = tuple(path for path, role in ROLE_OF_PAGES.items() if role is DatabaseRole.STAFF)
 
 
-class StaffActorMiddleware:
-    """Stands after the sessions, inside the transaction of `DatabaseRoleMiddleware`."""
+class ActorMiddleware:
+    """Stands after the sessions, inside the transaction of `DatabaseRoleMiddleware`.
+
+    The API's door is tenants/scope.py.
+    """
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]):
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
-        if not request.path.startswith(STAFF_PAGES) or not request.user.is_authenticated:
+        if not request.path.startswith(PAGES):
             return self.get_response(request)
-        actor = Actor(
-            ActorKind.STAFF if request.user.is_staff else ActorKind.PERSON,
-            request.user.get_username(),
-            address=client_address(request),
-        )
-        with acts_of(actor):
+        with acts_of(_actor(request)):
             response = self.get_response(request)
-            if response.status_code == HTTPStatus.FORBIDDEN:
+            refused = response.status_code == HTTPStatus.FORBIDDEN
+            if refused and request.user.is_authenticated and request.path.startswith(STAFF_PAGES):
                 record(
                     "access.refused",
                     tenant_id=None,
@@ -39,3 +39,14 @@ class StaffActorMiddleware:
                     outcome=Outcome.REFUSED,
                 )
             return response
+
+
+def _actor(request: HttpRequest) -> Actor:
+    """A stranger is a person without a name."""
+    staff = request.user.is_authenticated and request.user.is_staff
+    in_admin = staff and request.path.startswith(STAFF_PAGES)
+    return Actor(
+        ActorKind.STAFF if in_admin else ActorKind.PERSON,
+        request.user.get_username(),
+        address=client_address(request),
+    )

@@ -2,7 +2,7 @@
 
 What is behind a token is counted by a script of our own (`admit`): exact over a sliding window,
 several limits in one round trip, and a refused request counts for none of them. What comes before
-a token is counted by django-ratelimit (`count`). Why both: docs/adr/0011.
+a token is counted by django-ratelimit (`count`). Why both: docs/adr/0015.
 
 While Redis is away or slow, reads pass; what changes something is held to half of its limit by
 PostgreSQL; nobody gets a token. After a failure nobody waits for Redis again for a second.

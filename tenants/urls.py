@@ -2,6 +2,7 @@ from django.urls import path
 
 from tenants.views.audit import AuditView
 from tenants.views.authorize import AuthorizeView
+from tenants.views.invitations_page import InvitationPage
 from tenants.views.keys import KeyDetailView, KeyListView, KeyRevokeView, KeyRotateView
 from tenants.views.members import (
     InvitationDetailView,
@@ -34,5 +35,6 @@ urlpatterns = [
         InvitationDetailView.as_view(),
         name="invitation-detail",
     ),
+    path("accounts/invitations/<str:token>", InvitationPage.as_view(), name="invitation"),
     path("me", MeView.as_view(), name="me"),
 ]

@@ -3,9 +3,11 @@ from django.core.cache import cache
 from django.db import connection
 from rest_framework.test import APIClient
 
+from accounts import keyring
 from accounts.tokens import issue_access_token
 from tenants import standing, throttling
 from tenants.models import ApiKey, Role, Scope
+from tests.accounts.acts import sign_in
 from tests.factories import ApiSessionFactory, TenantFactory
 
 
@@ -25,7 +27,7 @@ def django_db_setup(django_db_setup, django_db_blocker):
 @pytest.fixture(autouse=True)
 def _fresh_counters(request):
     """Rate limits count in the shared Redis: each test starts from none."""
-    if "db" in request.fixturenames:
+    if "db" in request.fixturenames or request.node.get_closest_marker("django_db"):
         cache.clear()
     throttling._redis_away_until = 0.0
 
@@ -34,6 +36,7 @@ def _fresh_counters(request):
 def _nothing_remembered():
     """What tokens stood for in the last second, in another test's database."""
     standing._recent.clear()
+    keyring.forget()  # a test before may have emptied the database, and so replaced the key
 
 
 @pytest.fixture
@@ -89,3 +92,9 @@ def person_client_for():
 @pytest.fixture
 def api(tenant, client_for):
     return client_for(tenant)
+
+
+@pytest.fixture
+def admin_client(admin_user, client):
+    """A browser of staff, who come in with a second factor only."""
+    return sign_in(client, admin_user)

@@ -27,7 +27,7 @@ def _start() -> None:
     os.environ["DATABASE_URL"] = servers.database_url
     os.environ["REDIS_URL"] = servers.redis_url
     keys = new_secrets()
-    for name in ("SECRET_KEY", "API_KEY_PEPPER", "TOKEN_SIGNING_KEY", "ENCRYPTION_KEYS"):
+    for name in ("SECRET_KEY", "API_KEY_PEPPER", "ENCRYPTION_KEYS"):
         os.environ[name] = keys[name]
 
 

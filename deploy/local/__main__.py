@@ -1,4 +1,4 @@
-"""`make run`, `make demo` and `make manage`: the local stack from the command line."""
+"""`make run`, `demo`, `code` and `manage`: the local stack from the command line."""
 
 import argparse
 import json
@@ -16,6 +16,7 @@ from typing import Any
 from deploy.local.demo import DemoFailed, run_demo
 from deploy.local.processes import StartFailed
 from deploy.local.stack import ROOT, AlreadyRunning, Stack
+from deploy.local.totp import otpauth, totp
 
 HOME = ROOT / ".local"
 SAMPLE = ROOT / "deploy" / "local" / "sample-guideline.md"
@@ -28,6 +29,7 @@ def main() -> int:
     commands.add_parser("run", help="serve until Ctrl-C")
     demo = commands.add_parser("demo", help="run one guideline through the whole stack")
     demo.add_argument("guideline", nargs="?", type=Path, default=SAMPLE)
+    commands.add_parser("code", help="the staff user's second factor, just now")
     manage = commands.add_parser("manage", help="manage.py against the running stack")
     manage.add_argument("arguments", nargs=argparse.REMAINDER)
     options = parser.parse_args()
@@ -39,6 +41,8 @@ def main() -> int:
             return run()
         if options.command == "demo":
             return demonstrate(options.guideline)
+        if options.command == "code":
+            return show_code()
         return manage_running(options.arguments)
     except KeyboardInterrupt:
         return 130
@@ -87,6 +91,11 @@ def demonstrate(guideline: Path) -> int:
 def manage_running(arguments: list[str]) -> int:
     env = {**os.environ, **running_stack()["env"]}
     return subprocess.call([sys.executable, "manage.py", *arguments], cwd=ROOT, env=env)
+
+
+def show_code() -> int:
+    print(totp(running_stack()["staff"]["totp_secret"], time.time()))
+    return 0
 
 
 def read_guideline(path: Path) -> str:
@@ -151,6 +160,8 @@ def welcome(facts: dict[str, Any]) -> str:
   API            {url}/jobs
   documentation  {url}/docs
   admin          {url}/admin/   {staff["email"]} / {staff["password"]}
+  second factor  make code, or for your app:
+                 {otpauth(staff["email"], staff["totp_secret"])}
   client id      {client["client_id"]}
   client secret  {client["client_secret"]}
   logs           {HOME / "log"}

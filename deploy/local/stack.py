@@ -15,9 +15,6 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
-
 from deploy.local.processes import Child, StartFailed, free_port
 from deploy.local.servers import (
     PostgreSQL,
@@ -176,14 +173,14 @@ class Stack:
             raise AlreadyRunning(str(self.home)) from None
 
     def _environment(self, model_url: str) -> dict[str, str]:
-        keys = ("SECRET_KEY", "API_KEY_PEPPER", "TOKEN_SIGNING_KEY", "ENCRYPTION_KEYS")
+        keys = ("SECRET_KEY", "API_KEY_PEPPER", "ENCRYPTION_KEYS")
         self.settings_made = {
             **{key: self.secrets[key] for key in keys},
             "DATABASE_URL": self.database_url,
             "REDIS_URL": self.redis_url,
             "PUBLIC_URL": self.url,
+            "EMAIL_URL": f"filemail:///{self.home.resolve() / 'mail'}",
             "OFFLINE_MODEL_URL": model_url,
-            "EMAIL_FILE_PATH": str(self.home / "mail"),
             "DJANGO_SETTINGS_MODULE": "config.settings",
             **self.settings,
         }
@@ -238,7 +235,11 @@ class Stack:
         if done.returncode:
             raise StartFailed(f"The database could not be prepared:\n{done.stderr}")
         prepared = json.loads(done.stdout.splitlines()[-1])
-        self.staff = {"email": prepared["staff"], "password": self.secrets["STAFF_PASSWORD"]}
+        self.staff = {
+            "email": prepared["staff"],
+            "password": self.secrets["STAFF_PASSWORD"],
+            "totp_secret": self.secrets["STAFF_TOTP_SECRET"],
+        }
         if prepared["client"]:
             self.client = prepared["client"]
             self._write("client.json", self.client)
@@ -278,18 +279,15 @@ class Stack:
 
 def new_secrets() -> dict[str, str]:
     """Made once for each state directory; none has a default."""
-    pem = Ed25519PrivateKey.generate().private_bytes(
-        Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()
-    )
     return {
         "SECRET_KEY": secrets.token_urlsafe(48),
         "API_KEY_PEPPER": secrets.token_urlsafe(48),
         "AUDIT_ANCHOR_KEY": secrets.token_urlsafe(48),
-        "TOKEN_SIGNING_KEY": pem.decode(),
         "ENCRYPTION_KEYS": "k1:" + base64.b64encode(secrets.token_bytes(32)).decode(),
         "POSTGRESQL_PASSWORD": new_password(),
         "VALKEY_PASSWORD": new_password(),
         "WEB_DATABASE_PASSWORD": new_password(),
         "WORKER_DATABASE_PASSWORD": new_password(),
         "STAFF_PASSWORD": secrets.token_urlsafe(12),
+        "STAFF_TOTP_SECRET": base64.b32encode(secrets.token_bytes(20)).decode(),
     }

@@ -18,7 +18,7 @@ from tenants.querysets import TenantQuerySet
 from tenants.services.roles import LockedMembers, may_give
 
 INVITATION_LASTS = timedelta(days=7)
-INVITATION_PATH = "/invitations/{token}"
+INVITATION_PATH = "/accounts/invitations/{token}"
 SHOWN = ("public_id", "email", "role", "created_at", "expires_at", "invited_by__email")
 
 
@@ -115,6 +115,15 @@ def revoke_beyond(inviter: Membership, role: str) -> None:
         _revoke(invitation)
 
 
+def find_invitation(token: str) -> Invitation:
+    """The invitation of this token, to be shown to whoever holds it. Raises InvalidInvitation."""
+    found = Invitation.objects.across_tenants().filter(digest=_digest(token))
+    invitation = found.select_related("tenant", "invited_by").first()
+    if invitation is None or not _is_good(invitation):
+        raise InvalidInvitation
+    return invitation
+
+
 def find_acceptable(token: str, user: User) -> Invitation:
     """The invitation of this token, locked, if the person may accept it. Raises InvalidInvitation,
     the same for every reason.
@@ -127,13 +136,19 @@ def find_acceptable(token: str, user: User) -> Invitation:
 
 
 def _may_accept(invitation: Invitation, user: User) -> bool:
+    return _is_good(invitation) and user.is_active and is_for(invitation, user)
+
+
+def is_for(invitation: Invitation, user: User) -> bool:
+    return _folded(user.email) == _folded(invitation.email)
+
+
+def _is_good(invitation: Invitation) -> bool:
     return (
         invitation.accepted_at is None
         and invitation.revoked_at is None
         and invitation.expires_at > timezone.now()
         and invitation.tenant.is_active
-        and user.is_active
-        and _folded(user.email) == _folded(invitation.email)
         and _may_still_give(invitation)
     )
 

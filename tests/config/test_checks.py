@@ -1,8 +1,114 @@
-"""A wrong deployment says so at its start."""
+"""A wrong deployment does not start, whoever starts it."""
+
+import base64
+import os
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
 from config.checks import models_have_prices
+from deploy.local.stack import new_secrets
+
+ROOT = Path(__file__).parent.parent.parent
+ZEROS = "k1:" + base64.b64encode(bytes(32)).decode()
+MANAGE = ["manage.py", "check", "--deploy", "--fail-level", "WARNING"]
+GUNICORN = ["-m", "gunicorn", "-c", "deploy/gunicorn.conf.py", "-b", "127.0.0.1:0", "config.wsgi"]
+WORKER = ["-m", "celery", "-q", "-A", "config", "worker", "-P", "solo", "-Q", "nothing"]
+BEAT = ["-m", "celery", "-A", "config", "beat", "--pidfile=", "-s"]  # and a file: it replaces it
+
+
+def start(command, **settings):
+    """A process of a public deployment: its exit status and what it said."""
+    made = new_secrets()
+    environment = {
+        **{key: made[key] for key in ("SECRET_KEY", "API_KEY_PEPPER", "ENCRYPTION_KEYS")},
+        "PATH": os.environ["PATH"],
+        "DATABASE_URL": os.environ["DATABASE_URL"],
+        "REDIS_URL": os.environ["REDIS_URL"],
+        "PUBLIC_URL": "https://guidepost.example",
+        "ALLOWED_HOSTS": "guidepost.example",
+        "TRUSTED_PROXIES": "1",
+        "EMAIL_URL": "smtp://mail.guidepost.example:587",
+        "WEB_PROCESSES": "1",
+        "DJANGO_SETTINGS_MODULE": "config.settings",
+        **settings,
+    }
+    done = subprocess.run(
+        [sys.executable, *command],
+        cwd=ROOT,
+        env=environment,
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    return done.returncode, done.stdout + done.stderr
+
+
+def test_a_public_deployment_has_nothing_to_complain_of():
+    status, said = start(MANAGE)
+
+    assert status == 0, said
+    assert "no issues" in said
+
+
+@pytest.mark.parametrize(
+    ("settings", "error"),
+    [
+        ({"SECRET_KEY": "short"}, "E001"),
+        ({"SECRET_KEY": "django-insecure-" + "abcdefghijklmnopqrstuvwxyz0123456789"}, "E001"),
+        ({"SECRET_KEY": "changeme-changeme-changeme-changeme-123456789"}, "E001"),
+        ({"API_KEY_PEPPER": "ab" * 30}, "E001"),
+        (
+            {
+                "SECRET_KEY": (same := "1q2w3e4r5t6y7u8i9o0pAzSxDcFvGbHnJmKl"),
+                "API_KEY_PEPPER": same,
+            },
+            "E002",
+        ),
+        ({"ENCRYPTION_KEYS": "k1:c2hvcnQ="}, "E005"),
+        ({"ENCRYPTION_KEYS": ZEROS}, "E003"),
+        ({"ENCRYPTION_KEYS": "no key"}, "E005"),
+        ({"FAILPOINTS": "after_claim=kill"}, "E004"),
+        ({"DEBUG": "true"}, "E012"),
+        ({"ALLOWED_HOSTS": "*"}, "E013"),
+    ],
+)
+def test_a_wrong_setting_stops_the_start_with_its_reason(settings, error):
+    status, said = start(["manage.py", "check"], **settings)
+
+    assert status == 1
+    assert f"guidepost.{error}" in said
+    for secret in settings.values():
+        assert len(secret) < 20 or secret not in said
+
+
+def test_a_public_server_that_cannot_send_mail_is_told_so():
+    status, said = start(MANAGE, EMAIL_URL="")
+
+    assert status == 1
+    assert "guidepost.W001" in said
+
+
+@pytest.mark.parametrize("command", [GUNICORN, WORKER, BEAT], ids=["web", "worker", "beat"])
+def test_no_process_starts_with_a_weak_secret(command, tmp_path):
+    schedule = [str(tmp_path / "schedule")] if command is BEAT else []
+
+    status, said = start([*command, *schedule], SECRET_KEY="short")
+
+    assert status != 0
+    assert "guidepost.E001" in said
+
+
+@pytest.mark.parametrize("name", ["SECRET_KEY", "API_KEY_PEPPER", "ENCRYPTION_KEYS"])
+def test_no_secret_has_a_default(name):
+    status, said = start(["-c", f"import os; del os.environ[{name!r}]; import config.settings"])
+
+    assert status == 1
+    assert name in said
+
 
 PRICES = {"gpt-4.1-mini": {"prompt": 0.4, "completion": 1.6}}
 
@@ -12,12 +118,12 @@ PRICES = {"gpt-4.1-mini": {"prompt": 0.4, "completion": 1.6}}
     [
         ("", {}, []),
         ("sk-x", PRICES, []),
-        ("sk-x", {"another": {"prompt": 1}}, ["guidepost.W001"]),
-        ("", [], ["guidepost.E005"]),
-        ("", {"m": 0.4}, ["guidepost.E005"]),
-        ("", {"m": {"prompt": "0.4"}}, ["guidepost.E005"]),
-        ("", {"m": {"prompt": -1}}, ["guidepost.E005"]),
-        ("", {"m": {"input": 1}}, ["guidepost.E005"]),
+        ("sk-x", {"another": {"prompt": 1}}, ["guidepost.W002"]),
+        ("", [], ["guidepost.E011"]),
+        ("", {"m": 0.4}, ["guidepost.E011"]),
+        ("", {"m": {"prompt": "0.4"}}, ["guidepost.E011"]),
+        ("", {"m": {"prompt": -1}}, ["guidepost.E011"]),
+        ("", {"m": {"input": 1}}, ["guidepost.E011"]),
     ],
 )
 def test_prices_are_a_table_and_a_paid_model_has_one(settings, key, prices, found):

@@ -135,15 +135,6 @@ def test_a_key_that_serves_elsewhere_is_refused(settings, name, written):
     assert [e.id for e in checks.encryption_keys_are_sound(None)] == ["guidepost.E007"]
 
 
-def test_the_key_of_tokens_is_refused_too(settings):
-    from cryptography.hazmat.primitives.serialization import load_pem_private_key
-
-    signing = load_pem_private_key(settings.TOKEN_SIGNING_KEY.encode(), password=None)
-    settings.ENCRYPTION_KEYS = entry("k1", signing.private_bytes_raw())
-
-    assert [e.id for e in checks.encryption_keys_are_sound(None)] == ["guidepost.E007"]
-
-
 def check_in_a_process_of_its_own(**environment):
     env = {k: v for k, v in os.environ.items() if not k.startswith("ENCRYPTION_KEYS")}
     env |= {"DJANGO_SETTINGS_MODULE": "config.settings", **environment}

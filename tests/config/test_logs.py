@@ -23,7 +23,7 @@ def test_a_line_is_an_event_with_its_fields():
 
 
 @pytest.mark.parametrize("place", ["path", "msg"])
-def test_a_token_is_logged_nowhere(place):
+def test_a_token_is_logged_nowhere(db, place):
     token = str(issue_access_token(subject="gpc_1", tenant="t", scopes=["jobs:read"]))
 
     line = logged(
@@ -57,3 +57,19 @@ def test_looking_for_secrets_takes_no_long_time():
         logged(hostile)
 
     assert time.perf_counter() - started < 2
+
+
+@pytest.mark.parametrize(
+    ("path", "shown"),
+    [
+        ("/accounts/invitations/s3cr3t-T_ken", "/accounts/invitations/…"),
+        ("/accounts/password/reset/key/3-s3cr3t/", "/accounts/password/reset/key/…/"),
+        ("/accounts/confirm-email/MQ:1s3cr3t:x/", "/accounts/confirm-email/…/"),
+        ("/invitations/s3cr3t", "/invitations/s3cr3t"),  # of the API: an id, no secret
+    ],
+)
+def test_addresses_that_let_people_in_are_not_logged(path, shown):
+    assert json.loads(logged("request", path=path))["path"] == shown
+    said = logged(f"Internal Server Error: {path}", request=f"<WSGIRequest: GET '{path}'>")
+    assert shown in said
+    assert ("s3cr3t" in said) is ("s3cr3t" in shown)

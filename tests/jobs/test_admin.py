@@ -2,6 +2,7 @@ import pytest
 from django.urls import reverse
 
 from jobs.models import Job, JobStatus
+from tests.accounts.acts import sign_in
 from tests.factories import ApiKeyFactory, JobFactory, UserFactory
 from tests.jobs.acts import completed, failed
 
@@ -70,7 +71,7 @@ def test_staff_without_the_permission_cannot_retry(client, tenant):
 
     person = UserFactory(is_staff=True)
     person.user_permissions.add(Permission.objects.get(codename="view_job"))
-    client.force_login(person)
+    sign_in(client, person)
     job = failed(JobFactory(tenant=tenant))
 
     retry(client, [job])

@@ -7,7 +7,6 @@ find them is tested first.
 """
 
 import base64
-import http.cookiejar
 import json
 import re
 import secrets
@@ -26,8 +25,10 @@ import psycopg
 import pytest
 import redis
 
+from config.crypto import KeyRing
 from deploy.local.stack import Stack
 from tests.live import canaries
+from tests.live.browser import Browser, new_code
 from tests.live.canaries import Trace, traces
 from tests.live.conftest import Live, failpoints
 
@@ -226,29 +227,20 @@ class Abuse:
 
     def look_as_staff(self, event_ids):
         """The pages of the admin, after a password that is wrong and then the right one."""
-        jar = urllib.request.HTTPCookieProcessor(http.cookiejar.CookieJar())
-        browser = urllib.request.build_opener(jar)
+        browser, staff = Browser(self.live.url), self.live.stack.staff
 
         def get(path):
-            with browser.open(self.live.url + path, timeout=30) as answer:
-                self.pages[path] = answer.read()
-            return self.pages[path].decode()
+            status, where, text = browser.get(path)
+            assert (status, where) == (200, path)
+            self.pages[path] = text.encode()
+            return text
 
-        def sign_in(password):
-            page = get("/admin/login/")
-            token = re.search(r'name="csrfmiddlewaretoken" value="([^"]+)"', page)[1]
-            form = {
-                "csrfmiddlewaretoken": token,
-                "username": self.live.stack.staff["email"],
-                "password": password,
-                "next": "/admin/",
-            }
-            data = urllib.parse.urlencode(form).encode()
-            with browser.open(f"{self.live.url}/admin/login/", data, timeout=30) as answer:
-                self.pages[f"/admin/login/ #{len(self.pages)}"] = answer.read()
+        def send(path, **fields):
+            self.pages[f"{path} #{len(self.pages)}"] = browser.send(path, **fields)[2].encode()
 
-        sign_in(WRONG_PASSWORD)
-        sign_in(self.live.stack.staff["password"])
+        for password in (WRONG_PASSWORD, staff["password"]):
+            send("/accounts/login/", login=staff["email"], password=password)
+        send("/accounts/2fa/authenticate/", code=new_code(staff))
         ids = self.live.rows("SELECT id FROM jobs_job ORDER BY id")
         listed = get("/admin/jobs/job/")
         assert event_ids[0] in listed
@@ -314,7 +306,9 @@ def found_in(live):
 def secret(live):
     """Every secret that there is, by name."""
     made = live.stack.secrets
-    pem = made["TOKEN_SIGNING_KEY"].splitlines()[1]
+    (signing,) = live.rows("SELECT kid, private_key FROM accounts_signingkey")
+    context = f"accounts_signingkey.private_key:{signing['kid']}"
+    pem = KeyRing(made["ENCRYPTION_KEYS"]).unseal(bytes(signing["private_key"]), context)
     return {
         "provider key": PROVIDER_KEY,
         "client secret": live.stack.client["client_secret"],
@@ -322,14 +316,14 @@ def secret(live):
         "wrong password": WRONG_PASSWORD,
         "access token": live._token,
         "signature of the access token": live._token.rpartition(".")[2],
+        "signing key": pem.decode().splitlines()[1],
         "encryption key": made["ENCRYPTION_KEYS"].partition(":")[2],
         "encryption key, raw": base64.b64decode(made["ENCRYPTION_KEYS"].partition(":")[2]).hex(),
         **{name: value for name, value in made.items() if name not in OF_ANOTHER_FORM},
-        "TOKEN_SIGNING_KEY": pem,
     }
 
 
-OF_ANOTHER_FORM = {"TOKEN_SIGNING_KEY", "ENCRYPTION_KEYS"}
+OF_ANOTHER_FORM = {"ENCRYPTION_KEYS"}
 # Of Valkey's own configuration, which has to hold it and is for its account's eyes only.
 ALLOWED = {Trace("valkey.conf", "VALKEY_PASSWORD", "clear")}
 PLACES = ["dump", "logs", "redis", "pages", "problems"]

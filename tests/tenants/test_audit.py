@@ -7,10 +7,12 @@ import pytest
 from django.db import connection
 from django.urls import reverse
 
+from accounts.services import enrol_totp, register_person
 from jobs import breaker, bulk
 from tenants.audit import SYSTEM, Actor, acts_of, current_actor, record
 from tenants.models import ActorKind, AuditEntry
 from tenants.services import keys
+from tests.accounts.acts import SECRET, give_code, give_password, sign_in
 from tests.factories import ApiKeyFactory, JobFactory, TenantFactory, UserFactory
 from tests.jobs.acts import failed
 from tests.tenants.test_token_endpoint import ask
@@ -43,8 +45,7 @@ def api(client, key):
 @pytest.fixture
 def staff(client):
     person = UserFactory(email="ann@example.com", is_staff=True, is_superuser=True)
-    client.force_login(person)
-    return client
+    return sign_in(client, person)
 
 
 def submit(api):
@@ -190,27 +191,34 @@ def test_a_tenant_and_its_keys_are_noted(tenant):
 
 
 def test_sessions_begun_ended_and_refused_are_noted(client):
-    UserFactory(email="ann@example.com", password=PASSWORD, is_staff=True)
-    sign_in = reverse("admin:login")
+    ann = register_person(email="ann@example.com", name="Ann", password=PASSWORD, staff=True)
+    enrol_totp(ann, SECRET)
 
-    client.post(sign_in, {"username": "Ann@example.com", "password": "CANARY wrong"})
-    client.post(sign_in, {"username": "CANARY typed here", "password": "x"})
-    client.post(sign_in, {"username": "ann@example.com", "password": PASSWORD})
-    client.post(reverse("admin:logout"))
+    give_password(client, "Ann@example.com", "CANARY wrong")
+    give_password(client, "canary-typed-here@example.com", "x")
+    give_password(client, "ann@example.com", PASSWORD)
+    give_code(client, "000000")
+    give_code(client)
+    client.post(reverse("account_logout"))
 
     entries = AuditEntry.objects.across_tenants().filter(action__startswith="session.")
-    assert [(e.action, e.outcome, e.actor_kind, e.actor) for e in entries.order_by("id")] == [
-        ("session.refused", "refused", "staff", "ann@example.com"),
-        ("session.refused", "refused", "person", "unknown"),
-        ("session.started", "done", "staff", "ann@example.com"),
-        ("session.ended", "done", "staff", "ann@example.com"),
+    shown = entries.order_by("id").values_list("action", "outcome", "actor_kind", "actor", "after")
+    assert list(shown) == [
+        ("session.refused", "refused", "staff", "ann@example.com", {"reason": "password"}),
+        ("session.refused", "refused", "person", "unknown", {"reason": "password"}),
+        ("session.refused", "refused", "staff", "ann@example.com", {"reason": "code"}),
+        ("session.started", "done", "staff", "ann@example.com", None),
+        ("session.ended", "done", "staff", "ann@example.com", None),
     ]
+    named = set(entries.values_list("object_type", "object_id"))
+    assert named == {("person", str(ann.public_id)), ("", "")}
     assert {e.address for e in entries} == {"203.0.113.7"}
     assert "CANARY" not in everything()
+    assert "canary-typed-here" not in everything()
 
 
 def test_a_page_that_staff_may_not_see_is_noted(client):
-    client.force_login(UserFactory(email="bob@example.com", is_staff=True))
+    sign_in(client, UserFactory(email="bob@example.com", is_staff=True))
 
     assert client.get(reverse("admin:jobs_job_changelist")).status_code == 403
 

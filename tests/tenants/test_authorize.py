@@ -1,5 +1,6 @@
 """GET and POST /oauth/authorize: a person lets a program in, with PKCE, and gets a code for it."""
 
+import re
 import threading
 from urllib.parse import parse_qs, parse_qsl, urlencode, urlsplit
 
@@ -217,6 +218,30 @@ def test_nobody_gives_away_what_belongs_to_another_tenant(browser, tenant):
         )
         assert response.status_code == 422
     assert not AuthorizationCode.objects.across_tenants().exists()
+
+
+def test_browsers_let_the_form_lead_to_the_program_and_nowhere_else(browser):
+    page = browser.get(url())
+
+    policy = page.headers["Content-Security-Policy"].split("; ")
+    (allowed,) = [directive for directive in policy if directive.startswith("form-action ")]
+    assert set(allowed.split()[1:]) == {"'self'", "http://127.0.0.1:*"}
+    assert {"default-src 'none'", "frame-ancestors 'none'"} <= set(policy)
+
+
+def test_the_form_works_as_the_page_has_it_and_not_from_another_site(user, tenant):
+    browser = Client(enforce_csrf_checks=True)
+    browser.force_login(user)
+    page = browser.get(url()).text
+    fields = dict(re.findall(r'name="(csrfmiddlewaretoken|tenant)" value="([^"]+)"', page))
+    form = {**fields, "scope": ["jobs:read"], "decision": "approve"}
+
+    for site in ("cross-site", "same-site"):
+        assert browser.post(url(), form, headers={"Sec-Fetch-Site": site}).status_code == 403
+    assert browser.post(url(), form | {"csrfmiddlewaretoken": "x"}).status_code == 403
+    sent = browser.post(url(), form, headers={"Sec-Fetch-Site": "same-origin"})
+
+    assert "code" in answer(sent)
 
 
 # --- Programs and their addresses -------------------------------------------------------------

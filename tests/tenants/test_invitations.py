@@ -71,7 +71,7 @@ def test_the_token_is_in_the_mail_and_nowhere_else(owner, caplog, settings):
     token = mailed_token()
     assert response.status_code == 201
     assert message.to == [EMAIL]
-    assert f"{settings.PUBLIC_URL}/invitations/{token}" in message.body
+    assert f"{settings.PUBLIC_URL}/accounts/invitations/{token}" in message.body
     assert len(token) == 43
     kept = str(list(Invitation.objects.across_tenants().values()))
     kept += str(list(AuditEntry.objects.across_tenants().values()))

@@ -5,18 +5,24 @@ import os
 import signal
 import subprocess
 import sys
+import time
 
 import pytest
 from django.core.management import call_command
 from django.core.management.base import CommandError
 from django.db import connection, transaction
 
+from accounts import keyring
+from accounts.models import SigningKey
+from accounts.services import enrol_totp
 from config import crypto, rotation
 from config.isolation import past_row_security
 from deploy.local.stack import ROOT
+from deploy.local.totp import totp
 from tenants import vault
 from tenants.models import AuditEntry, DataKey
-from tests.factories import TenantFactory
+from tests.accounts.acts import SECRET
+from tests.factories import TenantFactory, UserFactory
 
 PLACE = "table.column:1"
 
@@ -33,7 +39,8 @@ def old(settings):
 
 @pytest.fixture
 def sealed(old):
-    """(tenant_id, blob) of five tenants, from before the new key came."""
+    """(tenant_id, blob) of five tenants, from before the new key came. Nothing else is sealed."""
+    SigningKey.objects.all().delete()
     return [(t.id, vault.seal(t.id, b"text", PLACE)) for t in (TenantFactory() for _ in range(5))]
 
 
@@ -142,7 +149,30 @@ def test_a_rotation_without_the_old_key_says_which_is_missing(db, sealed, both, 
 
 def test_whatever_is_sealed_directly_under_a_key_is_declared(db):
     """A column of sealed values that nobody declared would be lost with the old key."""
-    assert {(c.table, c.column) for c in rotation.declared()} == {("tenants_datakey", "wrapped")}
+    assert {str(column) for column in rotation.declared()} == {
+        "tenants_datakey.wrapped",
+        "accounts_signingkey.private_key",
+        "mfa_authenticator.data.secret",
+        "mfa_authenticator.data.seed",
+    }
+
+
+def test_signing_keys_and_second_factors_open_with_the_new_key_alone(db, sealed, both, settings):
+    person = UserFactory()
+    settings.ENCRYPTION_KEYS = both.split(",")[1]
+    enrol_totp(person, SECRET)
+    keyring.make_first_key()
+    settings.ENCRYPTION_KEYS = both
+
+    rotate()
+
+    settings.ENCRYPTION_KEYS = both.split(",")[0]
+    keyring.forget()
+    assert keyring.key_ring().signing_key
+    factors = {factor.type: factor.wrap() for factor in person.authenticator_set.all()}
+    assert factors["totp"].validate_code(totp(SECRET, time.time()))
+    assert len(factors["recovery_codes"].get_unused_codes()) == 10
+    assert rotation.references("k1") == {str(column): 0 for column in rotation.declared()}
 
 
 def test_a_tenant_is_given_a_new_data_key(db, tenant):
@@ -164,7 +194,8 @@ def test_an_owner_who_is_no_superuser_rotates_too(db, sealed, both):
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute("CREATE ROLE test_owner NOSUPERUSER NOBYPASSRLS")
         cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
-        cursor.execute("ALTER TABLE tenants_datakey OWNER TO test_owner")
+        for table in {column.table for column in rotation.declared()}:
+            cursor.execute(f"ALTER TABLE {table} OWNER TO test_owner")
         cursor.execute("SET LOCAL ROLE test_owner")
         assert wrapped_with() == []
 

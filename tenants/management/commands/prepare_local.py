@@ -1,4 +1,4 @@
-"""Everything a fresh local database needs: tables, a tenant with a key, a staff user."""
+"""Everything a fresh local database needs: tables, a tenant with a key, a staff user with MFA."""
 
 import json
 import os
@@ -8,6 +8,7 @@ from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandParser
 
 from accounts.models import User
+from accounts.services import enrol_totp, register_person
 from tenants.audit import acts_of, operator
 from tenants.models import ApiKey, Tenant
 from tenants.permissions import create_groups
@@ -44,6 +45,8 @@ class Command(BaseCommand):
         return {"client_id": new.key.client_id, "client_secret": new.client_secret}
 
     def _staff(self) -> str:
-        if not User.objects.filter(email=STAFF).exists():
-            User.objects.create_superuser(STAFF, os.environ["STAFF_PASSWORD"])
+        user = User.objects.filter(email=STAFF).first() or register_person(
+            email=STAFF, name="Staff", password=os.environ["STAFF_PASSWORD"], staff=True
+        )
+        enrol_totp(user, os.environ["STAFF_TOTP_SECRET"])
         return STAFF

@@ -1,0 +1,31 @@
+"""Every change of a person that allauth's pages do not make."""
+
+from allauth.account.models import EmailAddress
+from allauth.mfa.models import Authenticator
+from allauth.mfa.recovery_codes.internal.auth import RecoveryCodes
+from allauth.mfa.totp.internal.auth import TOTP
+from django.db import transaction
+
+from accounts.models import User
+
+
+@transaction.atomic
+def register_person(*, email: str, name: str, password: str, staff: bool = False) -> User:
+    """A person whose address is known to be theirs: by an invitation, or by whoever runs this.
+
+    Raises IntegrityError if the address is taken. `staff` is everything that staff may do.
+    """
+    user = User.objects.create_user(email, password, name=name, is_staff=staff, is_superuser=staff)
+    EmailAddress.objects.create(user=user, email=user.email.lower(), verified=True, primary=True)
+    return user
+
+
+@transaction.atomic
+def enrol_totp(user: User, secret: str) -> bool:
+    """The secret (base32) as the person's second factor, with recovery codes; False if they have
+    an authenticator app already."""
+    if Authenticator.objects.filter(user=user, type=Authenticator.Type.TOTP).exists():
+        return False
+    TOTP.activate(user, secret)
+    RecoveryCodes.activate(user)
+    return True

@@ -1,0 +1,140 @@
+"""gunicorn as it is deployed, asked byte by byte: what no test client can send."""
+
+import os
+import socket
+import subprocess
+import sys
+import time
+
+import pytest
+from django.db import connection
+
+from deploy.local.processes import free_port
+from deploy.local.stack import new_secrets
+from tests.config.test_checks import ROOT
+from tests.live.conftest import _with_path
+
+
+@pytest.fixture(scope="module")
+def web(django_db_setup):
+    """The port of a web server behind one proxy, known as https://guidepost.example."""
+    port, made = free_port(), new_secrets()
+    environment = {
+        **{key: made[key] for key in ("SECRET_KEY", "API_KEY_PEPPER", "ENCRYPTION_KEYS")},
+        "PATH": os.environ["PATH"],
+        "DATABASE_URL": _with_path(
+            os.environ["DATABASE_URL"], f"/{connection.settings_dict['NAME']}"
+        ),
+        "REDIS_URL": os.environ["REDIS_URL"],
+        "PUBLIC_URL": "https://guidepost.example",
+        "ALLOWED_HOSTS": "guidepost.example",
+        "TRUSTED_PROXIES": "1",
+        "WEB_PROCESSES": "1",
+    }
+    command = ["-m", "gunicorn", "-c", "deploy/gunicorn.conf.py", "-b", f"127.0.0.1:{port}"]
+    process = subprocess.Popen([sys.executable, *command, "config.wsgi"], cwd=ROOT, env=environment)
+    deadline = time.monotonic() + 60
+    while True:
+        try:
+            socket.create_connection(("127.0.0.1", port), timeout=1).close()
+            break
+        except OSError:
+            assert time.monotonic() < deadline and process.poll() is None
+            time.sleep(0.1)
+    yield port
+    process.terminate()
+    process.wait(20)
+
+
+def ask(port, *lines):
+    """(status, headers, body) of an answer to exactly these lines."""
+    with socket.create_connection(("127.0.0.1", port), timeout=30) as connection:
+        connection.sendall("\r\n".join([*lines, "Connection: close", "", ""]).encode("latin-1"))
+        answer = b""
+        while received := connection.recv(65536):
+            answer += received
+    head, _, body = answer.decode("latin-1").partition("\r\n\r\n")
+    first, *rest = head.split("\r\n")
+    headers = {}
+    for line in rest:
+        name, _, value = line.partition(": ")
+        assert name.lower() not in headers, f"{name} stands twice"
+        headers[name.lower()] = value
+    return int(first.split()[1]), headers, body
+
+
+OURS = ("Host: guidepost.example", "X-Forwarded-Proto: https")
+
+
+@pytest.mark.parametrize(
+    ("path", "status"),
+    [
+        ("/healthz", 200),
+        ("/nowhere", 404),
+        ("/docs/errors", 200),
+        ("/static/guidepost/page.css", 200),
+        ("/static/nowhere.css", 404),
+        ("/", 302),
+    ],
+)
+def test_every_answer_carries_the_headers_and_names_no_version(web, path, status):
+    got, headers, _ = ask(web, f"GET {path} HTTP/1.1", *OURS)
+
+    assert got == status
+    assert headers["strict-transport-security"] == "max-age=31536000; includeSubDomains"
+    assert headers["server"] == "guidepost"
+    assert headers["x-content-type-options"] == "nosniff"
+    assert "frame-ancestors 'none'" in headers["content-security-policy"]
+
+
+def test_cookies_are_of_this_host_and_of_no_script(web):
+    _, headers, _ = ask(web, "GET /accounts/login/ HTTP/1.1", *OURS)
+
+    name, _, attributes = headers["set-cookie"].partition("=")
+    assert name == "__Host-csrf"
+    said = {attribute.strip() for attribute in attributes.split(";")}
+    assert {"Secure", "HttpOnly", "SameSite=Lax", "Path=/"} <= said
+    assert "Domain" not in attributes
+
+
+def test_without_tls_pages_are_redirected_and_probes_answered(web):
+    status, headers, _ = ask(web, "GET /docs HTTP/1.1", "Host: guidepost.example")
+
+    assert (status, headers["location"]) == (301, "https://guidepost.example/docs")
+    assert ask(web, "GET /healthz HTTP/1.1", "Host: guidepost.example")[0] == 200
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        ["GET /healthz HTTP/1.1", "Host: evil.example"],
+        ["GET /healthz HTTP/1.1", "Host: guidepost.example:8000"],
+        ["GET /healthz HTTP/1.1", "Host: guidepost.example", "Host: evil.example"],
+        ["GET http://evil.example/healthz HTTP/1.1", "Host: guidepost.example"],
+        ["GET /healthz HTTP/1.1", "Host: guidepost.example\x01"],
+        ["GET /healthz HTTP/1.1"],
+        ["GET /healthz HTTP/1.1", "Host: guidepost.example", "Broken"],
+        ["GET /" + "a" * 5000 + " HTTP/1.1", "Host: guidepost.example"],
+        ["GET /healthz HTTP/1.1", "Host: guidepost.example", *[f"X-{n}: 1" for n in range(99)]],
+    ],
+    ids=[
+        "another host",
+        "another port",
+        "two hosts",
+        "a whole address",
+        "a control character",
+        "no host",
+        "no colon",
+        "a long path",
+        "many headers",
+    ],
+)
+def test_what_is_addressed_to_others_or_malformed_is_a_400_problem(web, lines):
+    status, headers, body = ask(web, *lines, "X-Forwarded-Proto: https")
+
+    assert 400 <= status < 500
+    assert headers["content-type"] == "application/problem+json"
+    assert headers["cache-control"] == "no-store"
+    assert "default-src 'none'" in headers["content-security-policy"]
+    assert '"code": "bad_request"' in body
+    assert "evil.example" not in body

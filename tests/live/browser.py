@@ -1,0 +1,43 @@
+"""A browser as far as our pages need one: it keeps cookies and sends forms as pages have them."""
+
+import http.cookiejar
+import re
+import time
+import urllib.error
+import urllib.parse
+import urllib.request
+
+from deploy.local.totp import totp
+
+
+class Browser:
+    """Keeps cookies and sends forms as their pages have them."""
+
+    def __init__(self, url):
+        self.url = url
+        cookies = urllib.request.HTTPCookieProcessor(http.cookiejar.CookieJar())
+        self.opener = urllib.request.build_opener(cookies)
+
+    def get(self, path):
+        """(status, where it ended, text)."""
+        return self._open(self.url + path)
+
+    def send(self, path, **fields):
+        page = self.get(path)[2]
+        token = re.search(r'name="csrfmiddlewaretoken" value="(\w+)"', page).group(1)
+        form = urllib.parse.urlencode({"csrfmiddlewaretoken": token, **fields}).encode()
+        return self._open(self.url + path, form)
+
+    def _open(self, url, form=None):
+        try:
+            with self.opener.open(url, form, timeout=30) as answer:
+                where = urllib.parse.urlsplit(answer.url).path
+                return answer.status, where, answer.read().decode()
+        except urllib.error.HTTPError as error:
+            return error.code, url.removeprefix(self.url), error.read().decode()
+
+
+def new_code(staff):
+    """A code that was not used before: each works once."""
+    time.sleep(30 - time.time() % 30 + 0.1)
+    return totp(staff["totp_secret"], time.time())
