@@ -5,7 +5,7 @@ Nothing in it is written by hand, except why a public route is public.
 
 from collections.abc import Iterator
 
-from jobs.isolation_proof.routes import STAFF_PAGES, Endpoint, endpoints, row
+from jobs.isolation_proof.routes import PEOPLES_PAGES, STAFF_PAGES, Endpoint, endpoints, row
 from tenants.models import Role, Scope
 from tenants.permissions import GRANTS, INTEGRATION
 
@@ -35,7 +35,13 @@ def matrix() -> str:
             "",
             "| route | methods | why |",
             "| --- | --- | --- |",
-            *(_public(each) for each in known if not each.required_scopes and not each.for_staff),
+            *(_public(each) for each in known if not each.required_scopes and each.has_row),
+            "",
+            "## People",
+            "",
+            f"Everything below `/{PEOPLES_PAGES}` is for people with a session, about their own"
+            " account: signing in, second factors, sessions, an invitation. Tokens mean nothing"
+            " there.",
             "",
             "## Staff",
             "",

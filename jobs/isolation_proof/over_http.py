@@ -115,10 +115,10 @@ class HTTPProof:
     def _send(self, request: Request, where: str, caller: Caller, route: Route) -> Answer:
         """Asks, and looks whether the answer or the database shows anything of B."""
         answer = self.door.send(request)
-        if answer.status == 429:
+        if answer.status == 429 and not route.guarded:
             time.sleep(min(float(_header(answer, "Retry-After") or PATIENCE), PATIENCE))
             answer = self.door.send(request)
-        if answer.status == 429:
+        if answer.status == 429 and not route.guarded:
             raise RateLimited(f"{where} as {caller.name}: {answer.text}")
         self.report.check(answer.status < 500, where, caller.name, f"answered {answer.status}")
         given = {*request.query.values(), *request.path.split("/"), *_texts(request.body)}

@@ -37,6 +37,7 @@ class Route:
     lists   kind of id of which GET shows the caller's own and nobody else's
     whole   query with which GET lists as much as it can
     public  why anybody may call
+    guarded  it answers only so many tries at a credential: a refusal for that is an answer too
     echoes  it shows what its callers have said before, such as another tenant's ids: whose a row
             is shows in the canary alone
     noted   whoever owns an id in the body learns from its audit log that somebody tried it
@@ -48,6 +49,7 @@ class Route:
     lists: str = ""
     whole: dict[str, str] = field(default_factory=dict)
     public: str = ""
+    guarded: bool = False
     echoes: bool = False
     noted: bool = False
 
@@ -123,6 +125,10 @@ ROUTES: dict[str, Route] = {
 
 # Whole parts of the site whose pages are for one kind of person, whatever pages there are.
 STAFF_PAGES = "admin/"
+PEOPLES_PAGES = "accounts/"
+OWN_PAGE = Route(
+    public="A page of people's own account: whose it is says the session.", guarded=True
+)
 
 
 @dataclass(frozen=True)
@@ -135,6 +141,11 @@ class Endpoint:
     @property
     def for_staff(self) -> bool:
         return self.pattern.startswith(STAFF_PAGES)
+
+    @property
+    def has_row(self) -> bool:
+        """Whether it is none of the pages that a whole part of the site has alike."""
+        return not self.pattern.startswith((STAFF_PAGES, PEOPLES_PAGES))
 
     @property
     def allowed(self) -> list[str]:
@@ -197,12 +208,14 @@ def _text(pattern: Any) -> str:
 
 def row(endpoint: Endpoint) -> Route:
     """Raises KeyError for a route without one: see `problems`."""
-    return Route() if endpoint.for_staff else ROUTES[endpoint.pattern]
+    if endpoint.has_row:
+        return ROUTES[endpoint.pattern]
+    return Route() if endpoint.for_staff else OWN_PAGE
 
 
 def problems() -> list[tuple[str, str]]:
     """Routes without a row, rows without a route, and rows that do not fit: (where, what)."""
-    known = {endpoint.pattern: endpoint for endpoint in endpoints() if not endpoint.for_staff}
+    known = {endpoint.pattern: endpoint for endpoint in endpoints() if endpoint.has_row}
     found = [(f"/{each}", "a route without a row in ROUTES") for each in known.keys() - ROUTES]
     found += [(f"/{each}", "a row of ROUTES without a route") for each in ROUTES.keys() - known]
     for pattern in known.keys() & ROUTES.keys():

@@ -16,7 +16,7 @@ from jobs.models import Job, TenantQueue
 from tenants import standing
 from tenants.querysets import TenantQuerySet
 
-pytestmark = [pytest.mark.django_db, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.django_db, pytest.mark.proof, pytest.mark.timeout(300)]
 
 DETAIL = "GET /jobs/<uuid:event_id>"
 
