@@ -14,10 +14,15 @@ from django.utils import timezone
 
 class UserManager(BaseUserManager["User"]):
     def create_user(self, email: str, password: str | None = None, **fields: Any) -> "User":
-        """A user without a password cannot sign in by password. Raises ValueError if no e-mail."""
-        if not email:
-            raise ValueError("A user needs an e-mail address.")
-        user = self.model(email=email.lower(), **fields)
+        """A user without a password cannot sign in by password.
+
+        Raises ValueError for no e-mail address, or one that in lower case becomes another's: the
+        small letter of the Kelvin sign is a k.
+        """
+        lowered = email.lower()
+        if not email or lowered.isascii() != email.isascii():
+            raise ValueError("A user needs an e-mail address of their own.")
+        user = self.model(email=lowered, **fields)
         user.set_password(password)
         user.save(using=self._db)
         return user

@@ -263,13 +263,19 @@ class Abuse:
                 get(f"/admin/{model}/{row['id']}/change/")
 
 
+def _with_a_message(redis_url):
+    """What Redis holds, once a wake-up is there: a thread of the web process sends it."""
+    held = canaries.redis_contents(redis_url)
+    return held if b"jobs.tasks.process_guideline_job" in held else None
+
+
 @pytest.fixture(scope="module")
 def found_in(live):
     """Places and what they hold, once everything was done: {kind: {place: bytes}}."""
     abuse = Abuse(live)
     with live.without("worker"):
         done = abuse.submit(GUIDELINE)
-        queued = canaries.redis_contents(live.stack.redis_url)
+        queued = live.until(lambda: _with_a_message(live.stack.redis_url))
     live.wait_for(done, "COMPLETED")
     echoed = abuse.submit(f"{GUIDELINE} please-echo")
     assert live.wait_for(echoed, "FAILED")["error"]["code"] == "llm_bad_request"

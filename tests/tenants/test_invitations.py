@@ -256,9 +256,13 @@ def test_another_persons_token_is_worth_nothing(owner, email):
 
 
 def test_letters_that_fold_to_the_same_are_another_address(owner):
+    kelvin = "mi\u212ae@example.com"  # the Kelvin sign, whose small letter is a k
     invite(owner, "mike@example.com")
 
-    assert refused(mailed_token(), UserFactory(email="mi\u212ae@example.com"))  # the kelvin sign
+    assert refused(mailed_token(), UserFactory(email="other@example.com"))
+    assert not invitations.is_for(Invitation(email="mike@example.com"), User(email=kelvin))
+    with pytest.raises(ValueError, match="e-mail address"):
+        UserFactory(email=kelvin)
 
 
 def test_an_expired_invitation_is_worth_nothing(owner, ben):
