@@ -8,7 +8,7 @@ SEED ?= 1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev demo run code manage test chaos chaos-naive bench-claims bench-submit bench-recovery lint format types contracts openapi permissions prove-isolation lock clean
+.PHONY: help setup setup-dev demo run code manage test chaos chaos-naive bench-claims bench-submit bench-recovery lint format types contracts openapi permissions prove-isolation fuzz-api lock clean
 
 help:  ## this list
 	@grep -E '^[a-z-]+:.*  ## ' Makefile | sed -E 's/:.*  ## /\t/' | expand -t 14
@@ -52,6 +52,9 @@ chaos: setup-dev  ## kill processes and servers under load, then look what is le
 
 chaos-naive: setup-dev  ## the same kills against a plain Celery design
 	@$(BIN)/python -m tests.chaos --naive --kills $(KILLS) --seed $(SEED)
+
+fuzz-api: setup-dev  ## schemathesis against a stack of its own, as each role
+	@$(BIN)/python -m tests.security.fuzz
 
 prove-isolation: setup-dev  ## every route, method and role with another tenant's ids, on a stack of its own
 	@$(BIN)/python -m deploy.local.prove $(ARGS)
