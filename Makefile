@@ -3,12 +3,13 @@
 PYTHON ?= python3
 BIN := .venv/bin
 GUIDELINE ?=
+GUIDELINES ?= tests/llm/samples
 KILLS ?= 40
 SEED ?= 1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev demo run code manage test chaos chaos-naive bench-claims bench-submit bench-recovery lint format types contracts openapi permissions prove-isolation fuzz-api lock clean
+.PHONY: help setup setup-dev demo run code manage test chaos chaos-naive bench-claims bench-submit bench-recovery eval lint format types contracts openapi permissions prove-isolation fuzz-api lock clean
 
 help:  ## this list
 	@grep -E '^[a-z-]+:.*  ## ' Makefile | sed -E 's/:.*  ## /\t/' | expand -t 14
@@ -67,6 +68,9 @@ bench-submit: setup-dev  ## what POST /jobs costs beside another revision; BASE=
 
 bench-recovery: setup-dev  ## how soon a job runs elsewhere once its worker is killed or stopped
 	@$(BIN)/python -m tests.bench.recovery
+
+eval: setup-dev  ## guidelines through the chain, measured; GUIDELINES=folder ARGS="--base-url ..."
+	@$(BIN)/python -m tests.eval "$(GUIDELINES)" $(ARGS)
 
 lint: setup-dev  ## style, and who may import whom
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/lint-imports --no-cache

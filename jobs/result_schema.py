@@ -55,12 +55,37 @@ class MissingStatementSerializer(PlaceSerializer):
     levels = serializers.ListField(child=serializers.ChoiceField(choices=LEVELS))
 
 
+class CoveredStatementSerializer(serializers.Serializer):
+    start = serializers.IntegerField(help_text=OFFSET)
+    end = serializers.IntegerField(help_text=OFFSET)
+    levels = serializers.ListField(child=serializers.ChoiceField(choices=LEVELS))
+    items = serializers.ListField(
+        child=serializers.CharField(), help_text="`id`s of the items that cite it, at most 20."
+    )
+
+
 class CoverageSerializer(serializers.Serializer):
-    statements = serializers.IntegerField(help_text="Normative statements of the guideline.")
+    statements = serializers.IntegerField(
+        help_text="Normative statements of the guideline: covered, missing and not actionable."
+    )
     covered = serializers.IntegerField(help_text="Those that an item cites.")
-    must = serializers.IntegerField(help_text="Those of level must or must_not.")
+    must = serializers.IntegerField(
+        help_text="Those of level must or must_not, without the ones that are not actionable."
+    )
     must_covered = serializers.IntegerField()
     missing = MissingStatementSerializer(many=True)
+    not_actionable = MissingStatementSerializer(
+        many=True,
+        help_text="Norms that nobody carries out, such as `This Act shall be known as ...`, unless"
+        " an item cites them. Absent from results made before there was this list.",
+        required=False,
+    )
+    covered_by = CoveredStatementSerializer(
+        many=True,
+        help_text="One entry for each covered statement, in the order of the guideline. Absent"
+        " from results made before there was this list.",
+        required=False,
+    )
 
 
 class GroundingSerializer(serializers.Serializer):

@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 
 from llm import bounds, prompts
 from llm.client import Completer, Reply
-from llm.grounding import Locator, covered, normalise
+from llm.grounding import Locator, covering, normalise
 from llm.markup import plain
 from llm.passages import Passage, split_passages
 from llm.schemas import Checklist, Summary
@@ -23,6 +23,8 @@ from llm.statements import Statement, find_convention, find_statements
 
 MAX_CHARACTERS = 12_000  # of passages in one call: about 3,000 tokens, where recall is still good
 MAX_CONCURRENT = 4  # calls of one job at a time; more would trip the provider's rate limit
+PROMPT_VERSION = 1  # what jobs run with
+MAX_COVERING = 20  # citations of one statement that the coverage map looks at
 _ID_LENGTH = 12  # hex digits of an item's id; 48 bits, unique among any job's items
 
 R = TypeVar("R")
@@ -43,18 +45,24 @@ class StepResult:
 
 
 async def summarize_guidelines(
-    client: Completer, source: str, *, deadline: float, request_label: str = ""
+    client: Completer,
+    source: str,
+    *,
+    deadline: float,
+    request_label: str = "",
+    version: int = PROMPT_VERSION,
 ) -> StepResult:
     """Step 1: what the guideline says, each statement with the ids of its passages.
 
     deadline        time.monotonic() seconds; no call starts after it
     request_label   for the provider's log; each call adds its number
+    version         of the prompt; `make eval` compares them
 
     The value is {title, scope, audience, statements: [{text, passages: [id]}]}, with no statement
     twice. A text that holds no words costs no call. Raises an LLMError.
     """
     started = time.monotonic()
-    prompt = prompts.load("summarize", 1)
+    prompt = prompts.load("summarize", version)
     passages = split_passages(source)
     convention = find_convention(passages)
 
@@ -80,19 +88,21 @@ async def generate_checklist(
     *,
     deadline: float,
     request_label: str = "",
+    version: int = PROMPT_VERSION,
 ) -> StepResult:
     """Step 2: what to do, each item with quotes of the source.
 
     summary         the value of step 1 for the same source
     deadline        time.monotonic() seconds; no call starts after it
     request_label   for the provider's log; each call adds its number
+    version         of the prompt; `make eval` compares them
 
     The model sees the passages that the summary names, and all others in which we find a normative
     statement ourselves: a lossy summary loses no requirement. The value is {items: [...]} as in
     schemas.Checklist. A text that asks nothing costs no call. Raises an LLMError.
     """
     started = time.monotonic()
-    prompt = prompts.load("checklist", 1)
+    prompt = prompts.load("checklist", version)
     passages = split_passages(source)
     convention = find_convention(passages)
     wanted = _wanted(passages, summary, find_statements(passages, convention))
@@ -331,7 +341,7 @@ def build_result(
             "statements": [places.statement(entry) for entry in summary["statements"]],
         },
         "checklist": items,
-        "coverage": _coverage(statements, citations),
+        "coverage": _coverage(statements, items),
         "grounding": _grounding(citations),
         "provenance": {
             **provenance,
@@ -415,28 +425,49 @@ def _first_place(item: dict[str, Any]) -> float:
     return min(starts, default=float("inf"))
 
 
-def _coverage(
-    statements: Sequence[Statement], citations: Iterable[dict[str, Any]]
-) -> dict[str, Any]:
-    spans = [(c["start"], c["end"]) for c in citations if c["start"] is not None]
-    flags = covered(statements, spans)
-    binding = [bool({"must", "must_not"}.intersection(s.levels)) for s in statements]
+def _coverage(statements: Sequence[Statement], items: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Each statement is covered, missing or not actionable; what is cited is covered in any case.
+
+    A norm that nobody carries out ("This Act shall be known as ...") is no gap in a checklist: it
+    counts among the statements, not among what must be covered.
+    """
+    cited = [
+        (c["start"], c["end"], item["id"])
+        for item in items
+        for c in item["citations"]
+        if c["start"] is not None
+    ]
+    found = covering(statements, [(s, e) for s, e, _ in cited], at_most=MAX_COVERING)
+    pairs = list(zip(statements, found, strict=True))
+    due = [(s, hits) for s, hits in pairs if hits or s.actionable]
+    binding = [hits for s, hits in due if {"must", "must_not"}.intersection(s.levels)]
     return {
         "statements": len(statements),
-        "covered": sum(flags),
-        "must": sum(binding),
-        "must_covered": sum(f and b for f, b in zip(flags, binding, strict=True)),
-        "missing": [
+        "covered": sum(bool(hits) for _, hits in pairs),
+        "must": len(binding),
+        "must_covered": sum(map(bool, binding)),
+        "missing": [_quoted(statement) for statement, hits in due if not hits],
+        "not_actionable": [_quoted(s) for s, hits in pairs if not hits and not s.actionable],
+        "covered_by": [
             {
-                "text": statement.text,
-                "levels": list(statement.levels),
                 "start": statement.start,
                 "end": statement.end,
-                "section": statement.section,
+                "levels": list(statement.levels),
+                "items": list(dict.fromkeys(cited[number][2] for number in hits)),
             }
-            for statement, is_covered in zip(statements, flags, strict=True)
-            if not is_covered
+            for statement, hits in pairs
+            if hits
         ],
+    }
+
+
+def _quoted(statement: Statement) -> dict[str, Any]:
+    return {
+        "text": statement.text,
+        "levels": list(statement.levels),
+        "start": statement.start,
+        "end": statement.end,
+        "section": statement.section,
     }
 
 

@@ -3,7 +3,8 @@
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import islice
+from functools import partial
+from itertools import islice, takewhile
 from typing import Literal
 
 from llm.markup import plain_with_origins
@@ -123,24 +124,31 @@ def covers(start: int, end: int, statement: Statement) -> bool:
 
 
 def covered(statements: Sequence[Statement], spans: Sequence[tuple[int, int]]) -> list[bool]:
-    """For each statement: does any citation cover it? Both in the order of the source."""
-    ordered = sorted(spans)
-    longest = max((end - start for start, end in ordered), default=0)
+    """For each statement: does any citation cover it? Statements in the order of the source."""
+    return [bool(found) for found in covering(statements, spans, at_most=1)]
+
+
+def covering(
+    statements: Sequence[Statement], spans: Sequence[tuple[int, int]], *, at_most: int
+) -> list[list[int]]:
+    """For each statement, the numbers of the citations that cover it, the earliest first.
+
+    at_most   a citation of half the document would otherwise be named with each of its statements
+    """
+    ordered = sorted((start, end, number) for number, (start, end) in enumerate(spans))
+    longest = max((end - start for start, end, _ in ordered), default=0)
     result, first = [], 0
     for statement in statements:
         while first < len(ordered) and ordered[first][0] + longest < statement.start:
             first += 1
-        result.append(_any_covers(ordered, first, statement))
+        near = takewhile(partial(_begins_before, statement.end), islice(ordered, first, None))
+        hits = (number for start, end, number in near if covers(start, end, statement))
+        result.append(list(islice(hits, at_most)))
     return result
 
 
-def _any_covers(ordered: list[tuple[int, int]], first: int, statement: Statement) -> bool:
-    for start, end in islice(ordered, first, None):
-        if start >= statement.end:
-            return False
-        if covers(start, end, statement):
-            return True
-    return False
+def _begins_before(end: int, span: tuple[int, int, int]) -> bool:
+    return span[0] < end
 
 
 def _cuts_a_word(source: str, start: int, end: int) -> bool:

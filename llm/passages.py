@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Literal
 
+from llm import asciidoc
 from llm.markup import plain
 from llm.verbs import leading_verb
 
@@ -37,6 +38,8 @@ _BOLD_LINE = re.compile(r"(\*\*|__)(?!\s)[^*]{1,110}\1(?:<[^<>]*>)*$|\*\*_[^*_]{
 _OBLIGATION = re.compile(
     r"\b(?:must|shall|should|may|never|always|do not|don't|required|ensure)\b", re.IGNORECASE
 )
+# "The Supplier shall:" needs no outer introduction.
+_OWN_SENTENCE = re.compile(r"[A-Z][^.:]{1,200}\b(?:must|shall|should|may)\b", re.IGNORECASE)
 _CAPTION = re.compile(r"(?:table|figure|fig\.|example|note|warning|caution)\b", re.IGNORECASE)
 _SENTENCE_START = re.compile(r"[.!?][\"')\]]?\s+(?=[\"'(\[]?[A-Z0-9])")
 _INTRODUCES = re.compile(
@@ -109,11 +112,14 @@ class _List:
     """An open list: where its markers stand, what introduces it, the item read last.
 
     depth   parts of its numbers: 2 for "1.4"; 0 for bullets
+    style   of its markers, see _style
     """
 
     indent: int
     stem: str
     depth: int = 0
+    style: str = ""
+    last_marker: str = ""
     last_item: str = ""
 
 
@@ -143,8 +149,13 @@ class _Splitter:
     def read_all(self) -> None:
         lines = _lines(self.source)
         at = _skip_front_matter(lines)
+        texts = [line.text for line in lines]
+        is_asciidoc = asciidoc.is_asciidoc(texts)
         while at < len(lines):
-            at = self._read(lines, at)
+            if is_asciidoc and not lines[at].blank:
+                at = self._read_asciidoc(lines, texts, at)
+            else:
+                at = self._read(lines, at)
         self._close()
 
     # Each reader returns the number of the next line to read.
@@ -165,6 +176,44 @@ class _Splitter:
         if not self._read_heading(lines, at) and not self._read_underline(line):
             self._read_text(line)
         return at + 1
+
+    def _read_asciidoc(self, lines: list[_Line], texts: list[str], at: int) -> int:
+        found, line = asciidoc.element(texts, at), lines[at]
+        start = line.start + found.offset
+        if found.kind == "text":
+            if self.block:
+                self._continue(self.block, line, line.start)
+            else:
+                self._start_paragraph(line, line.start, in_quote=False)
+            return found.end
+        self._close()
+        if found.kind == "heading":
+            self._open_heading(found.level, line, start)
+        elif found.kind == "code":
+            self._emit("code", line.start, lines[found.end - 1].end)
+        elif found.kind == "item":
+            self._open_list(0, found.marker, found.marker)
+            self.block = _Block("list_item", start, line.end, self.lists[-1].stem)
+        elif found.kind == "table":
+            self._read_asciidoc_table(lines, texts, at, found.end)
+        return found.end
+
+    def _read_asciidoc_table(self, lines: list[_Line], texts: list[str], at: int, end: int) -> None:
+        """Cells may have lines of their own; so many of them as there are columns make a row."""
+        if end - at < 3:
+            return
+        first, width = lines[at + 1].start, asciidoc.table_columns(texts, at)
+        content = self.source[first : lines[end - 2].end]
+        cells = [(first + a, first + b) for a, b in asciidoc.table_cells(content)]
+        stem = ""
+        if asciidoc.table_has_head(texts, at):
+            stem = " | ".join(plain(self.source[a:b]) for a, b in cells[:width])
+            cells = cells[width:]
+        for number in range(0, len(cells), width):
+            row = cells[number : number + width]
+            self._emit("table_row", row[0][0], row[-1][1], stem)
+        self.intro = ""
+        self.lists.clear()
 
     def _read_underline(self, line: _Line) -> bool:
         """A line of === or ---: under one line of text a heading, elsewhere the end of a block."""
@@ -290,18 +339,54 @@ class _Splitter:
         indent = line.indent if content == line.start else 0
         while self.lists and self.lists[-1].indent > indent:
             self.lists.pop()
-        if not self.lists or self.lists[-1].indent < indent:
-            number = _PLAIN_NUMBERED_HEADING.match(line.text.strip())
-            depth = _depth(number[1]) if number else 0
-            self.lists.append(_List(indent, self._list_stem(), depth))
+        text = self.source[content : line.end].strip()
+        number = _PLAIN_NUMBERED_HEADING.match(text)
+        self._open_list(
+            indent, *self._style(text.split(None, 1)[0]), depth=_depth(number[1]) if number else 0
+        )
         self.block = _Block("list_item", start, line.end, self.lists[-1].stem)
+
+    def _open_list(self, indent: int, style: str, marker: str, depth: int = 0) -> None:
+        """The list that an item with this marker stands in becomes the innermost one.
+
+        At one indentation, another kind of marker goes one list deeper ("(a)" after "2.1 The
+        Supplier shall:"), and a kind seen before goes back to its list.
+        """
+        here = [n for n, known in enumerate(self.lists) if known.indent == indent]
+        back = [n for n in here if self.lists[n].style == style]
+        deeper = bool(here) and not back and self.lists[-1].last_item.rstrip("*_ ").endswith(":")
+        if back:
+            del self.lists[back[-1] + 1 :]
+        elif not here or deeper:
+            self.lists.append(_List(indent, self._list_stem(), depth, style))
+        else:
+            del self.lists[here[0] + 1 :]
+        self.lists[-1].last_marker = marker
+
+    def _style(self, marker: str) -> tuple[str, str]:
+        """(what the markers of one list have in common, this marker): "(i)" is roman after ":"."""
+        core = marker.strip("().")
+        if core[:1].isdigit():
+            return re.sub(r"\d+", "1", marker), marker
+        if not core.isalpha() or not core.isascii():
+            return "-", marker
+        follows = any(
+            ord(open_list.last_marker.strip("().")[-1:] or "0") + 1 == ord(core[-1])
+            for open_list in self.lists
+            if len(core) == 1
+        )
+        roman = not follows and not core.lower().strip("ivx")
+        return marker.replace(core, "i" if roman else "a"), marker
 
     def _list_stem(self) -> str:
         """What introduces the list that starts here: the paragraph before, or the outer item."""
         if not self.lists:
             return "" if self.intro.endswith(".") else _introduction(self.intro)
         outer = self.lists[-1]
-        stems = (outer.stem, _introduction(outer.last_item))
+        introduction = _introduction(outer.last_item)
+        if introduction.endswith(":") and _OWN_SENTENCE.match(introduction):
+            return introduction
+        stems = (outer.stem, introduction)
         return " ".join(part for part in stems if part)[-MAX_STEM:]
 
     # HTML lists: the tags say what indentation says in Markdown.

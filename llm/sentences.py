@@ -14,16 +14,24 @@ _BULLET = re.compile(r"[-*•–·]+\s+")
 _CONTINUES = re.compile(r"[a-z)\]},;:%–—]|[\"'”’][)\],;.]")
 _ABBREVIATION = re.compile(
     r"\b(?:e\.g|i\.e|i\.v|i\.m|s\.c|p\.o|b\.i\.d|t\.i\.d|q\.i\.d|p\.r\.n|approx|resp|vs|cf|incl|excl"
-    r"|dr|mr|mrs|prof)\.$",
+    r"|dr|mr|mrs|prof|z\.\s?b|d\.\s?h|u\.\s?a|u\.\s?u|o\.\s?g|s\.\s?o|s\.\s?u|i\.\s?d\.\s?r|z\.\s?(?:t|zt)"
+    r"|bzw|ggf|evtl|vgl|gem|sog|lfd|zzgl|inkl|einschl|(?-i:Hr|Fr)|frl|p\.\s?ex|c\.-à-d|mme|mlle|env"
+    r"|p\.\s?ej|sr|sra|srta|dra|uds?|aprox)\.$",
     re.IGNORECASE,
 )
 _NUMBER_FOLLOWS = re.compile(
-    r"\b(?:nos?|figs?|sect?|sections?|para|art|ch|pp?|vol|ref|eq|min|max)\.$", re.IGNORECASE
+    r"\b(?:nos?|figs?|sect?|sections?|para|art|ch|pp?|vol|ref|eq|min|max"
+    r"|abs|nr|ziff|abb|tab|std|anm|kap|bd|zit|ch|chap|al|pág|págs|núm|párr|cap|ca)\.$",
+    re.IGNORECASE,
 )
-_WORD_ENDS = re.compile(r"\b([A-Za-z]?[a-z]{3,24})[.!?] +(?=[A-Z])")
+_WORD_ENDS = re.compile(
+    r"(?:\b([A-Za-z]?[a-z]{3,24})|\d ?(?:h|m|g|l|s|kg|mg|ml|cm|mm|km))[.!?] +(?=[A-Z])"
+)
 _LONG_ABBREVIATIONS = frozenset(
     {"approx", "resp", "incl", "excl", "dept", "prof", "sect", "figs", "paras", "vols", "corp"}
     | {"sept", "temp", "tabs", "caps", "inst", "supp", "univ", "subsect", "assn"}
+    | {"bzw", "ggf", "evtl", "vgl", "gem", "sog", "lfd", "zzgl", "inkl", "einschl", "frl", "mme"}
+    | {"mlle", "env", "aprox", "srta", "dra", "sra", "uds"}
 )
 _MAX_JOIN = 1_500  # characters; a bracket left open must not swallow the rest of a document
 
@@ -87,7 +95,7 @@ def _split_after_words(text: str, start: int, end: int) -> Iterator[tuple[int, i
     for found in _tokenizer().span_tokenize(text[start:end]):
         at, last = start + found[0], start + found[1]
         for word in _WORD_ENDS.finditer(text, at, last):
-            if word[1].lower() not in _LONG_ABBREVIATIONS:
+            if (word[1] or "").lower() not in _LONG_ABBREVIATIONS:
                 yield at, word.end()
                 at = word.end()
         yield at, last

@@ -7,19 +7,22 @@ The server measures coverage with it, and the offline engine writes its checklis
 - otherwise modal verbs in any case, and imperatives. That an imperative is a requirement follows
   the ISO/IEC Directives, Part 2 (clause 7, verbal forms).
 
-English only. A text in another language yields no statements, which is honest but not useful.
+What a language's modal verbs are is data: llm/rules. A text in a language that has none there
+yields no statements, which is honest but not useful.
 """
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from llm import tables
+from llm.language import detect, detect_passage
 from llm.passages import Passage
+from llm.rules import LEVELS, Language, Level, Rules, for_language
 from llm.sentences import Sentence, split_sentences
 from llm.verbs import is_imperative, leading_verb
 
-Level = Literal["must", "must_not", "should", "should_not", "may"]
 Convention = Literal["rfc2119", "plain"]
 
 MIN_CAPITALS = 5  # fewer capital keywords than this are emphasis, not a convention
@@ -31,92 +34,8 @@ _CAPITALS = re.compile(
     r"|\b(?P<may>MAY|OPTIONAL)(?P<may_not>\s+NOT)?\b"
 )
 _LOWER_MODAL = re.compile(r"\b(?:must|shall|should)\b")
-
-# Each pattern is tried on the lower-cased sentence; the first of a pair shadows the second, so
-# "must not" is not counted as "must" as well.
-_MODALS: list[tuple[Level, re.Pattern[str]]] = [
-    (
-        "must_not",
-        re.compile(
-            r"\b(?:must|shall)\s+(?:\w+ly\s+|also\s+|under no circumstances\s+)?(?:not|never)\b"
-            r"|\bmustn[’']t\b|\b(?:is|are)\s+to\s+be\s+avoided\b"
-            r"|\b(?:is|are)\s+(?:strictly\s+|expressly\s+)?(?:prohibited|forbidden|disallowed)\b"
-            r"|\b(?:is|are)\s+(?:not|never)\s+(?:allowed|permitted|acceptable)\b"
-            r"|\bmay\s+(?:not|never)\s+(?:be\s+\w+(?:ed|en|wn|ld|pt|nt|ne)\b|under\b|[^\w\s])"
-            r"|\bmay\s+not$"
-            r"|\b(?:staff|employees?|members?|you|workers?|contractors?|visitors?|personnel"
-            r"|nurses?|managers?|students?|vendors?|suppliers?)\s+(?:may|can)\s*not\b"
-        ),
-    ),
-    (
-        "should_not",
-        re.compile(
-            r"\b(?:should|ought)\s+(?:\w+ly\s+|also\s+|generally\s+)?(?:not|never)\b"
-            r"|\bshouldn[’']t\b|\b(?:is|are)\s+not\s+recommended\b"
-            r"|\b(?:is|are)\s+(?:strongly\s+)?discouraged\b"
-        ),
-    ),
-    (
-        "must",
-        re.compile(
-            r"\b(?:must|shall)\b(?!\s+(?:have\s+been\b))"
-            r"|\b(?:is|are)\s+(?:\w+ly\s+)?(?:required|obliged|obligated|mandated)\s+to\b"
-            r"|\b(?:is|are)\s+(?:mandatory|compulsory|obligatory)\b"
-            r"|\b(?:is|are)\s+required\b(?=\s*[.;:]|\s+(?:for|before|after|when|if|in|at|on|by)\b)"
-            r"|\b(?:has|have|needs?)\s+to\b"
-            r"|\b(?:is|are)\s+responsible\s+for\b|\bis\s+the\s+responsibility\s+of\b"
-            r"|\bit\s+is\s+(?:essential|vital|mandatory|necessary|imperative)\s+(?:to|that)\b"
-        ),
-    ),
-    (
-        "should",
-        re.compile(
-            r"\bshould\b|\bought\s+to\b"
-            r"|\b(?:is|are)\s+(?:strongly\s+|highly\s+)?(?:recommended|advised|advisable)\b"
-            r"|\bwe\s+(?:strongly\s+)?(?:recommend|advise)\b"
-            r"|\bit\s+is\s+(?:important|critical|best|good practice)\s+(?:to|that)\b"
-        ),
-    ),
-    (
-        "may",
-        re.compile(
-            r"\bmay\s+only\b|(?<!there )\bcan\s+only\b|\bonly\s+\w+\s+may\b"
-            r"|\b(?:is|are)\s+(?:allowed|permitted|entitled)\b"
-            r"|\bmay\s+(?:also\s+)?be\s+(?:used|given|administered|shared|checked|omitted|waived"
-            r"|extended|granted|requested|accepted|stored|disclosed|delegated|repeated|taken"
-            r"|worn|removed|replaced|reused|deferred|offered|considered|increased|reduced"
-            r"|submitted|approved|appointed|made)\b"
-            r"|\b(?:staff|employees|employee|managers?|nurses?|members?|contractors|visitors"
-            r"|personnel|students|authors|reviewers|applicants|parents|patients|relatives|carers"
-            r"|doctors|physicians|pharmacists|teachers|supervisors|operators|volunteers|residents"
-            r"|clients|guests)\s+may\b(?!\s+(?:not|never|only|need|be|find|feel"
-            r"|have|want|experience|forget|see))"
-        ),
-    ),
-]
-_SHADOWS: dict[Level, Level] = {"must_not": "must", "should_not": "should"}
-# After these words a modal explains or reports; it does not ask.
-_SUBORDINATE = re.compile(
-    r"\b(?:because(?!\s+of)|since(?!\s+\d)|so\s+that)\b[^,;:.]*$"
-    r"|\b(?:that|which|who)\s+$"
-    r"|(?<=\w )(?:how|whether|what|whose)(?:\s+[\w-]+){0,4}\s+$"
-    # Not at the start of a clause: there its comma may only have been forgotten.
-    r"|(?<=\w )(?:if|when|while|unless|as|where|once|until)(?:\s+[\w-]+){1,3}\s+$"
-)
-_CONDITIONAL = re.compile(r"\b(?:if|when|while|unless|as|times|information)\b[^,;:.]*$")
-_BRACKETS = re.compile(r"\([^()]*\)")
-_WEAK = ("is", "are", "ha", "ne")  # "is required to", "has to", "needs to"
-_NEGATED_NEED = re.compile(
-    r"(?:\b(?:not|never|no longer|may|might|could|would|will)|n[’']t)\s+(?:always\s+|also\s+)?$"
-)
-_EXAMPLE = re.compile(r"(?:for\s+(?:example|instance)|e\.g\.|examples?)\b", re.IGNORECASE)
 _BOILERPLATE = re.compile(
     r"\bkey\s*words?\b.*\binterpreted\b|\binterpreted as described in\b", re.IGNORECASE | re.DOTALL
-)
-_QUIET_SECTION = re.compile(
-    r"\b(?:references?|resources?|further reading|bibliography|glossary|examples?"
-    r"|table of contents|acknowledge?ments?|change ?log|revision history)\b",
-    re.IGNORECASE,
 )
 _STEM_MODAL = re.compile(
     r"\b(must|shall|should|may)(\s+not|\s+never)?\b(?:\s+(?:always|also|only|either|both"
@@ -129,6 +48,15 @@ _BARE_STEM = re.compile(
     r"\b(?:must|shall|should|may)(?:\s+not|\s+never)?(?:\s+(?:always|also|only|either|both))*\s*:$",
     re.IGNORECASE,
 )
+# "Each party shall at its own expense:": an order that follows completes it.
+_FAR_STEM = re.compile(
+    r"\b(must|shall|should|may)(\s+not|\s+never)?\b(?:\s+[\w'-]+){0,8}\s*:$", re.IGNORECASE
+)
+_NEGATED = re.compile(r"(?:not|never)\b", re.IGNORECASE)
+_LABEL = re.compile(r"(?P<label>[^:.!?\n|]{2,30}):\s+(?=\S)")
+_DOT_LEADER = re.compile(r"(?:\.{3,}|(?:\. ){3,}|…)\s*\d{1,4}$")  # in a table of contents
+_LINK = re.compile(r"\[[^\[\]]{0,200}\]\([^()\s]{0,500}\)|<a\s[^<>]{0,500}>[^<>]{0,200}</a>")
+_MAX_PARTS = 4  # commas after which an order may begin: "Avant tout transport, étiqueter ..."
 _DO_STEM = re.compile(
     r"^(?P<never>do not|don[’']t|never|avoid)\W*$|^(?:do|always)\W*$", re.IGNORECASE
 )
@@ -138,9 +66,11 @@ _DO_STEM = re.compile(
 class Statement:
     """One sentence that asks, allows or forbids. `source[start:end]` is its verbatim quote.
 
-    text      without mark-up
-    levels    strongest first; more than one where a sentence says two things
-    stem      the introduction of the list it stands in; it may hold the subject or the modal verb
+    text         without mark-up
+    levels       strongest first; more than one where a sentence says two things
+    stem         the introduction of the list it stands in; it may hold the subject or the modal
+    language     of its passage
+    actionable   False for norms that nobody carries out: "This Act shall be known as ..."
     """
 
     passage_id: int
@@ -150,25 +80,53 @@ class Statement:
     levels: tuple[Level, ...]
     section: str
     stem: str
+    language: Language = "en"
+    actionable: bool = True
 
 
 def find_statements(
-    passages: Sequence[Passage], convention: Convention | None = None
+    passages: Sequence[Passage],
+    convention: Convention | None = None,
+    language: Language | None = None,
 ) -> list[Statement]:
     """Every normative statement, in the order of the source.
 
-    convention   how the whole document marks requirements, where `passages` are only a part of it
+    convention, language   of the whole document, where `passages` are only a part of it
     """
     convention = convention or find_convention(passages)
+    language = language or find_language(passages)
     return [
-        Statement(
-            passage.id, found.start, found.end, found.text, levels, passage.section, passage.stem
-        )
+        statement
         for passage in passages
-        if passage.kind not in ("code", "heading")
-        for found in split_sentences(passage)
-        if (levels := find_levels(found, passage, convention))
+        if passage.kind not in ("code", "heading") and not _only_links(passage.text)
+        for statement in _in_passage(passage, convention, detect_passage(passage.text, language))
     ]
+
+
+def _in_passage(
+    passage: Passage, convention: Convention, language: Language
+) -> Iterator[Statement]:
+    rules = for_language(language)
+    if _is_quiet(passage, rules) and convention == "plain":
+        return
+    for found in split_sentences(passage):
+        levels = find_levels(found, passage, convention, rules)
+        if levels:
+            yield Statement(
+                passage.id,
+                found.start,
+                found.end,
+                found.text,
+                levels,
+                passage.section,
+                passage.stem,
+                language,
+                not rules.says("not_actionable", found.text),
+            )
+
+
+def find_language(passages: Iterable[Passage]) -> Language:
+    return detect(f"{passage.section} {passage.text}" for passage in passages)
 
 
 def find_convention(passages: Iterable[Passage]) -> Convention:
@@ -182,29 +140,62 @@ def find_convention(passages: Iterable[Passage]) -> Convention:
     return "rfc2119" if capitals >= MIN_CAPITALS and capitals >= lower else "plain"
 
 
-def find_levels(found: Sentence, passage: Passage, convention: Convention) -> tuple[Level, ...]:
+def find_levels(
+    found: Sentence, passage: Passage, convention: Convention, rules: Rules
+) -> tuple[Level, ...]:
     """The levels of one sentence, () where it is none: a question, an example, an explanation."""
     text = found.text
-    if text.rstrip("\"'”’)]*_ ").endswith("?") or _BOILERPLATE.search(text):
+    if text.rstrip("\"'”’»)]*_ ").endswith("?") or _BOILERPLATE.search(text):
         return ()
+    if _DOT_LEADER.search(text[-40:]) or _LINK.fullmatch(text):
+        return ()
+    if passage.kind == "table_row" and (level := tables.cell_level(passage, found.start, rules)):
+        return (level,)
     if len(text.split()) < 2 and not text.endswith(":"):
         return ()
     if convention == "rfc2119":
-        return _capital_levels(text) or _inherited(text, passage, capitals=True)
-    if _is_quiet(text, passage):
+        return _capital_levels(text) or _inherited(text, passage, rules, capitals=True)
+    return _plain_levels(text, passage, rules)
+
+
+def _plain_levels(text: str, passage: Passage, rules: Rules) -> tuple[Level, ...]:
+    example = rules.text.get("example")
+    if example and example.match(text):
         return ()
-    modal = _in_order({*_modal_levels(text), *_emphasised_levels(text)})
-    return modal or _inherited(text, passage, capitals=False) or _imperative_level(text)
+    label = _LABEL.match(text)
+    name = label["label"].strip("*_ ").lower() if label else ""
+    if label and name in rules.labels and rules.labels[name] is None:
+        return ()
+    labelled = rules.labels.get(name) if label and len(text) > label.end() else None
+    asked = _modal_or_inherited(text, passage, rules)
+    if asked or labelled:
+        return asked or (labelled,)  # type: ignore[return-value]
+    return _softened(_imperative_level(text, rules), text, rules)
 
 
-def opens_list(text: str) -> bool:
+def _modal_or_inherited(text: str, passage: Passage, rules: Rules) -> tuple[Level, ...]:
+    modal = rules.modal_levels(text.lower())
+    if rules.language == "en":
+        modal |= _emphasised_levels(text)
+    said = _softened(_in_order(modal), text, rules)
+    return said or _inherited(text, passage, rules, capitals=False)
+
+
+def _softened(levels: tuple[Level, ...], text: str, rules: Rules) -> tuple[Level, ...]:
+    """ "Si possible, ..." and "Nach Möglichkeit ..." ask for less than their verb does."""
+    if "must" in levels and rules.says("softens", text):
+        return _in_order({*levels, "should"} - {"must"})
+    return levels
+
+
+def opens_list(text: str, language: Language = "en") -> bool:
     """Is this only the beginning of its list's items: "All staff must:"?"""
-    return bool(_BARE_STEM.search(text))
+    return bool(_BARE_STEM.search(text)) or for_language(language).says("stem", text)
 
 
-def inherits(text: str, stem: str) -> bool:
+def inherits(text: str, stem: str, language: Language = "en") -> bool:
     """Does a list item say nothing normative itself and complete its stem's modal verb?"""
-    return bool(stem) and bool(_stem_level(text, stem, capitals=False))
+    return bool(stem) and bool(_stem_level(text, stem, for_language(language), capitals=False))
 
 
 def _capital_levels(text: str) -> tuple[Level, ...]:
@@ -221,38 +212,14 @@ def _capital_levels(text: str) -> tuple[Level, ...]:
     return _in_order(found)
 
 
-def _emphasised_levels(text: str) -> tuple[Level, ...]:
+def _emphasised_levels(text: str) -> set[Level]:
     """A capital keyword is meant, however few of them there are; in a shouted line it is not."""
-    return () if text.isupper() else _capital_levels(text)
+    return set() if text.isupper() else set(_capital_levels(text))
 
 
-def _modal_levels(text: str) -> tuple[Level, ...]:
-    lowered = text.lower()
-    found: set[Level] = set()
-    shadowed: dict[Level, list[int]] = {"must": [], "should": []}
-    for level, pattern in _MODALS:
-        for match in pattern.finditer(lowered):
-            if match.start() in shadowed.get(level, ()) or _explains(lowered, match):
-                continue
-            found.add(level)
-            if level in _SHADOWS:
-                shadowed[_SHADOWS[level]].append(match.start())
-    return _in_order(found)
-
-
-def _explains(lowered: str, match: re.Match[str]) -> bool:
-    """Does the modal stand in a clause that gives a reason, or is it negated ("need not to")?"""
-    before = _BRACKETS.sub("", lowered[max(0, match.start() - 300) : match.start()])
-    if not before and match.group() == "should":  # "Should the alarm sound, leave."
-        return "," in lowered
-    if match.group().startswith(_WEAK) and _CONDITIONAL.search(before):
-        return True
-    if match.group().startswith(("ha", "ne")) and _NEGATED_NEED.search(before):
-        return True
-    return bool(_SUBORDINATE.search(before))
-
-
-def _imperative_level(text: str) -> tuple[Level, ...]:
+def _imperative_level(text: str, rules: Rules) -> tuple[Level, ...]:
+    if rules.language != "en":
+        return _imperative_by_rule(text, rules)
     verb = leading_verb(text)
     if verb is None or not is_imperative(text, verb):
         return ()
@@ -263,42 +230,90 @@ def _imperative_level(text: str) -> tuple[Level, ...]:
     return ("should",) if verb.is_advice else ("must",)
 
 
-def _inherited(text: str, passage: Passage, *, capitals: bool) -> tuple[Level, ...]:
+def _imperative_by_rule(text: str, rules: Rules) -> tuple[Level, ...]:
+    for start in _order_starts(text, rules):
+        for level, pattern in rules.imperatives:
+            if pattern.match(text, start):
+                return (level,)
+        if rules.infinitive and rules.infinitive.match(text, start):
+            return ("must_not",) if rules.says("negated", text[start:]) else ("must",)
+    return ()
+
+
+def _order_starts(text: str, rules: Rules) -> Iterator[int]:
+    """Where an order may begin: at once, after a label, after a condition and its comma."""
+    start = len(text) - len(text.lstrip("\"'“„«([ ¡"))
+    yield start
+    label = _LABEL.match(text, start)
+    if label:
+        start = label.end()
+        yield start
+    if rules.says("condition", text[start : start + 60]) or rules.says("softens", text):
+        comma = text.find(", ", start)
+        for _ in range(_MAX_PARTS):
+            if comma < 0:
+                return
+            yield comma + 2
+            comma = text.find(", ", comma + 2)
+
+
+def _inherited(text: str, passage: Passage, rules: Rules, *, capitals: bool) -> tuple[Level, ...]:
     if passage.kind != "list_item" or not passage.stem:
         return ()
-    level = _stem_level(text, passage.stem, capitals=capitals)
+    level = _stem_level(text, passage.stem, rules, capitals=capitals)
     return (level,) if level else ()
 
 
-def _stem_level(text: str, stem: str, *, capitals: bool) -> Level | None:
+def _stem_level(text: str, stem: str, rules: Rules, *, capitals: bool) -> Level | None:
     """The level that a list's introduction gives to an item which completes its sentence."""
+    if rules.language != "en":
+        return _stem_level_by_rule(text, stem, rules)
     do = _DO_STEM.search(stem)
     if do and not capitals:
         return "must_not" if do["never"] else "must"
-    modal = _STEM_MODAL.search(stem[-200:])
+    modal = _STEM_MODAL.search(stem[-200:]) or _FAR_STEM.search(stem[-200:])
     if modal is None or (capitals and not modal[1].isupper()):
         return None
     verb = leading_verb(text)
     completes = _BARE_STEM.search(stem) or (verb is not None and is_imperative(text, verb))
-    negated = bool(modal[2]) or text.lower().startswith(("not ", "never "))
+    negated = bool(modal[2]) or bool(_NEGATED.match(text))
     return _level_of(modal[1].lower(), negated=negated) if completes else None
 
 
+def _stem_level_by_rule(text: str, stem: str, rules: Rules) -> Level | None:
+    if not rules.says("stem", stem):
+        return None
+    levels = _in_order(rules.modal_levels(stem.lower()))
+    if not levels:
+        return None
+    return _NEGATIONS.get(levels[0], levels[0]) if rules.says("negation", text) else levels[0]
+
+
+_NEGATIONS: dict[Level, Level] = {"must": "must_not", "should": "should_not", "may": "must_not"}
+
+
 def _level_of(modal: str, *, negated: bool) -> Level:
-    if modal == "may":
-        return "must_not" if negated else "may"
-    if modal == "should":
-        return "should_not" if negated else "should"
-    return "must_not" if negated else "must"
+    level: Level = "may" if modal == "may" else "should" if modal == "should" else "must"
+    return _NEGATIONS[level] if negated else level
 
 
-def _is_quiet(text: str, passage: Passage) -> bool:
-    """Text that explains: examples, references, the sample rows of a table."""
+def _only_links(text: str) -> bool:
+    """Navigation: nothing is left of it without its links."""
+    if "](" not in text and "<a" not in text.lower():
+        return False
+    return not any(char.isalnum() for char in _LINK.sub("", text))
+
+
+def _is_quiet(passage: Passage, rules: Rules) -> bool:
+    """Text that explains: examples, references, the sample rows of a table, a change log."""
     innermost = passage.section.rsplit(" > ", 1)[-1]
-    sample = passage.kind == "table_row" and _EXAMPLE.match(passage.stem)
-    return bool(sample or _EXAMPLE.match(text) or _QUIET_SECTION.search(innermost))
+    if rules.says("quiet_section", innermost):
+        return True
+    if passage.kind != "table_row":
+        return False
+    example = rules.text.get("example")
+    return bool(example and example.match(passage.stem)) or tables.is_history(passage, rules)
 
 
 def _in_order(levels: set[Level]) -> tuple[Level, ...]:
-    order: tuple[Level, ...] = ("must", "must_not", "should", "should_not", "may")
-    return tuple(level for level in order if level in levels)
+    return tuple(level for level in LEVELS if level in levels)

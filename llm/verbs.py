@@ -42,6 +42,42 @@ _CLEAR_WORDS = """
     transport treat trigger try turn uninstall update upgrade upload use utilise utilize vaccinate
     validate vary ventilate verify visit wait walk warn wash watch wear weigh wipe withdraw
     withhold work write
+    abort absorb adapt aim amend append archive arm assert attest audition augment back bar base
+    batch bathe bind blend block boil bond book boost bound bow breathe brief broaden brush burn
+    bury buy bypass cache capture cast cease certify chair challenge charge chart chill clamp clip
+    coach coat code collate compensate compose compress concentrate conclude condense confine
+    congratulate construct consume contest contract cook cool count couple credit crush cultivate
+    cure customise customize debug deduct deduplicate deem defer defrost degrease dehydrate delay
+    deposit depressurise derive descale detach detain deviate diagnose dig dilute dip discount
+    dismantle dismiss dispatch display dissolve dock donate double download downgrade drain drag
+    drill drop dump duplicate earth edit eject embed embrace emphasise emphasize emulate enrich
+    enumerate envisage equip erect estimate evacuate evade evict excise expand expect expedite
+    expose extinguish extract fasten feed file film filter finalise finalize finish fold format
+    forward foster freeze fulfil fulfill fund furnish fuse gauge grade grant grasp grease greet
+    grind ground halt handwash hang harden heat hide highlight hoist honour honor host house
+    hydrate ignore illustrate immerse impose incubate infuse inhale inoculate insulate insure
+    integrate intensify interpret interrupt intubate invest invoice invoke irrigate itemise label
+    lay lead lend level license liaise line liaise load loosen lubricate mail mask massage melt
+    mend merge migrate mind mirror mix modify moisten mount mop navigate neutralise neutralize
+    nurture oblige offload offset opt orient outline overwrite own pack package pad paint park
+    patch peel permit phone photograph pipette plug polish pour precede preheat prescribe press
+    pressurise prime print privilege probe procure prolong proofread propose prune pump punch
+    purge purify qualify quantify query quote rate re-check re-evaluate re-read reach react
+    realign reapply rearrange reassign reassure reattach rebuild recalibrate recite reclaim
+    recognise recognize recommend recover recruit recycle redirect redo reevaluate refill
+    refresh refrigerate refuel refund refuse regulate rehearse reimburse reinforce reinstall
+    reiterate relabel relieve reload relocate remedy remove rename render renegotiate reorder
+    repay rephrase replenish reposition reroute rescue resend resist resort resume retake retest
+    retract retrieve reuse reverse revisit reward rewrite rewind rewrap roll rub rule sanction
+    saturate scale scrape scrub secure seize sharpen shave shield shorten shower simplify
+    simulate sit skip slide slow soak solve sort space spare speak specify spell spend split
+    spray spread squeeze stack stagger stand steer step stick stir stow straighten strap
+    streamline strengthen stretch strip structure study substantiate subtract suck suction
+    suggest summarise summarize suppress survey suture swab swap swallow sweep symbolise
+    synchronize tackle tag tailor tap tape telephone tend thaw throttle tie tighten tilt toggle
+    touch trace trade transcribe translate trap trim trust tune twist uncover undergo
+    undertake undo unfold unload unlock unpack unplug unscrew untie unwrap vacate vacuum validate
+    vent view volunteer weaken weave weld wet whip widen wind wire wrap yield
 """
 # Also nouns: an order only if no finite verb follows at once ("Test results are filed weekly").
 _NOUN_WORDS = """
@@ -56,8 +92,31 @@ _NOUN_WORDS = """
     rinse link open separate complete secure clear dry empty close present lower rank round
     phase question reward sort stage staff stack supply time type value view vote
 """
+# Far more often nouns: an order only with what an object begins with ("Refresh the page", not
+# "Refresh tokens").
+_MOSTLY_NOUN_WORDS = """
+    hang skip offload
+    aim back bar base batch book boost bound bow brief brush burn cache cast chair challenge
+    charge chart clamp clip coach coat code contract cook count couple credit cure debug delay
+    deposit dip discount display dock double downgrade download drain drill drop dump duplicate
+    earth estimate expose file film filter finish fold format forward freeze fund fuse gauge
+    grade grant grease ground halt heat highlight hoist host house lead level license line load
+    mail mask massage mind mirror mix mop mount offset outline own pack package pad paint park
+    patch peel phone photograph pipette plug polish prime print privilege probe pump punch query
+    quote rate redirect refresh refund refuse remedy rescue resend reverse roll rub rule
+    sanction scale shield shower slide slow soak space spare spend spray spread stand step stick
+    stir strap strip structure study survey swab swap sweep tag tailor tap tape telephone tend
+    throttle tie tilt touch trace trade trap trim trust tune twist undertake vacuum vent
+    volunteer welcome wind wire wrap yield
+"""
 _CLEAR = frozenset(_CLEAR_WORDS.split())
 _ALSO_NOUNS = frozenset(_NOUN_WORDS.split())
+_MOSTLY_NOUNS = frozenset(_MOSTLY_NOUN_WORDS.split())
+_BEGINS_OBJECT = re.compile(
+    r"\s+(?:the|an?|all|any|each|every|both|your|their|its|his|her|our|this|that|these|those|it|them"
+    r"|yourself|no|only|at least|at most|up|out|off|down|away|back)\b",
+    re.IGNORECASE,
+)
 _ADVICE = frozenset({"consider", "encourage", "prefer", "try", "strive", "think", "explore", "aim"})
 _REFERENCE = re.compile(
     r"(?:refer\s+to\s+(?:the\s+)?(?:section|table|figure|appendix|chapter|annex)"
@@ -165,7 +224,7 @@ def is_imperative(text: str, verb: Verb) -> bool:
         return verb.word == "dispose" and following[0].lower() == "of"
     if verb.word in _ALSO_NOUNS:
         return not any(_FINITE.match(word) for word in following[:3])
-    return True
+    return verb.word not in _MOSTLY_NOUNS or bool(_BEGINS_OBJECT.match(text, verb.end))
 
 
 def _starts_with_verb(text: str, at: int) -> bool:
@@ -181,15 +240,15 @@ def _verb_at(text: str, start: int) -> Verb | None:
             negated, at = True, negation.end()
             continue
         adverb = _ADVERB.match(text, at)
-        if adverb is None:
+        if adverb is None or adverb.group().strip(" ,").lower() in _CLEAR:  # "comply", "supply"
             break
         advice = advice or bool(_ADVISORY_LEAD.search(adverb.group()))
         at = adverb.end()
     word = _WORD.match(text, at)
-    if word is None:
+    if word is None or text.startswith("_", word.end()):  # finish_reason
         return None
     base = word.group().lower()
-    known = base in _CLEAR or base in _ALSO_NOUNS
+    known = base in _CLEAR or base in _ALSO_NOUNS or base in _MOSTLY_NOUNS
     if not known and not negated:
         return None
     return Verb(base, start, word.end(), negated, advice or base in _ADVICE)

@@ -14,12 +14,13 @@ from typing import Any
 from llm.markup import plain
 from llm.offline import wording
 from llm.passages import Kind, Passage, split_passages
+from llm.rules import Language, Level
 from llm.sentences import split_sentences
 from llm.statements import (
     Convention,
-    Level,
     Statement,
     find_convention,
+    find_language,
     find_statements,
     opens_list,
 )
@@ -43,6 +44,7 @@ class Document:
     passages: list[Passage]
     convention: Convention
     audience: str
+    language: Language
 
 
 def answer(user_message: str, schema_name: str) -> str:
@@ -65,7 +67,7 @@ def read_message(user_message: str) -> Document:
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         passages = split_passages(user_message)
         convention, audience = find_convention(passages), ""
-    return Document(passages, convention, audience)
+    return Document(passages, convention, audience, find_language(passages))
 
 
 def _passage(entry: dict[str, Any]) -> Passage:
@@ -95,12 +97,16 @@ def find(document: Document) -> list[_Finding]:
     introductions = _introductions(document.passages)
     findings = []
     for passage in document.passages:
-        for statement in find_statements([passage], document.convention):
+        for statement in find_statements([passage], document.convention, document.language):
             needs = wording.needs_stem(statement)
             introduction = introductions.get(id(passage)) if needs else None
             findings.append(_Finding(statement, passage, introduction))
     said = {f.introduction[1] for f in findings if f.introduction}
-    return [f for f in findings if not (f.quote in said and opens_list(f.statement.text))]
+    return [
+        f
+        for f in findings
+        if not (f.quote in said and opens_list(f.statement.text, f.statement.language))
+    ]
 
 
 def _introductions(passages: Sequence[Passage]) -> dict[int, tuple[Passage, str]]:
@@ -170,6 +176,8 @@ def _audience(findings: Iterable[_Finding]) -> str:
 def write_checklist(document: Document) -> dict[str, Any]:
     items, previous_actor = [], ""
     for finding in find(document):
+        if not finding.statement.actionable:
+            continue
         for level in finding.statement.levels:
             item = _item(finding, level, document.audience, previous_actor)
             items.append(item)
@@ -189,7 +197,7 @@ def _item(finding: _Finding, level: Level, audience: str, previous_actor: str) -
         "level": level,
         "category": wording.category(statement),
         "priority": _PRIORITY.get(level, "low"),
-        "condition": _row_head(finding) or wording.condition(statement.text),
+        "condition": _row_head(finding) or wording.condition(statement.text, statement.language),
         "citations": citations,
     }
 

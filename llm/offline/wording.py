@@ -2,20 +2,30 @@
 
 import re
 
-from llm.statements import Level, Statement, inherits
+from llm.rules import Language, Level, Rules, for_language
+from llm.statements import Statement, inherits
 from llm.verbs import is_imperative, leading_verb
 
 ORGANISATION = "The organisation"
+_NEGATION_BEFORE = re.compile(r"\s(?:no|ne)$|\sn['’]$", re.IGNORECASE)
+_UNFINISHED = re.compile(r"\b(?:und|oder|et|ou|y|o)$", re.IGNORECASE)
+_UNNAMED: dict[Language, tuple[str, str]] = {
+    "en": ("You", ORGANISATION),
+    "de": ("Sie", "Die Organisation"),
+    "fr": ("Vous", "L’organisation"),
+    "es": ("Usted", "La organización"),
+}
 _MAX_ACTOR = 8  # words; a longer subject is a thing described, not somebody who acts
 _MAX_CONDITION = 300  # characters
 
 _MODAL = re.compile(
-    r"\b(?P<word>must|shall|should|may|ought to|(?:is|are) required to|(?:has|have) to|needs? to)\b"
+    r"\b(?P<word>must|shall|should|may|ought to|(?:is|are) (?:required|expected|obliged) to"
+    r"|(?:has|have) to|needs? to)\b"
     r"(?P<negation>\s+(?:not|never)\b)?\s*",
     re.IGNORECASE,
 )
 _LEVEL_WORDS: dict[Level, str] = {
-    "must": r"must|shall|required|has to|have to|needs? to",
+    "must": r"must|shall|required|expected|obliged|has to|have to|needs? to",
     "must_not": r"must|shall|may",
     "should": r"should|ought",
     "should_not": r"should|ought",
@@ -24,7 +34,8 @@ _LEVEL_WORDS: dict[Level, str] = {
 _CLAUSE = re.compile(r"[,;:]\s+(?:and\s+|but\s+|or\s+)?|\s(?:and|but)\s(?=the\b|it\b|that\b)|—\s")
 _PRONOUN = re.compile(r"^(?:it|they|this|these|that|those|there|which|who|he|she)\b", re.IGNORECASE)
 _LEAD = re.compile(
-    r"^(?:however|in addition|additionally|therefore|also|furthermore|moreover|as such"
+    r"^(?:(?:requirement|recommendation|rule|warning|caution|important|tip):"
+    r"|however|in addition|additionally|therefore|also|furthermore|moreover|as such"
     r"|consequently|instead|otherwise|note|for example)[,:]?\s+",
     re.IGNORECASE,
 )
@@ -79,7 +90,8 @@ def needs_stem(statement: Statement) -> bool:
     """Does it lack a subject or a modal verb, which its list's introduction gives?"""
     if not statement.stem or " | " in statement.stem:
         return False
-    return bool(_MODAL.match(statement.text)) or inherits(statement.text, statement.stem)
+    begins = statement.language == "en" and bool(_MODAL.match(statement.text))
+    return begins or inherits(statement.text, statement.stem, statement.language)
 
 
 def full_sentence(statement: Statement) -> str:
@@ -91,6 +103,8 @@ def full_sentence(statement: Statement) -> str:
 
 def action(statement: Statement, level: Level) -> str:
     """An order where the grammar is plain, else the sentence itself: never a distorted one."""
+    if statement.language != "en":
+        return _capitalised(full_sentence(statement))
     text = _LEAD.sub("", statement.text)
     if inherits(text, statement.stem) and not _MODAL.search(text):
         return _order(re.sub(r"^(?:not|never)\s+", "", text), level)
@@ -123,6 +137,8 @@ def actor(statement: Statement, level: Level, *, audience: str, previous: str) -
     named = named_actor(statement, level)
     if named:
         return named
+    if statement.language != "en":
+        return _unnamed_actor(statement, audience)
     modal = _modal_of(statement.text, level)
     if modal is None or is_order(statement.text):
         return audience or "You"
@@ -135,11 +151,29 @@ def actor(statement: Statement, level: Level, *, audience: str, previous: str) -
 def named_actor(statement: Statement, level: Level) -> str:
     """The subject of the modal verb or the agent of a passive; '' if the sentence names none."""
     text = statement.text
+    if statement.language != "en":
+        return _named_by_rule(full_sentence(statement), for_language(statement.language))
     modal = None if is_order(text) else _modal_of(text, level)
     if modal is None:
         stem_modal = _MODAL.search(statement.stem) if inherits(text, statement.stem) else None
         return _named(statement.stem, stem_modal) if stem_modal else ""
     return _named(text, modal)
+
+
+def _named_by_rule(text: str, rules: Rules) -> str:
+    """The words before the modal verb, if they are a short subject: "Die Leitung muss ..."."""
+    verb = rules.wording["verb"].search(text)
+    subject = _NEGATION_BEFORE.sub("", text[: verb.start()].strip()) if verb else ""
+    begins = rules.wording["subject"].match(subject) and not _UNFINISHED.search(subject)
+    passive = verb is not None and rules.wording["passive"].search(text, verb.end())
+    return _capitalised(subject) if begins and not passive and _acts(subject) else ""
+
+
+def _unnamed_actor(statement: Statement, audience: str) -> str:
+    """Whoever reads an order is meant by it; else the author leaves it open."""
+    wording = _UNNAMED[statement.language]
+    direct = not for_language(statement.language).wording["verb"].search(statement.text)
+    return audience or wording[0 if direct else 1]
 
 
 def _named(text: str, modal: re.Match[str]) -> str:
@@ -177,8 +211,11 @@ def _capitalised(text: str) -> str:
     return text[:1].upper() + text[1:]
 
 
-def condition(text: str) -> str:
+def condition(text: str, language: Language = "en") -> str:
     """The clause that says when it applies, in the author's words; '' if it always does."""
+    if language != "en":
+        found = for_language(language).wording["condition"].match(text)
+        return found[0].strip(" ,")[:_MAX_CONDITION] if found else ""
     text = _LEAD.sub("", _BRACKETS.sub("", text))
     leading = _LEADING_CONDITION.match(text)
     found = leading or _TRAILING_CONDITION.search(text)
@@ -190,7 +227,7 @@ def condition(text: str) -> str:
 def category(statement: Statement) -> str:
     """The class of most of its words, the earlier class where two are equal; else its heading."""
     best, most = "", 0
-    for name, pattern in _CATEGORY_PATTERNS:
+    for name, pattern in _CATEGORY_PATTERNS if statement.language == "en" else ():
         count = len(pattern.findall(statement.text))
         if count > most:
             best, most = name, count

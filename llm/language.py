@@ -1,0 +1,46 @@
+"""Which language is it? Counted by stop words: deterministic, and no model to load.
+
+A document has a language; a passage may differ from it (a German letter with English clauses) if
+enough of its words say so.
+"""
+
+import re
+from collections.abc import Iterable
+from itertools import islice
+
+from llm.rules import LANGUAGES, Language, for_language
+
+MAX_WORDS = 4_000  # of a document: the answer does not change after that
+MIN_HITS = 4  # stop words of another language, before a passage is taken out of its document's
+MIN_LEAD = 2.0  # times as many as the document's language has in that passage
+
+_WORD = re.compile(r"[^\W\d_]+")
+
+
+def detect(texts: Iterable[str], default: Language = "en") -> Language:
+    """The language of a document; English where nothing says otherwise."""
+    words = islice((word for text in texts for word in _words(text)), MAX_WORDS)
+    hits = _hits(words)
+    best = max(LANGUAGES, key=lambda language: hits[language])
+    return best if hits[best] > hits[default] else default
+
+
+def detect_passage(text: str, document: Language) -> Language:
+    """The language of one passage, which is the document's unless it clearly is not."""
+    hits = _hits(_words(text[:2_000]))
+    best = max(LANGUAGES, key=lambda language: hits[language])
+    clear = hits[best] >= MIN_HITS and hits[best] >= MIN_LEAD * max(hits[document], 1)
+    return best if clear else document
+
+
+def _words(text: str) -> list[str]:
+    return _WORD.findall(text.lower())
+
+
+def _hits(words: Iterable[str]) -> dict[Language, int]:
+    hits: dict[Language, int] = dict.fromkeys(LANGUAGES, 0)
+    stop_words = [(language, for_language(language).stop_words) for language in LANGUAGES]
+    for word in words:
+        for language, known in stop_words:
+            hits[language] += word in known
+    return hits
