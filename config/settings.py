@@ -290,6 +290,7 @@ SPECTACULAR_SETTINGS = {
         "JobPriority": "jobs.serializers.PRIORITIES",
         "ItemPriority": "jobs.result_schema.PRIORITIES",
         "Level": "jobs.result_schema.LEVELS",
+        "FlagKind": "jobs.result_schema.FLAGS",
     },
     "POSTPROCESSING_HOOKS": [
         "drf_spectacular.hooks.postprocess_schema_enums",

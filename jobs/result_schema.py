@@ -3,6 +3,17 @@
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
+FLAGS = [
+    "number",
+    "unit",
+    "comparison",
+    "negation",
+    "modal",
+    "condition",
+    "actor",
+    "citation",
+    "invented",
+]
 LEVELS = ["must", "must_not", "should", "should_not", "may"]
 PRIORITIES = ["high", "medium", "low"]
 OFFSET = "In characters (code points) of the guideline as it was sent."
@@ -32,9 +43,33 @@ class CitationSerializer(serializers.Serializer):
     quote = serializers.CharField(help_text="As it stands in the guideline, if it was found.")
     section = serializers.CharField()
     match = serializers.ChoiceField(
-        choices=["exact", "normalised", "unsupported"],
-        help_text="`normalised`: found but for white space and kinds of quotes."
+        choices=["exact", "normalised", "fuzzy", "unsupported"],
+        help_text="`normalised`: found but for white space, mark-up and shapes of signs."
+        " `fuzzy`: nearly found, see `similarity`; figures and negations are the guideline's."
         " `unsupported`: not in the guideline.",
+    )
+    similarity = serializers.FloatField(
+        allow_null=True,
+        min_value=0,
+        max_value=1,
+        help_text="Of a `fuzzy` match, 1 being the same words; null for every other.",
+    )
+
+
+class FlagSerializer(serializers.Serializer):
+    """What of the cited sentences did not survive in the item."""
+
+    kind = serializers.ChoiceField(
+        choices=FLAGS,
+        help_text="`number`, `unit`, `comparison` (at least, at most, within), `negation`, `modal`"
+        " (must, should, may), `condition` (lost, turned round or new), `actor` (another one),"
+        " `citation` (about something else), `invented` (nothing cited says so).",
+    )
+    lost = serializers.CharField(
+        allow_blank=True, help_text="The guideline's words; empty where it has none."
+    )
+    found = serializers.CharField(
+        allow_blank=True, help_text="The item's words; empty where it has none."
     )
 
 
@@ -48,6 +83,9 @@ class ItemSerializer(serializers.Serializer):
     condition = serializers.CharField(help_text="Empty where there is none.")
     citations = CitationSerializer(many=True)
     supported = serializers.BooleanField(help_text="Every citation was found in the guideline.")
+    flags = FlagSerializer(
+        many=True, help_text="Empty where the meaning of what is cited survived, as far as we see."
+    )
 
 
 class MissingStatementSerializer(PlaceSerializer):
@@ -88,11 +126,25 @@ class CoverageSerializer(serializers.Serializer):
     )
 
 
+class FlagCountsSerializer(serializers.Serializer):
+    number = serializers.IntegerField()
+    unit = serializers.IntegerField()
+    comparison = serializers.IntegerField()
+    negation = serializers.IntegerField()
+    modal = serializers.IntegerField()
+    condition = serializers.IntegerField()
+    actor = serializers.IntegerField()
+    citation = serializers.IntegerField()
+    invented = serializers.IntegerField()
+
+
 class GroundingSerializer(serializers.Serializer):
     citations = serializers.IntegerField()
     exact = serializers.IntegerField()
     normalised = serializers.IntegerField()
+    fuzzy = serializers.IntegerField()
     unsupported = serializers.IntegerField()
+    flags = FlagCountsSerializer(help_text="Flags of all items of `checklist`, by kind.")
 
 
 class StepProvenanceSerializer(serializers.Serializer):
@@ -116,6 +168,11 @@ class ProvenanceSerializer(serializers.Serializer):
 class ResultSerializer(serializers.Serializer):
     summary = SummarySerializer()
     checklist = ItemSerializer(many=True)
+    dropped = ItemSerializer(
+        many=True,
+        help_text="Items left out of `checklist` because they are flagged or unsupported; empty"
+        " unless the server is told to drop such items. They cover nothing.",
+    )
     coverage = CoverageSerializer()
     grounding = GroundingSerializer()
     provenance = ProvenanceSerializer()

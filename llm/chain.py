@@ -11,13 +11,15 @@ import time
 from bisect import bisect_right
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 from llm import bounds, prompts
 from llm.client import Completer, Reply
 from llm.grounding import Locator, covering, normalise
 from llm.markup import plain
+from llm.meaning import FLAG_KINDS, Cited, Context, check
 from llm.passages import Passage, split_passages
+from llm.rules import Level
 from llm.schemas import Checklist, Summary
 from llm.statements import Statement, find_convention, find_statements
 
@@ -25,8 +27,11 @@ MAX_CHARACTERS = 12_000  # of passages in one call: about 3,000 tokens, where re
 MAX_CONCURRENT = 4  # calls of one job at a time; more would trip the provider's rate limit
 PROMPT_VERSION = 1  # what jobs run with
 MAX_COVERING = 20  # citations of one statement that the coverage map looks at
+MAX_WIDENED = 4_000  # characters of a statement beside the quote that the guard looks at
 _ID_LENGTH = 12  # hex digits of an item's id; 48 bits, unique among any job's items
 
+_MATCHES = ("exact", "normalised", "fuzzy", "unsupported")
+Policy = Literal["flag", "drop"]  # what becomes of an item whose meaning did not survive
 R = TypeVar("R")
 A = TypeVar("A")
 
@@ -318,22 +323,31 @@ def _first(texts: Iterable[str]) -> str:
 
 
 def build_result(
-    source: str, summary: dict[str, Any], checklist: dict[str, Any], provenance: dict[str, Any]
+    source: str,
+    summary: dict[str, Any],
+    checklist: dict[str, Any],
+    provenance: dict[str, Any],
+    *,
+    policy: Policy = "flag",
 ) -> dict[str, Any]:
     """What the customer gets, checked against the source. Pure: the same in, the same out.
 
     summary      value of step 1
     checklist    value of step 2
     provenance   kept as it is, with the SHA-256 of the source added
+    policy       "flag" keeps an item whose meaning is in doubt and says why; "drop" moves it, and
+                 any item without support, to `dropped`, where it covers nothing
 
-    Returns {summary, checklist, coverage, grounding, provenance}. Offsets count characters of the
-    source; those of an unsupported citation are None. Items are in the order of the source, those
-    that nothing in the source supports come last.
+    Returns {summary, checklist, dropped, coverage, grounding, provenance}. Offsets count characters
+    of the source; those of an unsupported citation are None. Items are in the order of the source,
+    those that nothing in the source supports come last.
     """
     passages = split_passages(source)
     statements = find_statements(passages)
-    places = _Places(source, passages)
-    items = _unique_in_order(places.item(item) for item in checklist["items"])
+    places = _Places(source, passages, statements, summary["audience"])
+    every = _unique_in_order(places.item(item) for item in checklist["items"])
+    dropped = [item for item in every if policy == "drop" and _is_doubtful(item)]
+    items = [item for item in every if item not in dropped] if dropped else every
     citations = [citation for item in items for citation in item["citations"]]
     return {
         "summary": {
@@ -341,8 +355,9 @@ def build_result(
             "statements": [places.statement(entry) for entry in summary["statements"]],
         },
         "checklist": items,
+        "dropped": dropped,
         "coverage": _coverage(statements, items),
-        "grounding": _grounding(citations),
+        "grounding": {**_grounding(citations), "flags": _flag_counts(items)},
         "provenance": {
             **provenance,
             "source_sha256": hashlib.sha256(source.encode("utf-8", "surrogatepass")).hexdigest(),
@@ -350,15 +365,30 @@ def build_result(
     }
 
 
-class _Places:
-    """Looks up quotes and passage ids in one source."""
+def _is_doubtful(item: dict[str, Any]) -> bool:
+    return bool(item["flags"]) or not item["supported"]
 
-    def __init__(self, source: str, passages: list[Passage]) -> None:
+
+class _Places:
+    """Looks up quotes and passage ids in one source, and holds items against what they cite."""
+
+    def __init__(
+        self,
+        source: str,
+        passages: list[Passage],
+        statements: list[Statement],
+        audience: str,
+    ) -> None:
         self._source = source
         self._locator = Locator(source)
         self._passages = passages
         self._by_id = {passage.id: passage for passage in passages}
         self._starts = [passage.start for passage in passages]
+        self._statements = statements
+        self._statement_starts = [statement.start for statement in statements]
+        self._audience = audience if normalise(audience).casefold() in self._folded() else ""
+        self._cited: dict[tuple[int, int], Cited] = {}
+        self._contexts: dict[frozenset[str], Context] = {}
 
     def statement(self, entry: dict[str, Any]) -> dict[str, Any]:
         named = (self._by_id.get(number) for number in entry["passages"])
@@ -382,7 +412,62 @@ class _Places:
             **{key: item[key] for key in plain_fields},
             "citations": citations,
             "supported": supported,
+            "flags": self._flags(item, citations),
         }
+
+    def _folded(self) -> str:
+        return normalise(self._source).casefold()
+
+    def _flags(
+        self, item: dict[str, Any], citations: Iterable[dict[str, Any]]
+    ) -> list[dict[str, str]]:
+        """What did not survive; an item that quotes nothing we found is marked unsupported."""
+        spans = dict.fromkeys((c["start"], c["end"]) for c in citations if c["start"] is not None)
+        cited = [self._cite(start, end) for start, end in spans]
+        flags = check(
+            item["action"],
+            item["actor"],
+            item["level"],
+            item["condition"],
+            cited,
+            self._context(frozenset(c.section for c in cited)),
+        )
+        return [flag.as_dict() for flag in flags]
+
+    def _cite(self, start: int, end: int) -> Cited:
+        """The quote, widened to whole statements: half a quote would hide the other half."""
+        found = self._statements_in(start, end)
+        first = min([start, *(max(s.start, start - MAX_WIDENED) for s in found)])
+        last = max([end, *(min(s.end, end + MAX_WIDENED) for s in found)])
+        if (first, last) not in self._cited:
+            passage = self._passage_at(start)
+            levels: tuple[Level, ...] = tuple(
+                dict.fromkeys(level for statement in found for level in statement.levels)
+            )
+            self._cited[first, last] = Cited(
+                self._source[first:last],
+                levels,
+                _stem_of(passage),
+                passage.section if passage else "",
+            )
+        return self._cited[first, last]
+
+    def _statements_in(self, start: int, end: int) -> list[Statement]:
+        """Statements do not overlap, so that their ends are in order as their starts are."""
+        at = max(0, bisect_right(self._statement_starts, start) - 1)
+        found = []
+        while at < len(self._statements) and self._statements[at].start < end:
+            if self._statements[at].end > start:
+                found.append(self._statements[at])
+            at += 1
+        return found
+
+    def _context(self, sections: frozenset[str]) -> Context:
+        """Who may be meant by a sentence that names nobody: its sections and the audience say."""
+        if sections not in self._contexts:
+            nearby = " . ".join(p.text for p in self._passages if p.section in sections)
+            self._contexts[sections] = Context(self._audience, nearby)
+        return self._contexts[sections]
 
     def _citation(self, citation: dict[str, Any]) -> dict[str, Any]:
         match = self._locator.locate(citation["quote"], self._by_id.get(citation["passage"]))
@@ -395,11 +480,24 @@ class _Places:
                 "quote": self._source[match.start : match.end],
                 "section": self._section_at(match.start),
             }
-        return {**place, "match": match.kind}
+        return {**place, "match": match.kind, "similarity": match.similarity}
 
     def _section_at(self, start: int) -> str:
+        passage = self._passage_at(start)
+        return passage.section if passage else ""
+
+    def _passage_at(self, start: int) -> Passage | None:
         at = bisect_right(self._starts, start) - 1
-        return self._passages[at].section if at >= 0 else ""
+        return self._passages[at] if at >= 0 else None
+
+
+def _stem_of(passage: Passage | None) -> str:
+    """What a sentence cannot be understood without; for one in a table: the row's first cell."""
+    if passage is None:
+        return ""
+    if passage.kind == "table_row":
+        return f"{passage.stem} | {plain(passage.text.strip('| ').partition('|')[0])}"
+    return passage.stem
 
 
 def _citation_key(citation: dict[str, Any]) -> str:
@@ -471,7 +569,12 @@ def _quoted(statement: Statement) -> dict[str, Any]:
     }
 
 
+def _flag_counts(items: Iterable[dict[str, Any]]) -> dict[str, int]:
+    kinds = [flag["kind"] for item in items for flag in item["flags"]]
+    return {kind: kinds.count(kind) for kind in FLAG_KINDS}
+
+
 def _grounding(citations: Sequence[dict[str, Any]]) -> dict[str, int]:
     kinds = [citation["match"] for citation in citations]
-    counts = {kind: kinds.count(kind) for kind in ("exact", "normalised", "unsupported")}
+    counts = {kind: kinds.count(kind) for kind in _MATCHES}
     return {"citations": len(kinds), **counts}

@@ -7,48 +7,44 @@ from functools import partial
 from itertools import islice, takewhile
 from typing import Literal
 
-from llm.markup import plain_with_origins
+from llm.alignment import Aligner
+from llm.folding import Folded, fold
 from llm.passages import Passage
 from llm.statements import Statement
 
-Kind = Literal["exact", "normalised", "unsupported"]
+Kind = Literal["exact", "normalised", "fuzzy", "unsupported"]
 
 MIN_QUOTE = 4  # letters and digits; less than that is found in any text and supports nothing
 MIN_INSIDE = 20  # characters of a quote inside a statement that are enough to cover it
 MIN_SHARE = 0.5  # of a statement that a quote must overlap to cover it
 
-# Other spellings of the same sign: what editors, browsers and models exchange unasked.
-_SAME = str.maketrans(
-    {
-        **dict.fromkeys("‘’‚‛′`´", "'"),
-        **dict.fromkeys("“”„‟″«»", '"'),
-        **dict.fromkeys("‐‑‒–—―−", "-"),
-        **dict.fromkeys("\u00a0\u2007\u202f", " "),
-    }
-)
 _UNSPACED = 0x2E80  # from here on: scripts that put no blanks between words
 
 
 @dataclass(frozen=True)
 class Match:
-    """Where the quote stands; both offsets are None where it is unsupported."""
+    """Where the quote stands; both offsets are None where it is unsupported.
+
+    similarity   of a fuzzy match, from alignment.MIN_SIMILARITY to 1; None for all others
+    """
 
     start: int | None
     end: int | None
     kind: Kind
+    similarity: float | None = None
 
 
 UNSUPPORTED = Match(None, None, "unsupported")
 
 
 def locate(quote: str, source: str, passage: Passage | None) -> Match:
-    """Find a quote: exactly in its passage, exactly anywhere, then with normalised signs."""
+    """Find a quote: exactly in its passage, exactly anywhere, with normalised signs, nearly."""
     return Locator(source).locate(quote, passage)
 
 
 def normalise(text: str) -> str:
     """What two texts must share to be the same quote: not mark-up, blanks, shapes of signs."""
-    return plain_with_origins(text).text.replace("\n", " ").translate(_SAME)
+    return fold(text).text
 
 
 class Locator:
@@ -56,7 +52,8 @@ class Locator:
 
     def __init__(self, source: str) -> None:
         self._source = source
-        self._folded: tuple[str, list[int]] | None = None
+        self._folded: Folded | None = None
+        self._aligner: Aligner | None = None
 
     def locate(self, quote: str, passage: Passage | None) -> Match:
         quote = quote.strip()
@@ -73,7 +70,8 @@ class Locator:
             return match
         if passage is not None:
             match = self._normalised(quote, passage.start, passage.end)
-        return match or self._normalised(quote, 0, len(self._source)) or UNSUPPORTED
+        match = match or self._normalised(quote, 0, len(self._source))
+        return match or self._nearly(quote, passage) or UNSUPPORTED
 
     def _exact(self, quote: str, start: int, end: int) -> Match | None:
         at = self._source.find(quote, start, end)
@@ -87,28 +85,37 @@ class Locator:
         wanted = normalise(quote)
         if not wanted:
             return None
-        text, origins = self._fold()
-        at = text.find(wanted)
+        folded = self._fold()
+        at = folded.text.find(wanted)
         while at >= 0:
-            first, last = origins[at], origins[at + len(wanted) - 1] + 1
+            first, last = folded.span(at, at + len(wanted))
             inside = start <= first and last <= end
             if inside and self._is_same(first, last, wanted):
                 return Match(first, last, "normalised")
-            at = text.find(wanted, at + 1)
+            at = folded.text.find(wanted, at + 1)
         return None
+
+    def _nearly(self, quote: str, passage: Passage | None) -> Match | None:
+        """A word left out or misspelt; its numbers and negations must be the source's."""
+        folded = self._fold()
+        if self._aligner is None:
+            self._aligner = Aligner(folded.text)
+        wanted, found = normalise(quote), None
+        if passage is not None:
+            found = self._aligner.find(wanted, *folded.window(passage.start, passage.end))
+        found = found or self._aligner.find(wanted)
+        if found is None:
+            return None
+        return Match(*folded.span(found.start, found.end), "fuzzy", found.similarity)
 
     def _is_same(self, first: int, last: int, wanted: str) -> bool:
         """Mark-up is read in context, so a part may read differently than it did in the whole."""
         cut = _cuts_a_word(self._source, first, last)
         return not cut and normalise(self._source[first:last]) == wanted
 
-    def _fold(self) -> tuple[str, list[int]]:
+    def _fold(self) -> Folded:
         if self._folded is None:
-            readable = plain_with_origins(self._source)
-            self._folded = (
-                readable.text.replace("\n", " ").translate(_SAME),
-                readable.origins,
-            )
+            self._folded = fold(self._source)
         return self._folded
 
 
@@ -160,7 +167,7 @@ def _joined(source: str, at: int) -> bool:
     if at <= 0 or at >= len(source):
         return False
     before, after = source[at - 1], source[at]
-    if unicodedata.combining(after):
+    if unicodedata.combining(after) or unicodedata.category(after) in ("Mn", "Mc"):
         return True
     if ord(before) >= _UNSPACED or ord(after) >= _UNSPACED:
         return False

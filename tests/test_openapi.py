@@ -8,6 +8,7 @@ import yaml
 from drf_spectacular.generators import SchemaGenerator
 from drf_spectacular.validation import validate_schema
 
+from jobs.result_schema import FLAGS
 from tenants.models import Role
 from tests.callers import client_of, member_of
 from tests.factories import JobFactory
@@ -92,8 +93,12 @@ def test_the_document_refuses_what_it_does_not_promise(document):
 RESULT = {
     "summary": {"title": "T", "scope": "", "audience": "", "statements": []},
     "checklist": [],
+    "dropped": [],
     "coverage": {"statements": 0, "covered": 0, "must": 0, "must_covered": 0, "missing": []},
-    "grounding": {"citations": 0, "exact": 0, "normalised": 0, "unsupported": 0},
+    "grounding": {
+        **dict.fromkeys(("citations", "exact", "normalised", "fuzzy", "unsupported"), 0),
+        "flags": dict.fromkeys(FLAGS, 0),
+    },
     "provenance": {
         "app_version": "0",
         "source_sha256": "0" * 64,

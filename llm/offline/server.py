@@ -403,8 +403,17 @@ def _redirect(handler: _Handler, call: Call, messages: Messages, options: dict[s
     return "redirect"
 
 
+def _reply(handler: _Handler, call: Call, messages: Messages, options: dict[str, Any]) -> str:
+    """Whatever a lying model may say: `content` as it stands, or as JSON if it is no text."""
+    content = options.get("content", "")
+    text = content if isinstance(content, str) else json.dumps(content, ensure_ascii=False)
+    handler.send_completion(call, {"content": text}, str(options.get("finish_reason", "stop")))
+    return "reply"
+
+
 _FAULTS: dict[str, Callable[[_Handler, Call, Messages, dict[str, Any]], str]] = {
     "status": _status,
+    "reply": _reply,
     "delay": _delay,
     "hang": _hang,
     "hold": _hold,

@@ -59,7 +59,7 @@ def test_an_item_that_cites_what_is_no_gold_lowers_precision_and_flags_are_count
     proposed = [item(quote, citations=[{"passage": 1, "quote": quote}]) for quote in quotes]
     summary = {"title": "", "scope": "", "audience": "", "statements": []}
     result = build_result(source, summary, {"items": proposed}, {})
-    result["checklist"][0]["flags"] = ["number_changed"]
+    result["checklist"][0]["flags"], result["checklist"][1]["flags"] = ["number"], []
     row = Row("a", len(source))
 
     fill(row, result, Guideline("a", source, gold, []))

@@ -1,7 +1,10 @@
+import time
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from llm.alignment import MIN_SIMILARITY
 from llm.grounding import Match, covers, locate, normalise
 from llm.markup import plain
 from llm.passages import split_passages
@@ -96,3 +99,80 @@ def test_a_statement_is_covered_by_half_of_it_or_by_a_quote_from_within_it():
     assert covers(0, 25, statement)
     assert not covers(0, 10, statement)
     assert not covers(len(source), len(source) + 50, statement)
+
+
+@pytest.mark.parametrize(
+    ("source", "quote"),
+    [
+        ("Clean the cafe\u0301 table daily.", "Clean the caf\u00e9 table daily."),
+        ("Clean the caf\u00e9 table daily.", "Clean the cafe\u0301 table daily."),
+        ("Keep the infor-\nmation safe.", "Keep the information safe."),
+        ("Keep the long-\nterm plan safe.", "Keep the long-term plan safe."),
+        ("Keep the in\u00adfor\u00adma\u00adtion safe.", "Keep the information safe."),
+        ("手洗いは３０秒以上\n行うこと。", "手洗いは30秒以上行うこと。"),
+        ("ｶﾞｲﾄﾞ に従うこと", "ガイド に従うこと"),
+        ("يجب غسل اليدين", "يجب غسل اليد\u0640ين"),
+        ("\ufee3\ufee6 يجب غسل اليدين", "من يجب غسل اليدين"),
+        ("می\u200cشود شستن دست", "میشود شستن دست"),
+        ("\u200fיש לרחוץ ידיים\u200f היטב", "יש לרחוץ ידיים היטב"),
+        ("The o\ufb03ce must ﬁle it.", "The office must file it."),
+        ("한\u1100\u1161\u11ab국 규칙을 지켜라", "한간국 규칙을 지켜라"),
+        ("Wash **hands**\twell – now.", "Wash hands well - now."),
+    ],
+)
+def test_other_shapes_of_the_same_signs_are_normalised(source, quote):
+    padded = f"Öffnung.\n\n{source}\n\nEnde."
+
+    match = locate(quote, padded, None)
+
+    assert match.kind == "normalised"
+    assert padded[match.start : match.end].strip("\u200f") == source.strip("\u200f")
+
+
+def test_a_superscript_is_another_number():
+    assert locate("Keep 102 litres apart", "Keep 10² litres apart", None).kind == "unsupported"
+
+
+@pytest.mark.parametrize(
+    "quote",
+    [
+        "Staff must wash both hands for 20 seconds before every contact with a patient",
+        "Staff must wash there hands for 20 seconds before every contact with a patient.",
+        "Staff must wash both of their hands for 20 seconds before every contact with patient.",
+    ],
+)
+def test_a_quote_with_a_slip_is_fuzzy_and_gives_the_words_of_the_source(quote):
+    said = "Staff must wash both their hands for 20 seconds before every contact with a patient"
+    source = f"# Hands\n\n{said}.\n\nVisitors must wash hands too."
+
+    match = locate(quote, source, None)
+
+    assert match.kind == "fuzzy"
+    assert source[match.start : match.end] == said
+    assert MIN_SIMILARITY <= match.similarity < 1
+
+
+@pytest.mark.parametrize(
+    "quote",
+    [
+        "Staff must wash both their hands for 30 seconds before every contact with a patient",
+        "Staff must not wash both their hands for 20 seconds before every contact with a patient",
+        "Staff should wash both their hands for 20 seconds before every contact with a patient",
+        "Staff must wash both their hands for 20 seconds after every contact with a patient",
+        "Staff must dry both their arms for 20 seconds before each meeting of a visitor",
+    ],
+)
+def test_another_figure_negation_or_strength_is_no_slip(quote):
+    source = "Staff must wash both their hands for 20 seconds before every contact with a patient."
+
+    assert locate(quote, source, None).kind == "unsupported"
+
+
+@pytest.mark.parametrize("unit", ["a ", "word ", "a-\n", "\u0301", "手", "\u200d", "ﬁ", "must "])
+def test_a_hostile_source_costs_linear_time(unit):
+    source = unit * (100_000 // len(unit))
+    started = time.perf_counter()
+
+    locate("word " * 300 + "end", source, None)
+
+    assert time.perf_counter() - started < 3

@@ -1,0 +1,290 @@
+"""A sentence cut into what is to be done and when: main clauses and their conditions."""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import cached_property
+
+from llm.meaning.quantities import Quantity, find_quantities
+from llm.meaning.words import Vocabulary, content, words
+from llm.verbs import is_imperative, leading_verb
+
+# Each kind of condition, and the kinds that say the same when the main clause is negated or not:
+# "do not start unless", "do not start without" and "start only if" are one gate.
+_MARKERS = {
+    "only": r"only(?=\s+(?:if|when|where|after|once|with|in|on|during|by|for|before|between)\b)"
+    r"|(?:if|when) and only (?:if|when)|exclusively|solely",
+    "even": r"even (?:if|when|after|before|during|without)|including (?:if|when)",
+    "unless": r"unless|except(?:ing)?(?:\s+(?:if|when|where|for|in|on|during|after|before)\b)?"
+    r"|with the exception of|other than|apart from|excluding"
+    r"|but not|without|save (?:for|in|when)",
+    "until": r"until|till",
+    "before": r"before|prior to|ahead of|in advance of",
+    "once": r"(?<!than )(?<!least )(?<!most )once(?=\s+[a-z])(?!\s+(?:a|per|every|each|in|by|daily"
+    r"|weekly|monthly)\b)|as soon as|upon",
+    "after": r"after(?!wards)|following(?=\s+(?:the|a|an|each|every|any)\b)|since(?=\s+the\b)",
+    "while": r"while|during|throughout|as long as",
+    "when": r"when(?:ever)?|every time|where(?:ver)?(?!\s+possible\b)",
+    "if": r"if|in case(?: of)?|in the (?:event|case) (?:of|that)|provided(?: that)?"
+    r"|on condition that|where(?:ver)? possible",
+}
+_MARKER = re.compile(
+    r"\b(?:" + "|".join(f"(?P<{kind}>{words})" for kind, words in _MARKERS.items()) + r")\b",
+    re.IGNORECASE,
+)
+_INVERTED = re.compile(r"(?<![^.;:|] )\bshould (?:the|an?|any|you|it|there|this)\b", re.IGNORECASE)
+_SAME: dict[tuple[str, bool], frozenset[str]] = {
+    ("only", False): frozenset({"gate"}),
+    ("even", False): frozenset({"even"}),
+    ("unless", False): frozenset({"unless"}),
+    ("unless", True): frozenset({"gate", "unless"}),
+    ("until", False): frozenset({"until"}),
+    ("until", True): frozenset({"gate", "until", "before"}),
+    ("before", False): frozenset({"before"}),
+    ("before", True): frozenset({"gate", "until", "before"}),
+    ("once", False): frozenset({"if", "after"}),
+    ("after", False): frozenset({"after"}),
+    ("while", False): frozenset({"while", "if"}),
+    ("when", False): frozenset({"if", "while", "after"}),
+    ("if", False): frozenset({"if"}),
+}
+_IS_FORBIDDEN = (
+    r"(?:is|are) (?:\w+ly )?(?:prohibited|forbidden|banned|disallowed|not (?:allowed|permitted))"
+)
+_ONLY_FORBIDDEN = re.compile(_IS_FORBIDDEN, re.IGNORECASE)
+_BREAK = re.compile(
+    r"[.!?;|](?=\s|$)|:(?=\s)|,(?=\s)|\s[-(](?=\s?\w)|[()]"
+    r"|\s(?:and|but|or)(?=\s(?:(?:then|also|therefore)\s)?(?:must|shall|should|may|can|is|are|has"
+    r"|have|do not|never|not)\b)"
+    r"|\s(?:and|but)(?=\s(?:[\w'-]+\s){1,8}(?:must|shall|should|may)\b)"
+    rf"|\s(?={_IS_FORBIDDEN})",
+    re.IGNORECASE,
+)
+MODAL = re.compile(
+    r"\b(?:must|shall|should|may|can|cannot|(?:is|are) (?:required|responsible|recommended|advised"
+    r"|allowed|permitted)|(?:has|have|needs?) to)\b",
+    re.IGNORECASE,
+)
+_RELATIVE = re.compile(r"(?:\w+ )?(?:which|who|whom|that)\b", re.IGNORECASE)
+_SUBJECT_ENDS = re.compile(
+    r"\s(?:for|in|stored|held|used|kept|sent|by|who|whose|that|which|from|to|on|at|under)\b"
+)
+_AND = re.compile(r"\b(?:and|but|or|then)\s+", re.IGNORECASE)
+_NEGATOR = re.compile(
+    r"\b(?:not(?!\s+(?:only|even)\b)|never|nobody|no\s?one|none|neither|nor|cannot"
+    r"|no(?!\s+(?:later|more|less|fewer|longer|sooner|earlier|greater|higher|lower|one)\b)"
+    r"|prohibit(?:s|ed)?|forbid(?:s|den)?|forbidden|bann?(?:ed)?|disallow(?:s|ed)?|discouraged"
+    r"|avoid(?:s|ed|ing)?|refrain|fail(?:s|ed)? to|don't|mustn't|shouldn't|can't"
+    r"|doesn't|isn't|aren't)(?!\w)|n't\b",
+    re.IGNORECASE,
+)
+_NOT_MORE = re.compile(
+    r"\bnot\s+(?:more|less|fewer|later|longer|greater|higher|lower|below|under|above|over)\b"
+    r"|\bno longer (?=than\b)|\bwhether or not\b|\bif not\b",
+    re.IGNORECASE,
+)
+_NO_LONGER = re.compile(r"\bno longer(?!\s+than\b)", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class Part:
+    """A main clause, or a condition with its marker's kind; `start` is its place in the text."""
+
+    text: str
+    start: int
+    marker: str = ""
+    marker_words: str = ""
+    is_only: bool = False
+
+    @cached_property
+    def stems(self) -> list[str]:
+        return content(self.text)
+
+    @cached_property
+    def is_negated(self) -> bool:
+        return len(negators(self.text)) % 2 == 1
+
+
+@dataclass(frozen=True)
+class Clause(Part):
+    """What is to be done, with the conditions that it hangs on."""
+
+    conditions: list[Part] = field(default_factory=list)
+    inherited: str = ""  # the subject, where the clause before it names that
+
+    @cached_property
+    def subject(self) -> str:
+        return self.own_subject or self.inherited
+
+    @cached_property
+    def own_subject(self) -> str:
+        modal = MODAL.search(self.text)
+        before = self.text[: modal.start()].rpartition(",")[2].strip() if modal else ""
+        return "" if _RELATIVE.match(before) else _SUBJECT_ENDS.split(before, maxsplit=1)[0]
+
+    @cached_property
+    def predicate(self) -> list[str]:
+        modal = MODAL.search(self.text)
+        return content(self.text[modal.end() :]) if modal else self.stems
+
+    @cached_property
+    def does(self) -> Vocabulary:
+        return Vocabulary(self.predicate)
+
+    @cached_property
+    def words_with_conditions(self) -> Vocabulary:
+        return Vocabulary([*self.stems, *(s for part in self.conditions for s in part.stems)])
+
+    @cached_property
+    def says_only(self) -> bool:
+        said = words(self.text)
+        return "only" in said or "solely" in said or any(p.is_only for p in self.conditions)
+
+
+@dataclass(frozen=True)
+class Parsed:
+    """A text, its clauses, its quantities and its words; computed once."""
+
+    text: str
+    clauses: list[Clause]
+
+    @cached_property
+    def quantities(self) -> list[Quantity]:
+        return find_quantities(self.text)
+
+    @cached_property
+    def vocabulary(self) -> Vocabulary:
+        return Vocabulary(content(self.text))
+
+
+def negators(text: str) -> list[str]:
+    """The words that turn it round; "no later than" compares, and is none."""
+    masked = _NOT_MORE.sub(lambda match: "x" * len(match.group()), text)
+    found = [match.group() for match in _NEGATOR.finditer(masked)]
+    return found + [match.group() for match in _NO_LONGER.finditer(masked)]
+
+
+def kinds(condition: Part, clause: Clause) -> frozenset[str]:
+    """What a condition of this clause amounts to: "not before" is "only after"."""
+    known = _SAME.get((condition.marker, clause.is_negated))
+    found = known or _SAME.get((condition.marker, False), frozenset())
+    return found | {"gate"} if clause.says_only else found
+
+
+def parse(text: str) -> Parsed:
+    clauses: list[Clause] = []
+    for sentence in _sentences(_parts(text)):
+        clauses.extend(_hung_on(sentence))
+    return Parsed(text, clauses)
+
+
+def _parts(text: str) -> Iterator[tuple[Part, str]]:
+    """Parts in their order, each with the sign or word that ends it."""
+    markers = {match.start(): match for match in _MARKER.finditer(text)}
+    markers.update((m.start(), m) for m in _INVERTED.finditer(text))
+    cuts = {match.start(): match for match in _BREAK.finditer(text)}
+    start, marker, said = 0, "", ""
+    only = False
+    for at in sorted({*markers, *cuts}):
+        if at < start:
+            continue
+        if at in markers:
+            found = markers[at]
+            if marker == "only" and not text[start:at].strip():  # "only if": one marker
+                start, marker = found.end(), found.lastgroup or "if"
+                said = f"{said} {found.group()}"
+                continue
+            yield _part(text, start, at, marker, said, only), ""
+            start, marker, said = found.end(), found.lastgroup or "if", found.group()
+            only = marker == "only"
+        else:
+            if cuts[at].group().strip() == "," and not _splits(text, at, marker):
+                continue
+            yield _part(text, start, at, marker, said, only), cuts[at].group().strip()
+            start, marker, said, only = cuts[at].end(), "", "", False
+    yield _part(text, start, len(text), marker, said, only), "."
+
+
+def _part(text: str, start: int, end: int, marker: str, said: str, only: bool) -> Part:
+    words = text[start:end]
+    return Part(words.strip(), start + len(words) - len(words.lstrip()), marker, said, only)
+
+
+def _splits(text: str, at: int, marker: str) -> bool:
+    """A comma ends a condition, or begins a clause of its own; else it only lists."""
+    rest = text[at + 1 : at + 120].lstrip()
+    joined = _AND.match(rest)
+    if joined:
+        rest = rest[joined.end() :]
+    return bool(marker) or _is_order(rest) or bool(_OWN_SUBJECT.match(rest))
+
+
+_OWN_SUBJECT = re.compile(r"(?:[\w'-]+\s){0,5}(?:must|shall|should|may)\b", re.IGNORECASE)
+_AND_ORDER = re.compile(r"\s(?:and|but|then)\s(?=[a-z])")
+
+
+def _is_order(text: str) -> bool:
+    verb = leading_verb(text)
+    return verb is not None and verb.start == 0 and is_imperative(text, verb)
+
+
+def _sentences(parts: Iterator[tuple[Part, str]]) -> Iterator[list[Part]]:
+    sentence: list[Part] = []
+    for part, end in parts:
+        if part.text or part.marker:
+            sentence.append(part)
+        if end in (".", "!", "?", ";", "|") and sentence:
+            yield sentence
+            sentence = []
+    if sentence:
+        yield sentence
+
+
+def _hung_on(sentence: list[Part]) -> Iterator[Clause]:
+    """A condition belongs to the clause before it; at the beginning, to all that follow."""
+    leading: list[Part] = []
+    clauses: list[Clause] = []
+    for part in sentence:
+        if part.marker and clauses:
+            condition, *orders = _orders(part)  # "when it rings and open the door"
+            clauses[-1].conditions.append(condition)
+            clauses.extend(c for p in orders for c in _clauses_of(p, clauses[-1].subject))
+        elif part.marker:
+            leading.append(part)
+        elif clauses and _ONLY_FORBIDDEN.match(part.text):
+            last = clauses.pop()
+            clauses.append(
+                Clause(f"{last.text} {part.text}", last.start, conditions=last.conditions)
+            )
+        else:
+            clauses.extend(_clauses_of(part, clauses[-1].subject if clauses else ""))
+    if not clauses and leading:
+        clauses = [Clause("", leading[0].start)]
+    for clause in clauses:
+        clause.conditions.extend(leading)
+    return iter(clauses)
+
+
+def _clauses_of(part: Part, subject: str) -> Iterator[Clause]:
+    for found in _orders(part):
+        if found.text:
+            clause = Clause(found.text, found.start, inherited=subject)
+            subject = clause.subject
+            yield clause
+
+
+def _orders(part: Part) -> Iterator[Part]:
+    """ "Stop the pump and call the doctor" is two clauses; "salt and pepper" is one."""
+    start = 0
+    for match in _AND_ORDER.finditer(part.text):
+        before = part.text[start : match.start()]
+        if len(before.split()) > 1 and _is_order(part.text[match.end() : match.end() + 80]):
+            yield _cut_from(part, start, match.start())
+            start = match.end()
+    yield _cut_from(part, start, len(part.text))
+
+
+def _cut_from(part: Part, start: int, end: int) -> Part:
+    """Only the beginning of a condition is one."""
+    text, at = part.text[start:end], part.start + start
+    return Part(text, at) if start else Part(text, at, part.marker, part.marker_words, part.is_only)

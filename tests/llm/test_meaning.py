@@ -1,0 +1,197 @@
+import time
+
+import pytest
+
+from llm.meaning import Cited, Context, check
+from llm.meaning.clauses import parse
+from llm.meaning.quantities import find_quantities
+from llm.meaning.words import readable
+
+
+def kinds(action, source, *, level="must", actor="You", condition="", levels=("must",), **more):
+    cited = Cited(source, levels, more.get("stem", ""), more.get("section", ""))
+    context = Context(nearby=more.get("nearby", ""))
+    return [flag.kind for flag in check(action, actor, level, condition, [cited], context)]
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("fifteen minutes", "15 min"),
+        ("120 minutes", "2 h"),
+        ("half an hour", "30 min"),
+        ("0.5 mg/kg", "0.5 mg per kg"),
+        ("EUR 10,000", "10 000 €"),
+        ("85 %", "85 percent"),
+        ("75 °C", "75 degrees Celsius"),
+        ("every year", "annually"),
+        ("every 12 months", "yearly"),
+        ("twice", "2 times"),
+        ("at least 8 characters", "no fewer than eight characters"),
+        ("at least 8 characters", "8 or more characters"),
+        ("up to 3 days", "at most three days"),
+        ("more than 5 kg", "over 5 kg"),
+        ("2–8 °C", "between 2 °C and 8 °C"),
+        ("８ characters", "8 characters"),
+    ],
+)
+def test_quantities_are_compared_by_value_unit_and_comparison(one, other):
+    found = [
+        [(q.value, q.dimension, q.comparison) for q in find_quantities(readable(text))]
+        for text in (one, other)
+    ]
+
+    assert found[0] == found[1] != []
+
+
+@pytest.mark.parametrize(
+    "text", ["the first shift", "1. Wash hands", "one of them", "5.1.1.2 Verifiers", "no one"]
+)
+def test_what_only_looks_like_a_quantity_is_none(text):
+    assert [q for q in find_quantities(text) if not q.is_soft] == []
+
+
+@pytest.mark.parametrize("text", ["see Section 4", "as in Table 7", "RFC 20 characters"])
+def test_an_item_may_leave_out_a_reference_but_not_bring_in_another(text):
+    source = f"Keep the file, {text}."
+
+    assert kinds("Keep the file", source) == []
+    assert "number" in kinds("Keep the file, see Section 9", source)
+
+
+def test_a_sentence_of_two_requirements_does_not_accuse_the_item_of_one():
+    source = "Staff should wash hands within 5 minutes and must not touch the 3 red boxes."
+    levels = ("should", "must_not")
+
+    wash = kinds(
+        "Wash hands within 5 minutes", source, level="should", actor="Staff", levels=levels
+    )
+    touch = kinds(
+        "Do not touch the three red boxes", source, level="must_not", actor="Staff", levels=levels
+    )
+
+    assert wash == touch == []
+
+
+def test_a_number_of_the_other_half_is_noticed():
+    source = "Staff should wash hands within 5 minutes and must keep 3 red boxes."
+
+    flags = kinds(
+        "Wash hands within 3 minutes",
+        source,
+        level="should",
+        actor="Staff",
+        levels=("should", "must"),
+    )
+
+    assert flags
+
+
+def test_numbers_that_change_places_are_noticed():
+    source = "Cool food from 60 °C to 10 °C within 2 hours."
+
+    assert kinds("Cool food from 60 °C to 10 °C within two hours", source) == []
+    assert "number" in kinds("Cool food from 10 °C to 60 °C within two hours", source)
+
+
+@pytest.mark.parametrize(
+    ("action", "level", "source", "levels"),
+    [
+        ("Do not give more than 4 g", "must_not", "The dose must not exceed 4 g.", ("must",)),
+        (
+            "Give a dose of at most 4 g",
+            "must",
+            "The dose must not exceed 4 g.",
+            ("must", "must_not"),
+        ),
+        ("Enter only with a badge", "must", "Do not enter without a badge.", ("must_not", "must")),
+        ("Disable ports that are not used", "must", "Disable unused ports.", ("must",)),
+        ("Keep the door closed", "must", "The door must not be opened.", ("must_not", "must")),
+    ],
+)
+def test_other_ways_of_negating_are_the_same(action, level, source, levels):
+    found = kinds(action, source, level=level, levels=levels)
+
+    assert "negation" not in found
+    assert "comparison" not in found
+
+
+def test_strength_comes_from_the_introduction_of_a_list():
+    stem = "All staff should:"
+
+    assert kinds("Rest", "rest", level="should", levels=("should",), stem=stem) == []
+    assert "modal" in kinds("Rest", "rest", level="must", levels=("should",), stem=stem)
+
+
+def test_a_sentence_that_only_describes_supports_no_requirement():
+    assert "modal" in kinds("File the results daily", "The results are filed daily.", levels=())
+
+
+def test_an_actor_may_be_named_nearby_if_the_sentence_names_none():
+    source = "The form must be signed."
+
+    assert kinds("Sign the form", source, actor="Nurses", nearby="For nurses.") == []
+    assert kinds("Sign the form", source, actor="Nurses") == ["actor"]
+    assert "actor" in kinds("Sign", "Doctors must sign.", actor="Nurses", nearby="For nurses.")
+
+
+def test_nothing_cited_is_nothing_to_compare_with():
+    assert check("Wash hands", "You", "must", "", []) == []
+
+
+def test_conditions_hang_on_the_clause_before_them_and_leading_ones_on_all():
+    text = "If it rings, open the door and call the guard unless it is night."
+    found = [
+        (clause.text, [part.text for part in clause.conditions]) for clause in parse(text).clauses
+    ]
+
+    assert found == [
+        ("open the door", ["it rings"]),
+        ("call the guard", ["it is night", "it rings"]),
+    ]
+
+
+HOSTILE = [
+    "a" * 100_000,
+    "1 " * 50_000,
+    "1,000" * 20_000,
+    "not " * 25_000,
+    "if " * 33_000,
+    "only " * 20_000,
+    ", and must " * 9_000,
+    "at least " * 11_000,
+    "of of the " * 10_000,
+    "every each per " * 6_600,
+    "x-" * 50_000,
+    "twenty-" * 14_000,
+    "(" * 100_000,
+    "5 mg/" * 20_000,
+]
+
+
+@pytest.mark.parametrize("text", HOSTILE, ids=lambda text: text[:12])
+def test_hostile_text_costs_linear_time(text):
+    """Twice the text, about twice the work; quadratic would be four times. CPU time, both here."""
+    half = text[: len(text) // 2]
+
+    for read in (find_quantities, parse):
+        assert cpu_seconds(read, text) < 3 * cpu_seconds(read, half) + 0.1
+
+
+def cpu_seconds(read, text):
+    """The least of three: what else the machine does only adds."""
+    times = []
+    for _ in range(3):
+        started = time.process_time()
+        read(text)
+        times.append(time.process_time() - started)
+    return min(times)
+
+
+@pytest.mark.parametrize("text", HOSTILE, ids=lambda text: text[:12])
+def test_a_hostile_item_is_checked_in_bounded_time(text):
+    started = time.perf_counter()
+
+    check(text[:4_000], text[:4_000], "must", text[:4_000], [Cited(text[:8_000], ("must",))] * 3)
+
+    assert time.perf_counter() - started < 2.0
