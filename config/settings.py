@@ -290,6 +290,7 @@ SPECTACULAR_SETTINGS = {
         "JobPriority": "jobs.serializers.PRIORITIES",
         "ItemPriority": "jobs.result_schema.PRIORITIES",
         "Level": "jobs.result_schema.LEVELS",
+        "ActorKind": "tenants.models.ActorKind.choices",
         "FlagKind": "jobs.result_schema.FLAGS",
     },
     "POSTPROCESSING_HOOKS": [
