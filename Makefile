@@ -9,7 +9,7 @@ SEED ?= 1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev demo run code manage test chaos chaos-naive bench-claims bench-submit bench-recovery eval lint format types contracts openapi permissions prove-isolation fuzz-api lock clean
+.PHONY: help setup setup-dev demo run code manage test faults chaos chaos-naive bench-claims bench-submit bench-recovery eval lint format types contracts openapi permissions prove-isolation fuzz-api lock clean
 
 help:  ## this list
 	@grep -E '^[a-z-]+:.*  ## ' Makefile | sed -E 's/:.*  ## /\t/' | expand -t 14
@@ -45,8 +45,11 @@ code: setup  ## the second factor of the staff user of the running stack
 manage: setup  ## manage.py against the running stack, as in: make manage CMD="shell"
 	@$(BIN)/python -m deploy.local manage $(CMD)
 
-test: setup-dev  ## all tests, against real servers; ARGS="-k name" picks some
-	@$(BIN)/python -m pytest $(ARGS)
+test: setup-dev  ## the tests, against real servers; ARGS="-k name" picks some, faults too
+	@$(BIN)/python -m $(if $(ARGS),pytest $(ARGS),tests)
+
+faults: setup-dev  ## kill, stop, freeze and fill whatever the stack is made of, row by row
+	@$(BIN)/python -m pytest -m faults
 
 chaos: setup-dev  ## kill processes and servers under load, then look what is left; KILLS=500 SEED=7
 	@$(BIN)/python -m tests.chaos --kills $(KILLS) --seed $(SEED)

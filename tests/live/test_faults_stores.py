@@ -25,6 +25,8 @@ from deploy.local.stack import Stack
 from tests.live.conftest import Live, _watch, failpoints
 from tests.live.test_faults_worker import ONCE, broker, hold, queue_key
 
+pytestmark = pytest.mark.faults
+
 BODY = {"guideline_text": "Staff MUST rest."}
 OWN_LEASE_SECONDS = 8
 

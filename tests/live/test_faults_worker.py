@@ -17,6 +17,8 @@ import redis
 from config.celery import app
 from jobs import dispatch
 
+pytestmark = pytest.mark.faults
+
 ONCE = ["summary", "checklist"]
 SKEW_SECONDS = 7200
 # Moves what the process takes for the time of day; timers are left alone.
