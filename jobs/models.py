@@ -45,6 +45,7 @@ class JobStatus(models.TextChoices):
     EXPIRED = "EXPIRED", "Expired"  # its deadline passed while it waited; a person may retry it
 
 
+NO_JSON = models.Value({}, models.JSONField())
 ENDED = [JobStatus.COMPLETED, JobStatus.FAILED, JobStatus.CANCELLED, JobStatus.EXPIRED]
 RETRYABLE = [JobStatus.FAILED, JobStatus.CANCELLED, JobStatus.EXPIRED]
 
@@ -52,6 +53,7 @@ RETRYABLE = [JobStatus.FAILED, JobStatus.CANCELLED, JobStatus.EXPIRED]
 class Step(models.TextChoices):
     SUMMARIZE = "summarize", "Summarise"
     CHECKLIST = "checklist", "Make the checklist"
+    REPAIR = "repair", "Ask again for what is missing or in doubt"
 
 
 class Priority(models.IntegerChoices):
@@ -144,6 +146,29 @@ class Job(models.Model):
     title = models.CharField(max_length=200, blank=True)
     metadata = models.JSONField(default=dict, blank=True)
     priority = models.SmallIntegerField(choices=Priority, default=Priority.NORMAL)
+    # Fixed when it is submitted (see jobs/options.py); a trigger keeps them.
+    options = models.JSONField(default=dict, db_default=NO_JSON, blank=True)
+    prompts = models.JSONField(default=dict, db_default=NO_JSON, blank=True)  # {"summarize": 1}
+    supersedes = models.ForeignKey(
+        "self",
+        on_delete=models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="+",
+        db_constraint=False,
+        db_index=False,
+    )  # the job of an earlier revision: what has not changed is taken from it
+    replay_of = models.ForeignKey(
+        "self",
+        on_delete=models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="+",
+        db_constraint=False,
+        db_index=False,
+    )  # the same document, run again
+    # Keyed, of all that the result depends on; "" where that is not known, or is deleted.
+    fingerprint = models.CharField(max_length=64, blank=True, db_default="")
 
     status = models.CharField(max_length=10, choices=JobStatus, default=JobStatus.PENDING)
     step = models.CharField(max_length=10, choices=Step, default=Step.SUMMARIZE)
@@ -160,7 +185,11 @@ class Job(models.Model):
     lease_expires_at = models.DateTimeField(null=True, blank=True)
 
     sealed_summary = models.BinaryField(null=True)
+    sealed_checklist = models.BinaryField(null=True)
     sealed_result = models.BinaryField(null=True)
+    cache_hit = models.BooleanField(db_default=False)  # its result is an earlier job's
+    passages_done = models.PositiveIntegerField(db_default=0)  # in the step that runs
+    passages = models.PositiveIntegerField(db_default=0)
     error_code = models.CharField(max_length=50, blank=True)
     error_detail = models.CharField(max_length=500, blank=True)  # safe to show to the tenant
 
@@ -212,6 +241,13 @@ class Job(models.Model):
                 condition=Q(status=JobStatus.PENDING),
                 name="job_deadline",
             ),
+            # Earlier results for the same text, options and versions, the latest first.
+            models.Index(
+                fields=["tenant", "fingerprint", "-id"],
+                condition=Q(status=JobStatus.COMPLETED, deleted_at__isnull=True)
+                & ~Q(fingerprint=""),
+                name="job_same_result",
+            ),
             models.Index(
                 fields=["error_code", "id"],
                 condition=Q(status=JobStatus.FAILED),
@@ -256,17 +292,26 @@ class Job(models.Model):
             models.CheckConstraint(
                 condition=Q(step=Step.SUMMARIZE, sealed_summary__isnull=True)
                 | Q(step=Step.CHECKLIST, sealed_summary__isnull=False)
+                | Q(step=Step.REPAIR, sealed_summary__isnull=False)
                 | Q(deleted_at__isnull=False),
                 name="job_step_two_needs_the_summary",
+            ),
+            models.CheckConstraint(
+                condition=Q(step=Step.REPAIR, sealed_checklist__isnull=False)
+                | ~Q(step=Step.REPAIR) & Q(sealed_checklist__isnull=True)
+                | Q(deleted_at__isnull=False),
+                name="job_repair_needs_the_checklist",
             ),
             models.CheckConstraint(
                 condition=Q(deleted_at__isnull=True)
                 | Q(
                     status__in=ENDED,
                     sealed_summary__isnull=True,
+                    sealed_checklist__isnull=True,
                     sealed_result__isnull=True,
                     title="",
                     metadata={},
+                    fingerprint="",
                 ),
                 name="job_that_is_deleted_is_over_and_empty",
             ),
@@ -292,6 +337,12 @@ class Job(models.Model):
         """Step 1's reply, kept before step 2 starts: {"value", "usage", "provenance"}."""
         place = sealed.SUMMARY.format(self.event_id)
         return sealed.open_json(self.tenant_id, self.sealed_summary, place)
+
+    @property
+    def checklist(self) -> dict[str, Any] | None:
+        """Step 2's reply, kept before it is repaired: {"value", "usage", "provenance"}."""
+        place = sealed.CHECKLIST.format(self.event_id)
+        return sealed.open_json(self.tenant_id, self.sealed_checklist, place)
 
     @property
     def result(self) -> dict[str, Any] | None:

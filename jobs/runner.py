@@ -18,10 +18,11 @@ from jobs.errors import BudgetExhausted
 from jobs.leases import RENEWALS_PER_LEASE, keeper
 from jobs.ledger import RecordedCalls
 from jobs.model_loop import model_loop
-from jobs.models import Document, Job, Step
+from jobs.models import Job, Step
+from jobs.options import current_prompts, resolve
 from jobs.persistence import LeaseLost, persistently
 from jobs.retries import Verdict
-from llm.chain import StepResult, build_result, generate_checklist, summarize_guidelines
+from llm.chain import Policy, StepResult, build_result, generate_checklist, summarize_guidelines
 from llm.client import Completer
 from llm.errors import LLMError, TimedOut, Unavailable
 
@@ -114,16 +115,13 @@ def _settle(claim: Claim, write: Callable[[], None]) -> None:
 
 
 def _work(claim: Claim, calls: "ModelCalls") -> None:
-    source = persistently(
-        lambda: Document.objects.for_tenant(claim.tenant_id).get(pk=claim.document_id).text or ""
+    job = persistently(
+        lambda: Job.objects.for_tenant(claim.tenant_id).select_related("document").get(pk=claim.id)
     )
-    if claim.step == Step.SUMMARIZE:
-        summary = _summarize(claim, calls, source)
-    else:
-        summary = (
-            persistently(lambda: Job.objects.for_tenant(claim.tenant_id).get(pk=claim.id)).summary
-            or {}
-        )
+    # A job that the previous version submitted says less.
+    options, prompts = resolve(job.options), current_prompts() | job.prompts
+    source = job.document.text or ""
+    summary = job.summary or _summarize(claim, calls, source, prompts)
     step = calls.run(
         lambda client: generate_checklist(
             client,
@@ -131,22 +129,30 @@ def _work(claim: Claim, calls: "ModelCalls") -> None:
             summary["value"],
             deadline=_deadline(),
             request_label=_label(claim, Step.CHECKLIST),
+            version=prompts["checklist"],
         )
     )
     provenance = {
         "app_version": settings.APP_VERSION,
         "steps": {Step.SUMMARIZE: summary["provenance"], Step.CHECKLIST: step.provenance},
     }
-    result = build_result(source, summary["value"], step.value, provenance)
+    policy: Policy = "drop" if options["on_doubt"] == "drop" else "flag"
+    result = build_result(source, summary["value"], step.value, provenance, policy=policy)
     failpoint("before_result_commit")
     persistently(lambda: services.complete_job(claim, result, step.usage))
     failpoint("after_result_commit")
 
 
-def _summarize(claim: Claim, calls: "ModelCalls", source: str) -> dict[str, Any]:
+def _summarize(
+    claim: Claim, calls: "ModelCalls", source: str, prompts: dict[str, int]
+) -> dict[str, Any]:
     step = calls.run(
         lambda client: summarize_guidelines(
-            client, source, deadline=_deadline(), request_label=_label(claim, Step.SUMMARIZE)
+            client,
+            source,
+            deadline=_deadline(),
+            request_label=_label(claim, Step.SUMMARIZE),
+            version=prompts["summarize"],
         )
     )
     summary = {"value": step.value, "usage": step.usage, "provenance": step.provenance}

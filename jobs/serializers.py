@@ -10,6 +10,7 @@ from rest_framework import serializers
 
 from config.serializers import QuerySerializer, StrictSerializer, TextField
 from jobs.models import Job, JobStatus, Priority, Step
+from jobs.options import ON_DOUBT
 from jobs.queue import WAITING_ON
 from jobs.result_schema import ResultField
 
@@ -34,6 +35,33 @@ class MetadataField(serializers.DictField):
                 f"At most {METADATA_BYTES} bytes in all; these are {size}.", code="too_large"
             )
         return metadata
+
+
+class OptionsSerializer(StrictSerializer):
+    """How a checklist is made. What is left out is as the tenant has it, or the default."""
+
+    language = TextField(
+        required=False,
+        max_length=35,
+        help_text="Of the checklist, as a BCP 47 tag such as `de`. Quotes stay in the guideline's"
+        " language. Unless given, the checklist is in the guideline's language.",
+    )
+    on_doubt = serializers.ChoiceField(
+        choices=ON_DOUBT,
+        required=False,
+        error_messages={"invalid_choice": f"One of {', '.join(ON_DOUBT)}."},
+        help_text="What becomes of an item whose meaning is in doubt: `flag` it, `drop` it, or"
+        " `repair`: ask the model once more.",
+    )
+    report = serializers.BooleanField(
+        required=False,
+        help_text="Whether the result says where the guideline contradicts itself or leaves gaps.",
+    )
+    model = TextField(required=False, max_length=200, help_text="One of your allowed models.")
+    cache = serializers.BooleanField(
+        required=False,
+        help_text="False refuses an earlier result for the same text, options and versions.",
+    )
 
 
 class JobSubmitSerializer(StrictSerializer):
@@ -61,6 +89,7 @@ class JobSubmitSerializer(StrictSerializer):
         help_text="Among your own jobs only.",
     )
     metadata = MetadataField(required=False, help_text="Stored in clear, as the title is.")
+    options = OptionsSerializer(required=False)
     expires_in = serializers.IntegerField(
         required=False,
         min_value=60,
@@ -118,6 +147,7 @@ class JobSerializer(serializers.ModelSerializer):
         choices=Step.choices, help_text="The step that runs, or would run next."
     )
     priority = serializers.ChoiceField(choices=PRIORITIES, source="get_priority_display")
+    options = OptionsSerializer(help_text="What holds for this job.")
     progress = serializers.SerializerMethodField()
     completed_at = serializers.DateTimeField(source="ended_at", allow_null=True)
     usage = serializers.SerializerMethodField()
@@ -135,6 +165,7 @@ class JobSerializer(serializers.ModelSerializer):
             "title",
             "priority",
             "metadata",
+            "options",
             "created_at",
             "started_at",
             "completed_at",

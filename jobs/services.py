@@ -36,6 +36,7 @@ from jobs.models import (
     Step,
     TenantQueue,
 )
+from jobs.options import current_prompts, resolve
 from jobs.persistence import LeaseLost
 from jobs.retries import Decision, Verdict
 from llm.chain import estimate
@@ -62,9 +63,11 @@ def submit_job(
     priority: Priority = Priority.NORMAL,
     metadata: dict[str, str] | None = None,
     expires_in: timedelta = DEFAULT_EXPIRY,
+    options: dict[str, Any] | None = None,
 ) -> Job:
     """Accepts a guideline and promises its processing, all or nothing.
 
+    options     what the caller asked for, see jobs/options.py
     expires_in  a job that has not started by then is EXPIRED; retries stop then as well
 
     Raises DocumentTooLarge beyond settings.GUIDELINE_MAX_BYTES of UTF-8, TooManyWaiting where
@@ -89,6 +92,8 @@ def submit_job(
             title=title,
             priority=priority,
             metadata=metadata or {},
+            options=resolve(options or {}),
+            prompts=current_prompts(),
             deadline_at=Now() + expires_in,
         )
         job.save(force_insert=True)

@@ -38,6 +38,13 @@ EXAMPLE = {
     "title": "Hand hygiene",
     "priority": "normal",
     "metadata": {"ward": "7b"},
+    "options": {
+        "language": "",
+        "on_doubt": "flag",
+        "report": False,
+        "model": "gpt-4.1-mini",
+        "cache": True,
+    },
     "created_at": "2026-11-24T10:00:00Z",
     "started_at": None,
     "completed_at": None,
@@ -155,7 +162,7 @@ class JobDetailView(JobView):
     def get(self, request: Request, event_id: UUID) -> Response:
         job = (
             Job.objects.visible_to(principal(request))
-            .defer("sealed_summary")
+            .defer("sealed_summary", "sealed_checklist")
             .filter(event_id=event_id, deleted_at=None)
             .first()
         )
@@ -247,7 +254,7 @@ class JobRetryView(JobView):
 def _page(caller: Principal, query: dict[str, Any]) -> Any:
     """One row more than the page holds, to know whether there is another."""
     jobs = Job.objects.visible_to(caller).filter(deleted_at=None).order_by("-event_id")
-    jobs = jobs.defer("sealed_summary", "sealed_result")
+    jobs = jobs.defer("sealed_summary", "sealed_checklist", "sealed_result")
     if "status" in query:
         jobs = jobs.filter(status=query["status"])
     if "cursor" in query:

@@ -19,6 +19,7 @@ from llm.grounding import Locator, covering, normalise
 from llm.markup import plain
 from llm.meaning import FLAG_KINDS, Cited, Context, check
 from llm.passages import Passage, split_passages
+from llm.revision import NOTHING, Kept
 from llm.rules import Level
 from llm.schemas import Checklist, Summary
 from llm.statements import Statement, find_convention, find_statements
@@ -56,12 +57,14 @@ async def summarize_guidelines(
     deadline: float,
     request_label: str = "",
     version: int = PROMPT_VERSION,
+    kept: Kept = NOTHING,
 ) -> StepResult:
     """Step 1: what the guideline says, each statement with the ids of its passages.
 
     deadline        time.monotonic() seconds; no call starts after it
     request_label   for the provider's log; each call adds its number
     version         of the prompt; `make eval` compares them
+    kept            what an earlier revision's run said of passages that have not changed
 
     The value is {title, scope, audience, statements: [{text, passages: [id]}]}, with no statement
     twice. A text that holds no words costs no call. Raises an LLMError.
@@ -81,8 +84,10 @@ async def summarize_guidelines(
             request_label=_numbered(request_label, number),
         )
 
-    replies = await _all_of(ask, _chunks(_readable(passages)))
-    value = _merge_summaries([reply.value for reply in replies], {p.id for p in passages})
+    asked = [passage for passage in _readable(passages) if passage.id not in kept.passages]
+    replies = await _all_of(ask, _chunks(asked))
+    summaries = [*_kept_summary(kept), *(reply.value for reply in replies)]
+    value = _merge_summaries(summaries, {p.id for p in passages})
     return _step_result(client, prompt, replies, value, started)
 
 
@@ -94,6 +99,7 @@ async def generate_checklist(
     deadline: float,
     request_label: str = "",
     version: int = PROMPT_VERSION,
+    kept: Kept = NOTHING,
 ) -> StepResult:
     """Step 2: what to do, each item with quotes of the source.
 
@@ -101,6 +107,7 @@ async def generate_checklist(
     deadline        time.monotonic() seconds; no call starts after it
     request_label   for the provider's log; each call adds its number
     version         of the prompt; `make eval` compares them
+    kept            what an earlier revision's run said of passages that have not changed
 
     The model sees the passages that the summary names, and all others in which we find a normative
     statement ourselves: a lossy summary loses no requirement. The value is {items: [...]} as in
@@ -126,8 +133,10 @@ async def generate_checklist(
             request_label=_numbered(request_label, number),
         )
 
-    replies = await _all_of(ask, _chunks(wanted))
-    items = [item.model_dump() for reply in replies for item in reply.value.items]
+    asked = [passage for passage in wanted if passage.id not in kept.passages]
+    replies = await _all_of(ask, _chunks(asked))
+    items = [*kept.items]
+    items += [item.model_dump() for reply in replies for item in reply.value.items]
     return _step_result(client, prompt, replies, {"items": items}, started)
 
 
@@ -313,6 +322,12 @@ def _merge_summaries(summaries: Sequence[Summary], known: set[int]) -> dict[str,
             merged.values(), key=lambda entry: min(entry["passages"], default=last)
         ),
     }
+
+
+def _kept_summary(kept: Kept) -> list[Summary]:
+    if kept.heading is None:
+        return []
+    return [Summary.model_validate({**kept.heading, "statements": [*kept.statements]})]
 
 
 def _first(texts: Iterable[str]) -> str:

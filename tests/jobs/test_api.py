@@ -365,3 +365,32 @@ def test_a_running_job_that_is_cancelled_accepts_nothing_more_of_its_worker(api,
     job.refresh_from_db()
     assert job.status == JobStatus.CANCELLED
     assert [a.outcome for a in job.attempts.all()] == ["cancelled"]
+
+
+def test_a_job_says_what_was_asked_for_and_what_holds_otherwise(api, settings):
+    response = submit(api, options={"language": "de", "report": True})
+
+    assert response.status_code == 202
+    assert response.json()["options"] == {
+        "language": "de",
+        "on_doubt": "flag",
+        "report": True,
+        "model": settings.OPENAI_MODEL,
+        "cache": True,
+    }
+
+
+@pytest.mark.parametrize(
+    ("options", "pointer"),
+    [
+        ({"lang": "de"}, "/options/lang"),
+        ({"on_doubt": "hope"}, "/options/on_doubt"),
+        ({"report": "perhaps"}, "/options/report"),
+        ("de", "/options"),
+    ],
+)
+def test_an_option_that_will_not_do_is_named(api, options, pointer):
+    response = submit(api, options=options)
+
+    assert response.status_code == 422
+    assert [error["pointer"] for error in response.json()["errors"]][0] == pointer

@@ -95,6 +95,7 @@ def test_exactly_the_moves_of_the_table_are_possible(tenant, from_status, to_sta
         ("PROCESSING", {"run": 0}, "job_never_goes_back"),
         ("PROCESSING", {"event_seq": 9}, "job_never_goes_back"),
         ("COMPLETED", {"sealed_result": b"other"}, "job_that_is_over_stays_as_it_is"),
+        ("PENDING", {"options": {"report": True}}, "job_does_what_was_asked_for"),
         ("FAILED", {"error_code": "other"}, "job_that_is_over_stays_as_it_is"),
         ("CANCELLED", {"ended_at": timezone.now()}, "job_that_is_over_stays_as_it_is"),
     ],
