@@ -1,4 +1,4 @@
-"""The shape of a result, for the OpenAPI document. `llm.chain.build_result` makes it."""
+"""The shape of a result, for the OpenAPI document. `llm.result.build_result` makes it."""
 
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers

@@ -22,9 +22,10 @@ from jobs.models import Job, Step
 from jobs.options import current_prompts, resolve
 from jobs.persistence import LeaseLost, persistently
 from jobs.retries import Verdict
-from llm.chain import Policy, StepResult, build_result, generate_checklist, summarize_guidelines
+from llm.chain import StepResult, generate_checklist, summarize_guidelines
 from llm.client import Completer
 from llm.errors import LLMError, TimedOut, Unavailable
+from llm.result import Policy, build_result
 
 logger = logging.getLogger(__name__)
 

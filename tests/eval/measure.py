@@ -10,6 +10,7 @@ from typing import Any
 from llm import chain, prompts
 from llm.client import Client
 from llm.errors import LLMError
+from llm.result import build_result
 from tests.eval.gold import Gold, gold_for, matches, read_marked, sentences_of, words
 
 SUFFIXES = (".md", ".txt", ".adoc")
@@ -135,7 +136,7 @@ async def _measure(
     except LLMError as error:
         row.error = f"{type(error).__name__}: {error}"
         return row
-    result = chain.build_result(guideline.source, first.value, second.value, {})
+    result = build_result(guideline.source, first.value, second.value, {})
     row.seconds = time.monotonic() - started
     for usage in (first.usage, second.usage):
         row.tokens += usage["prompt_tokens"] + usage["completion_tokens"]

@@ -3,7 +3,7 @@ import json
 
 import pytest
 
-from llm.chain import build_result
+from llm.result import build_result
 from tests.eval import __main__ as command
 from tests.eval import gold as golds
 from tests.eval.compare import compare

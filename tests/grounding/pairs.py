@@ -5,9 +5,9 @@ from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 
-from llm.chain import build_result
 from llm.offline import engine
 from llm.passages import split_passages
+from llm.result import build_result
 from llm.statements import find_convention
 
 GUIDELINES = Path(__file__).resolve().parents[3] / "shared" / "guidelines"

@@ -7,6 +7,7 @@ import pytest
 from llm import chain, prompts
 from llm.client import Client
 from llm.offline import OfflineServer
+from llm.result import build_result
 from llm.schemas import Summary
 
 GUIDELINES = Path(__file__).resolve().parents[3] / "shared" / "guidelines"
@@ -66,4 +67,4 @@ async def _run_chain(url, source):
         second = await chain.generate_checklist(client, source, first.value, deadline=deadline)
     finally:
         await client.aclose()
-    return chain.build_result(source, first.value, second.value, {"summary": first.provenance})
+    return build_result(source, first.value, second.value, {"summary": first.provenance})

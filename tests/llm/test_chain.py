@@ -6,6 +6,7 @@ import pytest
 
 from llm import chain, errors
 from llm.passages import split_passages
+from llm.result import build_result
 from llm.statements import find_statements
 from tests.llm.conftest import make_client, run_chain
 
@@ -37,7 +38,7 @@ def item(**changes):
 
 def build(items, source="# A\n\nStaff must wash hands.\n\nNurses should rest."):
     summary = {"title": "A", "scope": "", "audience": "", "statements": []}
-    return chain.build_result(source, summary, {"items": items}, {})
+    return build_result(source, summary, {"items": items}, {})
 
 
 async def with_client(url, work):

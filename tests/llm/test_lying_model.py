@@ -4,8 +4,9 @@ import json
 
 import pytest
 
-from llm import chain, errors
+from llm import errors
 from llm.meaning import FLAG_KINDS
+from llm.result import build_result
 from tests.llm.conftest import run_chain
 
 SOURCE = """# Cold room
@@ -194,7 +195,7 @@ def test_ten_megabytes_of_items_are_refused(offline):
 def test_an_invented_audience_names_no_actor():
     lie = item("Check the thermometer every 4 hours", QUOTES[1], actor="Astronauts")
 
-    result = chain.build_result(SOURCE, {**EMPTY, "audience": "Astronauts"}, {"items": [lie]}, {})
+    result = build_result(SOURCE, {**EMPTY, "audience": "Astronauts"}, {"items": [lie]}, {})
 
     assert [f["kind"] for f in result["checklist"][0]["flags"]] == ["actor"]
 
@@ -202,8 +203,8 @@ def test_an_invented_audience_names_no_actor():
 def test_doubtful_items_can_be_dropped_and_then_cover_nothing():
     lie = item("Keep the cold room at 50 °C", QUOTES[0])
 
-    kept = chain.build_result(SOURCE, EMPTY, {"items": [lie, TRUE[2]]}, {})
-    result = chain.build_result(SOURCE, EMPTY, {"items": [lie, TRUE[2]]}, {}, policy="drop")
+    kept = build_result(SOURCE, EMPTY, {"items": [lie, TRUE[2]]}, {})
+    result = build_result(SOURCE, EMPTY, {"items": [lie, TRUE[2]]}, {}, policy="drop")
 
     assert [i["action"] for i in kept["checklist"]] == [lie["action"], TRUE[2]["action"]]
     assert kept["dropped"] == []

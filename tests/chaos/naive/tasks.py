@@ -13,8 +13,9 @@ import psycopg
 from celery import Celery, Task
 from psycopg.types.json import Jsonb
 
-from llm.chain import build_result, generate_checklist, summarize_guidelines
+from llm.chain import generate_checklist, summarize_guidelines
 from llm.client import Client
+from llm.result import build_result
 
 STEP_SECONDS = float(os.environ["STEP_SECONDS"])
 
