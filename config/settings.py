@@ -305,7 +305,8 @@ SPECTACULAR_SETTINGS = {
 
 # A worker holds a job for so long; it renews four times in that span.
 JOB_LEASE = timedelta(seconds=env.float("JOB_LEASE_SECONDS", default=15))
-# One step of the chain, all its calls together, ends within this.
+# One step of the chain ends within this, if its calls run all at a time. A long guideline's step
+# makes more calls than that: it has jobs.model_loop.CALL_SECONDS more for each further round.
 JOB_STEP_TIMEOUT = timedelta(seconds=env.float("JOB_STEP_SECONDS", default=600))
 
 # --- The model ------------------------------------------------------------------------------

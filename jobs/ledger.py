@@ -62,7 +62,7 @@ class RecordedCalls:
         """As `llm.client.Client.complete`. Raises LeaseLost or BudgetExhausted before a call that
         may not start."""
         bound = bounds.of_call(prompt, data, schema)
-        await _in_thread(lambda: intend(self._claim, request_label, bound))
+        await in_thread(lambda: intend(self._claim, request_label, bound))
         try:
             reply = await self._client.complete(
                 prompt=prompt,
@@ -73,10 +73,10 @@ class RecordedCalls:
             )
         except LLMError as error:
             code, used = error.code, error.used  # Python forgets `error` after this block
-            await _in_thread(lambda: close(self._claim, request_label, error_code=code, used=used))
+            await in_thread(lambda: close(self._claim, request_label, error_code=code, used=used))
             raise
         failpoint("after_reply")
-        await _in_thread(lambda: close(self._claim, request_label, reply=reply))
+        await in_thread(lambda: close(self._claim, request_label, reply=reply))
         return reply
 
 
@@ -141,7 +141,8 @@ def close(
         budget.charge(claim.tenant_id, claim.id, call, used)
 
 
-async def _in_thread(work: Callable[[], T]) -> T:
+async def in_thread(work: Callable[[], T]) -> T:
+    """What `work` returns, from a thread with a database connection for just that long."""
     return await asyncio.get_running_loop().run_in_executor(_threads, _with_connection, work)
 
 

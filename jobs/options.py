@@ -5,6 +5,7 @@ from typing import Any
 from django.conf import settings
 
 from llm.chain import PROMPT_VERSION
+from llm.repair import REPAIR_VERSION
 
 ON_DOUBT = ["flag", "drop", "repair"]
 
@@ -30,4 +31,4 @@ def resolve(asked: dict[str, Any]) -> dict[str, Any]:
 
 def current_prompts() -> dict[str, int]:
     """The versions that a job submitted now is pinned to."""
-    return {"summarize": PROMPT_VERSION, "checklist": PROMPT_VERSION}
+    return {"summarize": PROMPT_VERSION, "checklist": PROMPT_VERSION, "repair": REPAIR_VERSION}

@@ -154,9 +154,24 @@ class StepProvenanceSerializer(serializers.Serializer):
     seconds = serializers.FloatField()
 
 
+class RepairProvenanceSerializer(StepProvenanceSerializer):
+    model = serializers.CharField(required=False, help_text="Absent where no call succeeded.")
+    seconds = serializers.FloatField(required=False)
+    failed = serializers.CharField(
+        required=False,
+        help_text="Why the repair, or a part of it, was given up: an error's code. What it was to"
+        " repair is as step 2 left it.",
+    )
+
+
 class StepsSerializer(serializers.Serializer):
     summarize = StepProvenanceSerializer()
     checklist = StepProvenanceSerializer()
+    repair = RepairProvenanceSerializer(
+        required=False,
+        help_text="Present where something was asked for again: statements that no item covered,"
+        " and with `on_doubt` `repair` items in doubt.",
+    )
 
 
 class ProvenanceSerializer(serializers.Serializer):

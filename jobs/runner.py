@@ -1,4 +1,4 @@
-"""Runs one claimed job: the two steps of the chain, with nothing open while a model thinks."""
+"""Runs one claimed job: the steps of the chain, with nothing open while a model thinks."""
 
 import logging
 import threading
@@ -6,6 +6,7 @@ import time
 import traceback
 from collections.abc import Callable, Coroutine
 from concurrent.futures import CancelledError, Future
+from dataclasses import asdict
 from typing import Any
 
 from django.conf import settings
@@ -17,15 +18,18 @@ from jobs.claims import Claim
 from jobs.errors import BudgetExhausted
 from jobs.leases import RENEWALS_PER_LEASE, keeper
 from jobs.ledger import RecordedCalls
-from jobs.model_loop import model_loop
+from jobs.model_loop import CALL_SECONDS, model_loop
 from jobs.models import Job, Step
 from jobs.options import current_prompts, resolve
 from jobs.persistence import LeaseLost, persistently
-from jobs.retries import Verdict
-from llm.chain import StepResult, generate_checklist, summarize_guidelines
+from jobs.progress import ProgressWriter
+from jobs.retries import Decision, Verdict
+from llm.calls import How, StepResult, unspent
+from llm.chain import generate_checklist, summarize_guidelines
 from llm.client import Completer
 from llm.errors import LLMError, TimedOut, Unavailable
-from llm.result import Policy, build_result
+from llm.repair import needs_repair, repair_checklist, unrepaired
+from llm.result import Examined, Policy
 
 logger = logging.getLogger(__name__)
 
@@ -80,26 +84,34 @@ def run_next_job(worker: str) -> str | None:
 
 
 def _fail(claim: Claim, error: Exception) -> None:
-    if isinstance(error, BudgetExhausted):
-        _leave_trial(claim)
-    elif not isinstance(error, LLMError):
+    if not isinstance(error, LLMError | BudgetExhausted):
         # Where, not what: its words may be the guideline's. The attempt keeps them, sealed.
         where = "".join(traceback.format_tb(error.__traceback__))
         fields = {"event_id": claim.event_id, "kind": type(error).__name__, "where": where}
         logger.error("job_crashed", extra=fields)
-    decision = retries.decide(
+    decision = _decide(claim, error)
+    _tell_breaker(claim, error, decision)
+    _settle(claim, lambda: services.fail_attempt(claim, error, decision))
+
+
+def _decide(claim: Claim, error: Exception) -> Decision:
+    return retries.decide(
         error,
         failures=claim.failures,
         attempt=claim.attempt,
         seconds_left=claim.seconds_left,
     )
-    if decision.verdict is Verdict.WHEN_MENDED:
+
+
+def _tell_breaker(claim: Claim, error: Exception, decision: Decision) -> None:
+    if isinstance(error, BudgetExhausted):
+        _leave_trial(claim)
+    elif decision.verdict is Verdict.WHEN_MENDED:
         persistently(lambda: breaker.hold_open(decision.code))
     elif isinstance(error, Unavailable | TimedOut):
         persistently(lambda: breaker.failed(decision.code))
     elif isinstance(error, LLMError):
         persistently(breaker.succeeded)  # a bad answer is an answer: the provider is there
-    _settle(claim, lambda: services.fail_attempt(claim, error, decision))
 
 
 def _leave_trial(claim: Claim) -> None:
@@ -122,30 +134,37 @@ def _work(claim: Claim, calls: "ModelCalls") -> None:
     # A job that the previous version submitted says less.
     options, prompts = resolve(job.options), current_prompts() | job.prompts
     source = job.document.text or ""
-    summary = job.summary or _summarize(claim, calls, source, prompts)
-    step = calls.run(
-        lambda client: generate_checklist(
-            client,
-            source,
-            summary["value"],
-            deadline=_deadline(),
-            request_label=_label(claim, Step.CHECKLIST),
-            version=prompts["checklist"],
-        )
+    how = How(options["language"], CALL_SECONDS, ProgressWriter(claim))
+    summary = job.summary or _summarize(claim, calls, source, prompts, how)
+    kept = job.checklist
+    checklist = kept or _make_checklist(claim, calls, source, summary["value"], prompts, how)
+    steps = {Step.SUMMARIZE: summary["provenance"], Step.CHECKLIST: checklist["provenance"]}
+    usage = unspent() if kept else checklist["usage"]
+    last = Step.CHECKLIST
+    examined = Examined.of(
+        source, summary["value"], checklist["value"], language=options["language"]
     )
-    provenance = {
-        "app_version": settings.APP_VERSION,
-        "steps": {Step.SUMMARIZE: summary["provenance"], Step.CHECKLIST: step.provenance},
-    }
+    doubtful = options["on_doubt"] == "repair"
+    if needs_repair(examined, doubtful=doubtful):
+        if kept is None:
+            failpoint("before_checklist_commit")
+            persistently(lambda: services.save_checklist(claim, checklist))
+            failpoint("after_checklist_commit")
+        step = _repair(claim, calls, examined, doubtful, prompts, how)
+        examined = examined.revised(step.value)
+        steps[Step.REPAIR] = step.provenance
+        usage = step.usage
+        last = Step.REPAIR if step.usage["calls"] else Step.CHECKLIST
+    provenance = {"app_version": settings.APP_VERSION, "steps": steps}
     policy: Policy = "drop" if options["on_doubt"] == "drop" else "flag"
-    result = build_result(source, summary["value"], step.value, provenance, policy=policy)
+    result = examined.result(provenance, policy=policy)
     failpoint("before_result_commit")
-    persistently(lambda: services.complete_job(claim, result, step.usage))
+    persistently(lambda: services.complete_job(claim, result, usage, last=last))
     failpoint("after_result_commit")
 
 
 def _summarize(
-    claim: Claim, calls: "ModelCalls", source: str, prompts: dict[str, int]
+    claim: Claim, calls: "ModelCalls", source: str, prompts: dict[str, int], how: How
 ) -> dict[str, Any]:
     step = calls.run(
         lambda client: summarize_guidelines(
@@ -154,13 +173,67 @@ def _summarize(
             deadline=_deadline(),
             request_label=_label(claim, Step.SUMMARIZE),
             version=prompts["summarize"],
+            how=how,
         )
     )
-    summary = {"value": step.value, "usage": step.usage, "provenance": step.provenance}
+    summary = asdict(step)
     failpoint("before_summary_commit")
     persistently(lambda: services.save_summary(claim, summary))
     failpoint("after_summary_commit")
     return summary
+
+
+def _make_checklist(
+    claim: Claim,
+    calls: "ModelCalls",
+    source: str,
+    summary: dict[str, Any],
+    prompts: dict[str, int],
+    how: How,
+) -> dict[str, Any]:
+    step = calls.run(
+        lambda client: generate_checklist(
+            client,
+            source,
+            summary,
+            deadline=_deadline(),
+            request_label=_label(claim, Step.CHECKLIST),
+            version=prompts["checklist"],
+            how=how,
+        )
+    )
+    return asdict(step)
+
+
+def _repair(
+    claim: Claim,
+    calls: "ModelCalls",
+    examined: Examined,
+    doubtful: bool,
+    prompts: dict[str, int],
+    how: How,
+) -> StepResult:
+    """The repaired checklist; the one of step 2, where a repair is not to be had: it is a bonus."""
+    try:
+        return calls.run(
+            lambda client: repair_checklist(
+                client,
+                examined,
+                deadline=_deadline(),
+                doubtful=doubtful,
+                request_label=_label(claim, Step.REPAIR),
+                version=prompts["repair"],
+                how=how,
+            )
+        )
+    except (LLMError, BudgetExhausted) as error:
+        decision = _decide(claim, error)
+        if decision.verdict is not Verdict.FAIL:
+            raise
+        _tell_breaker(claim, error, decision)
+        fields = {"event_id": claim.event_id, "code": decision.code}
+        logger.warning("repair_given_up", extra=fields)
+        return unrepaired(examined, prompts["repair"], decision.code)
 
 
 def _deadline() -> float:

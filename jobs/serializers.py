@@ -115,7 +115,16 @@ class JobSubmitSerializer(StrictSerializer):
 
 class ProgressSerializer(serializers.Serializer):
     steps_done = serializers.IntegerField()
-    steps = serializers.IntegerField()
+    steps = serializers.IntegerField(
+        help_text="2, or 3 once it shows that something has to be asked for again (`repair`)."
+    )
+    passages_done = serializers.IntegerField(
+        help_text="Of `passages`; written about once a second while a step runs."
+    )
+    passages = serializers.IntegerField(
+        help_text="Paragraphs, list items and table rows that the present step asks about; 0 until"
+        " it has begun."
+    )
 
 
 class UsageSerializer(serializers.Serializer):
@@ -177,8 +186,14 @@ class JobSerializer(serializers.ModelSerializer):
 
     @extend_schema_field(ProgressSerializer)
     def get_progress(self, job: Job) -> dict[str, int]:
-        done = 2 if job.status == JobStatus.COMPLETED else int(job.step == Step.CHECKLIST)
-        return {"steps_done": done, "steps": 2}
+        steps = 3 if job.step == Step.REPAIR else 2
+        done = Step.values.index(job.step)
+        return {
+            "steps_done": steps if job.status == JobStatus.COMPLETED else done,
+            "steps": steps,
+            "passages_done": job.passages_done,
+            "passages": job.passages,
+        }
 
     @extend_schema_field(UsageSerializer)
     def get_usage(self, job: Job) -> dict[str, int]:

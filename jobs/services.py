@@ -49,6 +49,7 @@ from tenants.models import Tenant
 logger = logging.getLogger(__name__)
 
 DEFAULT_EXPIRY = timedelta(hours=24)
+NO_PROGRESS = {"passages_done": 0, "passages": 0}  # of a step that has not begun
 
 
 # --- What the API and staff ask for ---------------------------------------------------------
@@ -153,8 +154,8 @@ def retry_job(
 
     visible_to  where given, what that caller may not see is no job of the tenant either
 
-    What step 1 has paid for is kept; the old attempts stay on record. A job that waits or runs
-    stays as it is. Raises InvalidTransition if it is completed, or QuotaExceeded.
+    What a finished step has paid for is kept; the old attempts stay on record. A job that waits or
+    runs stays as it is. Raises InvalidTransition if it is completed, or QuotaExceeded.
     """
     job = _locked(tenant_id, event_id, visible_to)
     if job is None or not job.is_over:
@@ -228,15 +229,49 @@ def save_summary(claim: Claim, summary: dict[str, Any]) -> None:
     try:
         kept = sealed.seal_json(claim.tenant_id, summary, sealed.SUMMARY.format(claim.event_id))
         with transaction.atomic():
-            _write(claim, step=Step.CHECKLIST, sealed_summary=kept, **_spent(summary["usage"]))
+            _write(
+                claim,
+                step=Step.CHECKLIST,
+                sealed_summary=kept,
+                **_spent(summary["usage"]),
+                **NO_PROGRESS,
+            )
             _keep_replies(claim, Step.SUMMARIZE)
     except LeaseLost:
         if not _is_written(claim, status=JobStatus.PROCESSING, step=Step.CHECKLIST):
             raise
 
 
-def complete_job(claim: Claim, result: dict[str, Any], usage: dict[str, int]) -> None:
-    """Raises LeaseLost."""
+def save_checklist(claim: Claim, checklist: dict[str, Any]) -> None:
+    """The checkpoint before a repair: from here on only that is asked for again.
+
+    checklist  {"value", "usage", "provenance"} of step 2. Raises LeaseLost.
+    """
+    try:
+        kept = sealed.seal_json(claim.tenant_id, checklist, sealed.CHECKLIST.format(claim.event_id))
+        with transaction.atomic():
+            _write(
+                claim,
+                step=Step.REPAIR,
+                sealed_checklist=kept,
+                **_spent(checklist["usage"]),
+                **NO_PROGRESS,
+            )
+            _keep_replies(claim, Step.CHECKLIST)
+    except LeaseLost:
+        if not _is_written(claim, status=JobStatus.PROCESSING, step=Step.REPAIR):
+            raise
+
+
+def save_progress(claim: Claim, done: int, total: int) -> None:
+    """How many passages of the step that runs are done. Raises LeaseLost."""
+    _write(claim, passages_done=done, passages=total)
+
+
+def complete_job(
+    claim: Claim, result: dict[str, Any], usage: dict[str, int], *, last: Step = Step.CHECKLIST
+) -> None:
+    """Stores the result, made with the replies of the step `last`. Raises LeaseLost."""
     kept = sealed.seal_json(claim.tenant_id, result, sealed.RESULT.format(claim.event_id))
     try:
         with transaction.atomic():
@@ -247,9 +282,10 @@ def complete_job(claim: Claim, result: dict[str, Any], usage: dict[str, int]) ->
                 ended_at=Now(),
                 worker="",
                 lease_expires_at=None,
+                passages_done=F("passages"),
                 **_spent(usage),
             )
-            _keep_replies(claim, Step.CHECKLIST)
+            _keep_replies(claim, last)
             _end_attempt(claim, Outcome.COMPLETED)
     except LeaseLost:
         if not _is_written(claim, status=JobStatus.COMPLETED):

@@ -33,7 +33,7 @@ EXAMPLE = {
     "event_id": "01936f6e-7b1c-7c3e-9d8f-2b6a4e1c0d5f",
     "status": "PENDING",
     "step": "summarize",
-    "progress": {"steps_done": 0, "steps": 2},
+    "progress": {"steps_done": 0, "steps": 2, "passages_done": 0, "passages": 0},
     "attempt": 0,
     "title": "Hand hygiene",
     "priority": "normal",

@@ -6,35 +6,29 @@ What a model writes is a proposal; `llm.result` puts it beside the unaltered sou
 import asyncio
 import math
 import time
-from collections.abc import Awaitable, Callable, Iterable, Sequence
-from dataclasses import dataclass
-from typing import Any, TypeVar
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 from llm import bounds, chunks, prompts
+from llm.calls import (
+    PLAIN,
+    How,
+    Progress,
+    StepResult,
+    all_of,
+    numbered,
+    step_result,
+)
 from llm.client import Completer, Reply
 from llm.grounding import normalise
 from llm.passages import Passage, split_passages
+from llm.repair import MAX_CALLS as MAX_REPAIRS
+from llm.repair import REPAIR_VERSION
 from llm.revision import NOTHING, Kept
-from llm.schemas import Checklist, Summary
-from llm.statements import find_convention, find_statements
+from llm.schemas import Checklist, Repair, Summary
+from llm.statements import Convention, find_convention, find_statements
 
-MAX_CONCURRENT = 4  # calls of one job at a time; more would trip the provider's rate limit
-PROMPT_VERSION = 1  # what jobs run with
-R = TypeVar("R")
-A = TypeVar("A")
-
-
-@dataclass(frozen=True)
-class StepResult:
-    """What one step gave, ready to be stored as JSON.
-
-    usage        {"calls", "prompt_tokens", "completion_tokens"}
-    provenance   {"prompt": "summarize.v1", "prompt_sha256", "model", "seconds"}
-    """
-
-    value: dict[str, Any]
-    usage: dict[str, int]
-    provenance: dict[str, Any]
+PROMPT_VERSION = 2  # what jobs run with
 
 
 async def summarize_guidelines(
@@ -45,37 +39,46 @@ async def summarize_guidelines(
     request_label: str = "",
     version: int = PROMPT_VERSION,
     kept: Kept = NOTHING,
+    how: How = PLAIN,
 ) -> StepResult:
     """Step 1: what the guideline says, each statement with the ids of its passages.
 
-    deadline        time.monotonic() seconds; no call starts after it
+    deadline        time.monotonic() seconds, for the first MAX_CONCURRENT calls; see `How`
     request_label   for the provider's log; each call adds its number
     version         of the prompt; `make eval` compares them
     kept            what an earlier revision's run said of passages that have not changed
+    how             the language, the time for further calls, who is told of progress
 
     The value is {title, scope, audience, statements: [{text, passages: [id]}]}, with no statement
     twice. A text that holds no words costs no call. Raises an LLMError.
     """
     started = time.monotonic()
     prompt = prompts.load("summarize", version)
-    passages = split_passages(source)
+    passages = await asyncio.to_thread(split_passages, source)
     convention = find_convention(passages)
+    readable = chunks.readable(passages)
+    asked = [passage for passage in readable if passage.id not in kept.passages]
+    portions = chunks.pack(asked)
+    until = how.until(deadline, len(portions))
+    progress = Progress(how.on_progress, readable, asked)
 
     async def ask(chunk: list[Passage], number: int) -> Reply[Summary]:
         data = {"convention": convention, "passages": chunks.as_data(chunk)}
-        return await client.complete(
+        reply = await client.complete(
             prompt=prompt,
-            data=data,
+            data=data | how.told(),
             schema=Summary,
-            deadline=deadline,
-            request_label=_numbered(request_label, number),
+            deadline=until,
+            request_label=numbered(request_label, number),
         )
+        await progress.add(chunk)
+        return reply
 
-    asked = [passage for passage in chunks.readable(passages) if passage.id not in kept.passages]
-    replies = await _all_of(ask, chunks.pack(asked))
+    await progress.add()
+    replies = await all_of(ask, portions)
     summaries = [*_kept_summary(kept), *(reply.value for reply in replies)]
     value = _merge_summaries(summaries, {p.id for p in passages})
-    return _step_result(client, prompt, replies, value, started)
+    return step_result(client, prompt, replies, value, started)
 
 
 async def generate_checklist(
@@ -87,14 +90,16 @@ async def generate_checklist(
     request_label: str = "",
     version: int = PROMPT_VERSION,
     kept: Kept = NOTHING,
+    how: How = PLAIN,
 ) -> StepResult:
     """Step 2: what to do, each item with quotes of the source.
 
     summary         the value of step 1 for the same source
-    deadline        time.monotonic() seconds; no call starts after it
+    deadline        time.monotonic() seconds, for the first MAX_CONCURRENT calls; see `How`
     request_label   for the provider's log; each call adds its number
     version         of the prompt; `make eval` compares them
     kept            what an earlier revision's run said of passages that have not changed
+    how             the language, the time for further calls, who is told of progress
 
     The model sees the passages that the summary names, and all others in which we find a normative
     statement ourselves: a lossy summary loses no requirement. The value is {items: [...]} as in
@@ -102,9 +107,11 @@ async def generate_checklist(
     """
     started = time.monotonic()
     prompt = prompts.load("checklist", version)
-    passages = split_passages(source)
-    convention = find_convention(passages)
-    wanted = chunks.wanted(passages, summary, find_statements(passages, convention))
+    convention, wanted = await asyncio.to_thread(_wanted, source, summary)
+    asked = [passage for passage in wanted if passage.id not in kept.passages]
+    portions = chunks.pack(asked)
+    until = how.until(deadline, len(portions))
+    progress = Progress(how.on_progress, wanted, asked)
 
     async def ask(chunk: list[Passage], number: int) -> Reply[Checklist]:
         data = {
@@ -112,19 +119,29 @@ async def generate_checklist(
             "summary": chunks.part_of_summary(summary, {passage.id for passage in chunk}),
             "passages": chunks.as_data(chunk),
         }
-        return await client.complete(
+        reply = await client.complete(
             prompt=prompt,
-            data=data,
+            data=data | how.told(),
             schema=Checklist,
-            deadline=deadline,
-            request_label=_numbered(request_label, number),
+            deadline=until,
+            request_label=numbered(request_label, number),
         )
+        await progress.add(chunk)
+        return reply
 
-    asked = [passage for passage in wanted if passage.id not in kept.passages]
-    replies = await _all_of(ask, chunks.pack(asked))
+    await progress.add()
+    replies = await all_of(ask, portions)
     items = [*kept.items]
     items += [item.model_dump() for reply in replies for item in reply.value.items]
-    return _step_result(client, prompt, replies, {"items": items}, started)
+    return step_result(client, prompt, replies, {"items": items}, started)
+
+
+def _wanted(source: str, summary: dict[str, Any]) -> tuple[Convention, list[Passage]]:
+    """In a thread, since a long guideline takes seconds, and other jobs' calls share the loop."""
+    passages = split_passages(source)
+    convention = find_convention(passages)
+    statements = find_statements(passages, convention)
+    return convention, chunks.wanted(passages, summary, statements)
 
 
 # What it will cost
@@ -134,66 +151,28 @@ _FRAMED = 1.3  # bytes of the JSON that a byte of a passage becomes
 
 
 def estimate(source: str) -> bounds.Tokens:
-    """What both steps together need, on the high side. Each call has a bound of its own."""
+    """What all steps together need, on the high side. Each call has a bound of its own.
+
+    A repair is in it, although most guidelines need none: it asks about a part of the passages.
+    """
     calls = max(1, math.ceil(len(source) / (chunks.MAX_CHARACTERS * _FULL)))
     data = math.ceil(len(source.encode("utf-8", "surrogatepass")) * _FRAMED)
-    fixed = sum(
-        bounds.overhead(prompts.load(name, 1), schema)
-        for name, schema in (("summarize", Summary), ("checklist", Checklist))
-    )
     each = math.ceil(data / calls)
-    # Step 2 sees the passages, and what step 1 said of them.
-    completion = calls * (bounds.max_output(each) + bounds.max_output(2 * each))
-    return bounds.Tokens(calls * fixed + 3 * data, completion)
+    # Step 2 sees the passages, and what step 1 said of them; a repair, what step 2 said.
+    steps = (
+        ("summarize", PROMPT_VERSION, Summary, calls, 1),
+        ("checklist", PROMPT_VERSION, Checklist, calls, 2),
+        ("repair", REPAIR_VERSION, Repair, min(calls, MAX_REPAIRS), 2),
+    )
+    prompt = completion = 0
+    for name, version, schema, times, share in steps:
+        fixed = bounds.overhead(prompts.load(name, version), schema)
+        prompt += times * (fixed + share * each)
+        completion += times * bounds.max_output(share * each)
+    return bounds.Tokens(prompt, completion)
 
 
-# The calls of one step
-
-
-async def _all_of(ask: Callable[[A, int], Awaitable[R]], portions: Sequence[A]) -> list[R]:
-    """Ask for all portions, a few at a time, replies in order. The first failure stops the rest."""
-    free = asyncio.Semaphore(MAX_CONCURRENT)
-
-    async def ask_when_free(portion: A, number: int) -> R:
-        async with free:
-            return await ask(portion, number)
-
-    tasks = [
-        asyncio.ensure_future(ask_when_free(portion, number))
-        for number, portion in enumerate(portions, start=1)
-    ]
-    try:
-        return list(await asyncio.gather(*tasks))
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-
-
-def _numbered(request_label: str, number: int) -> str:
-    return f"{request_label}.{number}" if request_label else ""
-
-
-def _step_result(
-    client: Completer,
-    prompt: prompts.Prompt,
-    replies: Sequence[Reply[Any]],
-    value: dict[str, Any],
-    started: float,
-) -> StepResult:
-    models = dict.fromkeys(reply.model for reply in replies) or {client.model: None}
-    usage = {
-        "calls": len(replies),
-        "prompt_tokens": sum(reply.prompt_tokens for reply in replies),
-        "completion_tokens": sum(reply.completion_tokens for reply in replies),
-    }
-    provenance = {
-        "prompt": prompt.label,
-        "prompt_sha256": prompt.sha256,
-        "model": ", ".join(models),
-        "seconds": round(time.monotonic() - started, 3),
-    }
-    return StepResult(value, usage, provenance)
+# One summary of many
 
 
 def _merge_summaries(summaries: Sequence[Summary], known: set[int]) -> dict[str, Any]:

@@ -17,9 +17,15 @@ def readable(passages: Iterable[Passage]) -> list[Passage]:
 def wanted(
     passages: Sequence[Passage], summary: dict[str, Any], statements: Iterable[Statement]
 ) -> list[Passage]:
-    """The passages of step 2 in order, and with a list's item the paragraph that introduces it."""
+    """The passages of step 2: those of the summary, and those in which we find a statement."""
     ids = {statement.passage_id for statement in statements}
     ids.update(number for entry in summary["statements"] for number in entry["passages"])
+    return with_introductions(passages, ids)
+
+
+def with_introductions(passages: Sequence[Passage], wanted: Iterable[int]) -> list[Passage]:
+    """Passages by id, in order, and with a list's item the paragraph that introduces it."""
+    ids = set(wanted)
     introduction: Passage | None = None
     for passage in readable(passages):
         if passage.kind == "paragraph":

@@ -33,6 +33,12 @@ def detect_passage(text: str, document: Language) -> Language:
     return best if clear else document
 
 
+def share_of_stop_words(text: str, language: Language) -> float:
+    """Of the words of a short text, those that this language uses whatever it speaks of."""
+    words = _words(text)
+    return sum(word in for_language(language).stop_words for word in words) / max(len(words), 1)
+
+
 def _words(text: str) -> list[str]:
     return _WORD.findall(text.lower())
 

@@ -5,16 +5,19 @@ covered or listed as missing.
 """
 
 import hashlib
+import json
 from bisect import bisect_right
 from collections.abc import Iterable, Sequence
+from operator import attrgetter
 from typing import Any, Literal
 
+from llm.duplicates import merged
 from llm.grounding import Locator, covering, normalise
 from llm.markup import plain
-from llm.meaning import FLAG_KINDS, Cited, Context, check
+from llm.meaning import FLAG_KINDS, Cited, Context, check, check_translated, is_translated
 from llm.passages import Passage, split_passages
 from llm.rules import Level
-from llm.statements import Statement, find_statements
+from llm.statements import Statement, find_language, find_statements
 
 MAX_COVERING = 20  # citations of one statement that the coverage map looks at
 MAX_WIDENED = 4_000  # characters of a statement beside the quote that the guard looks at
@@ -31,6 +34,7 @@ def build_result(
     provenance: dict[str, Any],
     *,
     policy: Policy = "flag",
+    language: str = "",
 ) -> dict[str, Any]:
     """What the customer gets, checked against the source. Pure: the same in, the same out.
 
@@ -39,56 +43,119 @@ def build_result(
     provenance   kept as it is, with the SHA-256 of the source added
     policy       "flag" keeps an item whose meaning is in doubt and says why; "drop" moves it, and
                  any item without support, to `dropped`, where it covers nothing
+    language     that the items were asked for in, as a BCP 47 tag; "" is the source's own
 
     Returns {summary, checklist, dropped, coverage, grounding, provenance}. Offsets count characters
     of the source; those of an unsupported citation are None. Items are in the order of the source,
     those that nothing in the source supports come last.
     """
-    passages = split_passages(source)
-    statements = find_statements(passages)
-    places = _Places(source, passages, statements, summary["audience"])
-    every = _unique_in_order(places.item(item) for item in checklist["items"])
-    dropped = [item for item in every if policy == "drop" and _is_doubtful(item)]
-    items = [item for item in every if item not in dropped] if dropped else every
-    citations = [citation for item in items for citation in item["citations"]]
-    return {
-        "summary": {
-            **{key: summary[key] for key in ("title", "scope", "audience")},
-            "statements": [places.statement(entry) for entry in summary["statements"]],
-        },
-        "checklist": items,
-        "dropped": dropped,
-        "coverage": _coverage(statements, items),
-        "grounding": {**_grounding(citations), "flags": _flag_counts(items)},
-        "provenance": {
-            **provenance,
-            "source_sha256": hashlib.sha256(source.encode("utf-8", "surrogatepass")).hexdigest(),
-        },
-    }
+    examined = Examined.of(source, summary, checklist, language=language)
+    return examined.result(provenance, policy=policy)
 
 
-def _is_doubtful(item: dict[str, Any]) -> bool:
+def is_doubtful(item: dict[str, Any]) -> bool:
     return bool(item["flags"]) or not item["supported"]
+
+
+class Examined:
+    """A checklist beside its source: what each item is worth, and what no item covers.
+
+    items   for each entry of the checklist, in its order, what the public result says of it
+    """
+
+    def __init__(self, places: "_Places", summary: dict[str, Any], checklist: dict[str, Any]):
+        self._places, self.summary, self.checklist = places, summary, checklist
+        self.items = [places.item(item) for item in checklist["items"]]
+
+    @classmethod
+    def of(
+        cls,
+        source: str,
+        summary: dict[str, Any],
+        checklist: dict[str, Any],
+        *,
+        language: str = "",
+    ) -> "Examined":
+        """As `build_result`, which is this and its `result`."""
+        return cls(_Places(source, summary["audience"], language), summary, checklist)
+
+    def revised(self, checklist: dict[str, Any]) -> "Examined":
+        """Another checklist for the same source; entries of both are not looked at again."""
+        return Examined(self._places, self.summary, checklist)
+
+    def judge(self, entry: dict[str, Any]) -> dict[str, Any]:
+        """What the public result would say of one more entry."""
+        return self._places.item(entry)
+
+    @property
+    def passages(self) -> list[Passage]:
+        return self._places.passages
+
+    @property
+    def statements(self) -> list[Statement]:
+        return self._places.statements
+
+    def passage_at(self, start: int) -> Passage | None:
+        return self._places.passage_at(start)
+
+    def statements_at(self, item: dict[str, Any]) -> list[Statement]:
+        """Those that the citations of an examined item touch."""
+        return [
+            statement
+            for start, end in _spans([item])
+            for statement in self._places.statements_in(start, end)
+        ]
+
+    def missing(self) -> list[Statement]:
+        """What an item should cite, and none does."""
+        hits = covering(self.statements, _spans(self.items), at_most=1)
+        pairs = zip(self.statements, hits, strict=True)
+        return [statement for statement, found in pairs if statement.actionable and not found]
+
+    def result(self, provenance: dict[str, Any], *, policy: Policy = "flag") -> dict[str, Any]:
+        """The public result, see `build_result`."""
+        every = sorted(merged(self.items), key=_first_place)
+        items = [item for item in every if policy == "flag" or not is_doubtful(item)]
+        dropped = [item for item in every if policy == "drop" and is_doubtful(item)]
+        citations = [citation for item in items for citation in item["citations"]]
+        source = self._places.source
+        return {
+            "summary": {
+                **{key: self.summary[key] for key in ("title", "scope", "audience")},
+                "statements": [self._places.statement(e) for e in self.summary["statements"]],
+            },
+            "checklist": items,
+            "dropped": dropped,
+            "coverage": _coverage(self.statements, items),
+            "grounding": {**_grounding(citations), "flags": _flag_counts(items)},
+            "provenance": {
+                **provenance,
+                "source_sha256": hashlib.sha256(
+                    source.encode("utf-8", "surrogatepass")
+                ).hexdigest(),
+            },
+        }
 
 
 class _Places:
     """Looks up quotes and passage ids in one source, and holds items against what they cite."""
 
-    def __init__(
-        self,
-        source: str,
-        passages: list[Passage],
-        statements: list[Statement],
-        audience: str,
-    ) -> None:
-        self._source = source
+    def __init__(self, source: str, audience: str, language: str) -> None:
+        self.source = source
+        self.passages = split_passages(source)
+        self.statements = find_statements(self.passages)
         self._locator = Locator(source)
-        self._passages = passages
-        self._by_id = {passage.id: passage for passage in passages}
-        self._starts = [passage.start for passage in passages]
-        self._statements = statements
-        self._statement_starts = [statement.start for statement in statements]
+        self._by_id = {passage.id: passage for passage in self.passages}
+        self._starts = [passage.start for passage in self.passages]
+        self._statement_starts = [statement.start for statement in self.statements]
         self._audience = audience if normalise(audience).casefold() in self._folded() else ""
+        self._speaks = find_language(self.passages)
+        asked = language.partition("-")[0].lower()
+        self._asked = "" if asked == self._speaks else asked  # "": the source's language
+        self._sections: dict[str, list[Passage]] = {}
+        for passage in self.passages:
+            self._sections.setdefault(passage.section, []).append(passage)
+        self._items: dict[str, dict[str, Any]] = {}
         self._cited: dict[tuple[int, int], Cited] = {}
         self._contexts: dict[frozenset[str], Context] = {}
 
@@ -105,12 +172,19 @@ class _Places:
 
     def item(self, item: dict[str, Any]) -> dict[str, Any]:
         """One item with its citations looked up: supported if it has some and all are found."""
+        key = json.dumps(item, sort_keys=True)
+        if key not in self._items:
+            self._items[key] = self._item(item)
+        return self._items[key]
+
+    def _item(self, item: dict[str, Any]) -> dict[str, Any]:
         found = [self._citation(citation) for citation in item["citations"]]
         citations = list({_citation_key(citation): citation for citation in found}.values())
         supported = bool(citations) and all(c["match"] != "unsupported" for c in citations)
+        action, actor, condition = item["action"], item["actor"], item["condition"]
         plain_fields = ("action", "actor", "level", "category", "priority", "condition")
         return {
-            "id": _item_id(item["level"], citations, item["action"]),
+            "id": _item_id(item["level"], citations, f"{action} | {actor} | {condition}"),
             **{key: item[key] for key in plain_fields},
             "citations": citations,
             "supported": supported,
@@ -118,7 +192,7 @@ class _Places:
         }
 
     def _folded(self) -> str:
-        return normalise(self._source).casefold()
+        return normalise(self.source).casefold()
 
     def _flags(
         self, item: dict[str, Any], citations: Iterable[dict[str, Any]]
@@ -126,48 +200,55 @@ class _Places:
         """What did not survive; an item that quotes nothing we found is marked unsupported."""
         spans = dict.fromkeys((c["start"], c["end"]) for c in citations if c["start"] is not None)
         cited = [self._cite(start, end) for start, end in spans]
-        flags = check(
-            item["action"],
-            item["actor"],
-            item["level"],
-            item["condition"],
-            cited,
-            self._context(frozenset(c.section for c in cited)),
-        )
+        text = f"{item['action']} {item['condition']}"
+        if self._asked and is_translated(text, cited, self._speaks, self._asked):
+            flags = check_translated(
+                item["action"], item["level"], item["condition"], cited, self._asked
+            )
+        else:
+            flags = check(
+                item["action"],
+                item["actor"],
+                item["level"],
+                item["condition"],
+                cited,
+                self._context(frozenset(c.section for c in cited)),
+            )
         return [flag.as_dict() for flag in flags]
 
     def _cite(self, start: int, end: int) -> Cited:
         """The quote, widened to whole statements: half a quote would hide the other half."""
-        found = self._statements_in(start, end)
+        found = self.statements_in(start, end)
         first = min([start, *(max(s.start, start - MAX_WIDENED) for s in found)])
         last = max([end, *(min(s.end, end + MAX_WIDENED) for s in found)])
         if (first, last) not in self._cited:
-            passage = self._passage_at(start)
+            passage = self.passage_at(start)
             levels: tuple[Level, ...] = tuple(
                 dict.fromkeys(level for statement in found for level in statement.levels)
             )
             self._cited[first, last] = Cited(
-                self._source[first:last],
+                self.source[first:last],
                 levels,
                 _stem_of(passage),
                 passage.section if passage else "",
             )
         return self._cited[first, last]
 
-    def _statements_in(self, start: int, end: int) -> list[Statement]:
+    def statements_in(self, start: int, end: int) -> list[Statement]:
         """Statements do not overlap, so that their ends are in order as their starts are."""
         at = max(0, bisect_right(self._statement_starts, start) - 1)
         found = []
-        while at < len(self._statements) and self._statements[at].start < end:
-            if self._statements[at].end > start:
-                found.append(self._statements[at])
+        while at < len(self.statements) and self.statements[at].start < end:
+            if self.statements[at].end > start:
+                found.append(self.statements[at])
             at += 1
         return found
 
     def _context(self, sections: frozenset[str]) -> Context:
         """Who may be meant by a sentence that names nobody: its sections and the audience say."""
         if sections not in self._contexts:
-            nearby = " . ".join(p.text for p in self._passages if p.section in sections)
+            near = (p for section in sections for p in self._sections.get(section, ()))
+            nearby = " . ".join(p.text for p in sorted(near, key=attrgetter("start")))
             self._contexts[sections] = Context(self._audience, nearby)
         return self._contexts[sections]
 
@@ -179,18 +260,18 @@ class _Places:
             place = {
                 "start": match.start,
                 "end": match.end,
-                "quote": self._source[match.start : match.end],
+                "quote": self.source[match.start : match.end],
                 "section": self._section_at(match.start),
             }
         return {**place, "match": match.kind, "similarity": match.similarity}
 
     def _section_at(self, start: int) -> str:
-        passage = self._passage_at(start)
+        passage = self.passage_at(start)
         return passage.section if passage else ""
 
-    def _passage_at(self, start: int) -> Passage | None:
+    def passage_at(self, start: int) -> Passage | None:
         at = bisect_right(self._starts, start) - 1
-        return self._passages[at] if at >= 0 else None
+        return self.passages[at] if at >= 0 else None
 
 
 def _stem_of(passage: Passage | None) -> str:
@@ -212,14 +293,6 @@ def _item_id(level: str, citations: Iterable[dict[str, Any]], action: str) -> st
     return digest.hexdigest()[:_ID_LENGTH]
 
 
-def _unique_in_order(items: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Items with the same level, citations and action are one."""
-    unique: dict[str, dict[str, Any]] = {}
-    for item in items:
-        unique.setdefault(item["id"], item)
-    return sorted(unique.values(), key=_first_place)
-
-
 def _first_place(item: dict[str, Any]) -> float:
     starts = [c["start"] for c in item["citations"] if c["start"] is not None]
     return min(starts, default=float("inf"))
@@ -231,13 +304,9 @@ def _coverage(statements: Sequence[Statement], items: Sequence[dict[str, Any]]) 
     A norm that nobody carries out ("This Act shall be known as ...") is no gap in a checklist: it
     counts among the statements, not among what must be covered.
     """
-    cited = [
-        (c["start"], c["end"], item["id"])
-        for item in items
-        for c in item["citations"]
-        if c["start"] is not None
-    ]
-    found = covering(statements, [(s, e) for s, e, _ in cited], at_most=MAX_COVERING)
+    spans = _spans(items)
+    cited = [i["id"] for i in items for c in i["citations"] if c["start"] is not None]
+    found = covering(statements, spans, at_most=MAX_COVERING)
     pairs = list(zip(statements, found, strict=True))
     due = [(s, hits) for s, hits in pairs if hits or s.actionable]
     binding = [hits for s, hits in due if {"must", "must_not"}.intersection(s.levels)]
@@ -253,12 +322,18 @@ def _coverage(statements: Sequence[Statement], items: Sequence[dict[str, Any]]) 
                 "start": statement.start,
                 "end": statement.end,
                 "levels": list(statement.levels),
-                "items": list(dict.fromkeys(cited[number][2] for number in hits)),
+                "items": list(dict.fromkeys(cited[number] for number in hits)),
             }
             for statement, hits in pairs
             if hits
         ],
     }
+
+
+def _spans(items: Iterable[dict[str, Any]]) -> list[tuple[int, int]]:
+    """Where the items' citations stand, item by item."""
+    citations = (citation for item in items for citation in item["citations"])
+    return [(c["start"], c["end"]) for c in citations if c["start"] is not None]
 
 
 def _quoted(statement: Statement) -> dict[str, Any]:

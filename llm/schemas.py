@@ -69,6 +69,18 @@ class Checklist(_Strict):
     items: Annotated[list[Item], _at_most(MAX_ENTRIES)]
 
 
+class Corrected(_Strict):
+    number: int = Field(description="number of the doubtful item that this one replaces")
+    item: Item
+
+
+class Repair(_Strict):
+    items: Annotated[list[Item], _at_most(MAX_ENTRIES)] = Field(
+        description="Items for what is missing"
+    )
+    corrected: Annotated[list[Corrected], _at_most(MAX_ENTRIES)]
+
+
 def response_format(model: type[BaseModel]) -> dict[str, Any]:
     """The `response_format` of a chat completion that makes OpenAI keep to this model."""
     schema = model.model_json_schema()

@@ -45,15 +45,22 @@ class Document:
     convention: Convention
     audience: str
     language: Language
+    missing: Sequence[dict[str, Any]] = ()
+    doubtful: Sequence[dict[str, Any]] = ()
 
 
 def answer(user_message: str, schema_name: str) -> str:
-    """The content of the reply: JSON for "summary" and "checklist", else plain text."""
+    """The content of the reply: JSON for a schema of ours, else plain text.
+
+    Always in the language of the document: an engine of rules cannot translate.
+    """
     document = read_message(user_message)
     if schema_name == "summary":
         return json.dumps(write_summary(document), ensure_ascii=False)
     if schema_name == "checklist":
         return json.dumps(write_checklist(document), ensure_ascii=False)
+    if schema_name == "repair":
+        return json.dumps(write_repair(document), ensure_ascii=False)
     return write_text(document)
 
 
@@ -64,10 +71,11 @@ def read_message(user_message: str) -> Document:
         passages = [_passage(entry) for entry in data["passages"]]
         convention = data.get("convention") or find_convention(passages)
         audience = (data.get("summary") or {}).get("audience", "")
+        missing, doubtful = data.get("missing") or (), data.get("doubtful") or ()
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         passages = split_passages(user_message)
-        convention, audience = find_convention(passages), ""
-    return Document(passages, convention, audience, find_language(passages))
+        convention, audience, missing, doubtful = find_convention(passages), "", (), ()
+    return Document(passages, convention, audience, find_language(passages), missing, doubtful)
 
 
 def _passage(entry: dict[str, Any]) -> Passage:
@@ -217,6 +225,36 @@ def _whole_row(finding: _Finding) -> str:
     """A short row is quoted whole: a dose without its weight would be half the truth."""
     text = finding.passage.text
     return text if _row_head(finding) and len(text) <= _MAX_ROW else ""
+
+
+# The repair
+
+
+def write_repair(document: Document) -> dict[str, Any]:
+    """What step 2 would say of the sentences that are missing, or that a doubtful item quotes."""
+    items = write_checklist(document)["items"]
+    quoting: dict[str, list[dict[str, Any]]] = {}
+    for item in items:
+        quoting.setdefault(plain(item["citations"][0]["quote"]), []).append(item)
+    missing = dict.fromkeys(str(entry.get("text", "")) for entry in document.missing)
+    return {
+        "items": [item for text in missing for item in quoting.get(text, ())],
+        "corrected": [
+            {"number": entry["number"], "item": right}
+            for entry in document.doubtful
+            if (right := _said_rightly(entry["item"], quoting))
+        ],
+    }
+
+
+def _said_rightly(
+    doubtful: dict[str, Any], quoting: dict[str, list[dict[str, Any]]]
+) -> dict[str, Any] | None:
+    """The item of the same level, else the first, that quotes what the doubtful one does."""
+    quotes = (plain(citation["quote"]) for citation in doubtful["citations"])
+    found = next((quoting[quote] for quote in quotes if quote in quoting), [])
+    same = (item for item in found if item["level"] == doubtful["level"])
+    return next(same, found[0] if found else None)
 
 
 # Neither step: a person talks to the engine

@@ -19,7 +19,7 @@ from llm.offline.engine import answer
 
 MODEL = "guidepost-offline-1"
 MAX_REQUEST_BYTES = 32 * 1024 * 1024
-_SCHEMAS = ("summary", "checklist")
+_SCHEMAS = ("summary", "checklist", "repair")
 _CHARACTERS_PER_TOKEN = 4  # what OpenAI names as the rule of thumb for English
 _HANG_SECONDS = 3_600.0
 
@@ -149,7 +149,7 @@ def _schema_name(request: dict[str, Any]) -> str:
         return ""
     name = str((wanted.get("json_schema") or {}).get("name", "")).lower()
     if wanted.get("type") != "json_schema" or name not in _SCHEMAS:
-        raise BadRequest(f"the offline engine only knows the JSON schemas {' and '.join(_SCHEMAS)}")
+        raise BadRequest(f"the offline engine only knows the JSON schemas {', '.join(_SCHEMAS)}")
     return name
 
 

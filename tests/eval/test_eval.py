@@ -3,6 +3,7 @@ import json
 
 import pytest
 
+from llm.chain import PROMPT_VERSION
 from llm.result import build_result
 from tests.eval import __main__ as command
 from tests.eval import gold as golds
@@ -91,7 +92,7 @@ def test_two_items_of_one_sentence_are_paired_by_level():
 
 
 def test_versions_and_prices_are_read():
-    assert Versions.parse("checklist=2") == Versions(1, 2)
+    assert Versions.parse("checklist=7") == Versions(PROMPT_VERSION, 7)
     with pytest.raises(ValueError, match="no such step: reduce"):
         Versions.parse("reduce=1")
     assert Prices(2.0, 8.0).cost({"prompt_tokens": 500_000, "completion_tokens": 250_000}) == 3.0

@@ -217,7 +217,7 @@ def test_a_completed_job_has_its_result(api, tenant):
     body = response.json()
     assert body["status"] == "COMPLETED"
     assert body["result"] == {"checklist": []}
-    assert body["progress"] == {"steps_done": 2, "steps": 2}
+    assert body["progress"] == {"steps_done": 2, "steps": 2, "passages_done": 0, "passages": 0}
     assert body["usage"] == {
         "llm_calls": 3,
         "prompt_tokens": 30,

@@ -113,7 +113,7 @@ def test_a_long_guideline_is_split_at_headings_and_every_statement_is_kept_once(
     assert [s["text"] for s in step.value["statements"]] == [
         f"Staff must do task {number}." for number in range(12)
     ]
-    assert step.provenance["prompt"] == "summarize.v1"
+    assert step.provenance["prompt"] == "summarize.v2"
     assert step.provenance["model"] == "guidepost-offline-1"
     labels = {call["client_request_id"] for call in offline.stage.ledger()}
     assert labels == {f"job-1.s.{number}" for number in range(1, 5)}
@@ -143,14 +143,15 @@ def test_a_lossy_summary_loses_no_requirement(offline):
     assert len(step.value["items"]) == 4
 
 
-def test_statements_said_twice_are_merged_with_all_their_passages(offline):
+def test_what_is_said_twice_is_one_statement_and_one_item_with_all_its_places(offline):
     source = "Staff must wash hands.\n\nIt is cold.\n\nStaff must wash  hands."
 
     result = run_chain(offline.url, source)
 
     (statement,) = result["summary"]["statements"]
     assert [(p["start"], p["end"]) for p in statement["passages"]] == [(0, 22), (37, 60)]
-    assert len(result["checklist"]) == 2
+    (item,) = result["checklist"]
+    assert [(c["start"], c["end"]) for c in item["citations"]] == [(0, 22), (37, 60)]
 
 
 def test_at_most_four_calls_run_at_a_time_and_a_failure_stops_the_rest(offline):
