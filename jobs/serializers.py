@@ -9,6 +9,8 @@ from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from config.serializers import QuerySerializer, StrictSerializer, TextField
+from jobs import languages
+from jobs.languages import ACCEPTED
 from jobs.models import Job, JobStatus, Priority, Step
 from jobs.options import ON_DOUBT
 from jobs.queue import WAITING_ON
@@ -43,8 +45,10 @@ class OptionsSerializer(StrictSerializer):
     language = TextField(
         required=False,
         max_length=35,
-        help_text="Of the checklist, as a BCP 47 tag such as `de`. Quotes stay in the guideline's"
-        " language. Unless given, the checklist is in the guideline's language.",
+        help_text="Of the checklist's `action`, `actor`, `category` and `condition`, and of the"
+        f" summary's `title` and `scope`. {ACCEPTED} Quotes, and the summary's statements, stay in"
+        " the guideline's language; unless given, so does all of it. Across languages fewer flags"
+        " can be found: see docs/meaning-guard.md. The offline model cannot translate.",
     )
     on_doubt = serializers.ChoiceField(
         choices=ON_DOUBT,
@@ -62,6 +66,13 @@ class OptionsSerializer(StrictSerializer):
         required=False,
         help_text="False refuses an earlier result for the same text, options and versions.",
     )
+
+
+    def validate_language(self, tag: str) -> str:
+        try:
+            return languages.canonical(tag)
+        except ValueError as error:
+            raise serializers.ValidationError(str(error), code="unknown_language") from None
 
 
 class JobSubmitSerializer(StrictSerializer):

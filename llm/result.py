@@ -107,10 +107,21 @@ class Examined:
         ]
 
     def missing(self) -> list[Statement]:
-        """What an item should cite, and none does."""
+        """What an item should cite, and none does.
+
+        A passage that repeats itself word for word is covered once it is quoted: a quote is found
+        where the sentence stands first.
+        """
         hits = covering(self.statements, _spans(self.items), at_most=1)
-        pairs = zip(self.statements, hits, strict=True)
-        return [statement for statement, found in pairs if statement.actionable and not found]
+        pairs = list(zip(self.statements, hits, strict=True))
+        said = {(statement.passage_id, statement.text) for statement, found in pairs if found}
+        return [
+            statement
+            for statement, found in pairs
+            if not found
+            and statement.actionable
+            and (statement.passage_id, statement.text) not in said
+        ]
 
     def result(self, provenance: dict[str, Any], *, policy: Policy = "flag") -> dict[str, Any]:
         """The public result, see `build_result`."""

@@ -20,10 +20,10 @@ MAX_FIGURES = 60  # of one item; a longer one is no thing to do
 MAX_CITED_FIGURES = 500
 
 _FIGURE = re.compile(
-    r"(?P<sign>[<>≤≥]=?)?\s?(?<![\w.,])"
+    r"(?P<sign>[<>≤≥]=?)?\s?(?<![a-zà-ÿ0-9.,])"
     r"(?P<digits>\d{1,12}(?:[.,'’\u00a0\u202f]\d{1,6}){0,4})(?![\d])"
     r"(?:\s?(?P<symbol>°\s?[CF]|%|‰|[µμ]g|mcg|mg|kg|g|ml|cl|dl|l|mm|cm|km|m|kPa|bar|Hz|kHz|MHz|dB"
-    r"|kW|W|V|mmol|mmHg|€|\$|£|°)(?!\w))?",
+    r"|kW|W|V|mmol|mmHg|€|\$|£|°)(?![a-zà-ÿ0-9]))?",
     re.IGNORECASE,
 )
 _SEPARATOR = re.compile(r"[.,'’\u00a0\u202f]")

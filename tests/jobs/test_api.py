@@ -381,6 +381,26 @@ def test_a_job_says_what_was_asked_for_and_what_holds_otherwise(api, settings):
 
 
 @pytest.mark.parametrize(
+    ("tag", "kept"),
+    [("de", "de"), ("PT-br", "pt-BR"), ("zh-hANT-tw", "zh-Hant-TW"), ("es-419", "es-419")],
+)
+def test_a_language_is_kept_as_the_standard_writes_it(api, tag, kept):
+    assert submit(api, options={"language": tag}).json()["options"]["language"] == kept
+
+
+@pytest.mark.parametrize(
+    "tag", ["xx", "german", "de_DE", "de-", "d", "de-x-mine", "ｄｅ", "de-DE-de", 5, "", "eng"]
+)
+def test_a_language_that_nobody_knows_is_refused_with_what_would_do(api, tag):
+    response = submit(api, options={"language": tag})
+
+    (error,) = response.json()["errors"]
+    assert response.status_code == 422
+    assert error["pointer"] == "/options/language"
+    assert isinstance(tag, int) or tag == "" or "ISO 639-1 such as `de`" in error["detail"]
+
+
+@pytest.mark.parametrize(
     ("options", "pointer"),
     [
         ({"lang": "de"}, "/options/lang"),
