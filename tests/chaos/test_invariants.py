@@ -383,6 +383,33 @@ def test_an_answer_in_vain_of_a_step_that_was_stored_is_found(evidence, step, ou
     assert broken(evidence) == {("illegal", "an_answer_is_ok_exactly_if_its_step_is_stored")}
 
 
+def repair(evidence):
+    """The worker of attempt 1 was lost in a repair, and attempt 2 made it, one call less."""
+    steps = [(1, "summarize"), (1, "checklist"), (2, "repair")]
+    evidence.calls[:] = [call(number, step, "ok") for number, step in steps]
+    evidence.calls.append(call(1, "repair", "unknown"))
+    evidence.calls.append(call(2, "repair", "error", part=2))
+    evidence.heard[:] = [Heard(one.label, "answered") for one in evidence.calls]
+    evidence.attempts[1] = attempt(2, "repair", "completed")
+    change_job(evidence, step="repair", llm_calls=3)
+
+
+def test_a_job_that_was_repaired_breaks_no_rule(evidence):
+    repair(evidence)
+
+    assert check(evidence) == []
+
+
+@pytest.mark.parametrize("step", ["checklist", "repair"])
+def test_an_answer_of_a_repaired_job_that_was_thrown_away_is_found(evidence, step):
+    repair(evidence)
+    at = next(n for n, one in enumerate(evidence.calls) if (one.step, one.outcome) == (step, "ok"))
+    evidence.calls[at] = replace(evidence.calls[at], outcome="lost")
+    change_job(evidence, llm_calls=2, unknown_calls=2)
+
+    assert broken(evidence) == {("illegal", "an_answer_is_ok_exactly_if_its_step_is_stored")}
+
+
 @pytest.mark.parametrize("outcome", ["unknown", "lost"])
 def test_a_call_in_vain_that_was_not_counted_is_found(evidence, outcome):
     evidence.calls[1] = call(1, "checklist", outcome)

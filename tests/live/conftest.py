@@ -34,6 +34,8 @@ POINTS = {
     "after_reply": "kill",
     "before_summary_commit": "kill",
     "after_summary_commit": "kill",
+    "before_checklist_commit": "kill",
+    "after_checklist_commit": "kill",
     "before_result_commit": "kill",
     "after_result_commit": "kill",
     "before_reap": "kill",

@@ -156,6 +156,23 @@ def test_f04_a_worker_killed_with_its_result_in_hand_pays_for_step_two_alone_aga
     assert (job["usage"]["llm_calls"], job["usage"]["unknown_calls"]) == (2, 1)
 
 
+@pytest.mark.parametrize(
+    ("point", "second", "lost"),
+    [("before_checklist_commit", ["checklist", "repair"], 1), ("after_checklist_commit", [], 0)],
+)
+def test_f04_what_step_two_has_paid_for_is_kept_before_it_is_repaired(live, point, second, lost):
+    live.script({"do": "reply", "step": "checklist", "content": {"items": []}, "times": 2})
+    live.arm(point)
+    event_id = live.submit()
+
+    job = live.wait_for(event_id, "COMPLETED")
+
+    assert live.steps(event_id) == [*ONCE, *(second or ["repair"])]
+    assert (job["usage"]["llm_calls"], job["usage"]["unknown_calls"]) == (3, lost)
+    assert job["result"]["coverage"]["missing"] == []
+    assert job["progress"]["steps_done"] == job["progress"]["steps"] == 3
+
+
 def test_f05_a_worker_killed_after_its_result_is_committed_leaves_a_job_that_is_over(live):
     live.arm("after_result_commit")
     event_id = live.submit()

@@ -12,6 +12,7 @@ from pathlib import Path
 import yaml
 
 from deploy.local.stack import ROOT
+from tests.bench.documents import guideline
 from tests.test_openapi import COMMITTED, check
 
 TEXT = """# Hand hygiene
@@ -37,6 +38,24 @@ def test_a_guideline_becomes_a_checklist_whose_quotes_stand_in_the_source(live):
     assert {step["model"] for step in result["provenance"]["steps"].values()} == {
         "guidepost-offline-1"
     }
+
+
+def test_a_guideline_of_a_megabyte_completes_within_the_memory_of_a_worker(live):
+    text = guideline(1_040_000)
+    size = len(text.encode())
+    assert 1_030_000 < size <= 1_048_576
+
+    job = live.wait_for(live.submit(text), "COMPLETED", seconds=240)
+
+    assert job["attempt"] == 1
+    assert job["usage"]["llm_calls"] > 200
+    assert job["progress"]["passages_done"] == job["progress"]["passages"] > 1_000
+    coverage = job["result"]["coverage"]
+    assert coverage["must_covered"] == coverage["must"] > 1_000
+    status = Path(f"/proc/{live.stack.children['worker'].pid}/status")
+    if status.exists():  # on Linux
+        peak = int(re.search(r"VmHWM:\s+(\d+) kB", status.read_text())[1])
+        assert peak < 400_000
 
 
 def test_staff_can_see_which_task_ran_which_job(live):
