@@ -34,7 +34,8 @@ def scopes_field(**options: Any) -> serializers.ListField:
         child=serializers.ChoiceField(choices=Scope.choices),
         min_length=1,
         max_length=len(Scope),
-        help_text="No more than you hold yourself, and never `members:manage`.",
+        help_text="No more than you hold yourself, and never `members:manage` or"
+        " `settings:manage`.",
         **options,
     )
 

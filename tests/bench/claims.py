@@ -204,7 +204,7 @@ def claim_with(claimers: int, count: int) -> list[float]:
         barrier.wait()
         for _ in range(count // claimers):
             start = time.perf_counter()
-            claim = claims.claim_next("bench", circuit="bench")
+            claim = claims.claim_next("bench", circuits=["bench"])
             times.append((time.perf_counter() - start) * 1000)
             assert claim is not None
             services.complete_job(claim, {"checklist": []}, USAGE)
