@@ -49,9 +49,14 @@ class Circuits:
 
     def __init__(self, trials: Iterable[str] = ()) -> None:
         self._trials = set(trials)
+        self._answering: set[str] = set()
 
     def choose(self, models: list[str]) -> "Choice":
-        """The models to ask, and those that are away. A trial may be won on the way."""
+        """The models to ask, and those that are away. A trial may be won on the way.
+
+        Where all are away, a model that has answered this very job goes on being asked: what it
+        has said would have to be paid for again.
+        """
         away = breaker.not_closed([circuit_name(model) for model in models])
         choice = Choice()
         for model in models:
@@ -60,10 +65,14 @@ class Circuits:
                 choice.models.append(model)
             else:
                 choice.left[model] = CIRCUIT_OPEN
+        if not choice.models:
+            choice.models = [model for model in choice.left if model in self._answering]
+            choice.left = {}
         return choice
 
     def answered(self, models: Iterable[str]) -> None:
         for model in models:
+            self._answering.add(model)
             self._trials.discard(circuit_name(model))
             breaker.succeeded(circuit_name(model))
 

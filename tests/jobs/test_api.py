@@ -377,6 +377,7 @@ def test_a_job_says_what_was_asked_for_and_what_holds_otherwise(api, settings):
         "report": True,
         "model": settings.OPENAI_MODEL,
         "cache": True,
+        "fallback_models": [],
     }
 
 
