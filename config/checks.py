@@ -122,11 +122,14 @@ def providers_are_addresses(app_configs: Any, **kwargs: Any) -> list[CheckMessag
     ):
         return []
     hint = 'Names and where they are: {"openai": "https://api.openai.com/v1"}'
-    return [Error("PROVIDERS is not a table of https addresses.", hint=hint, id="guidepost.E014")]
+    return [Error("PROVIDERS is not a table of https addresses.", hint=hint, id="guidepost.E020")]
 
 
 def _is_address(url: Any, schemes: tuple[str, ...]) -> bool:
-    parts = urlsplit(url) if isinstance(url, str) else None
+    try:
+        parts = urlsplit(url) if isinstance(url, str) else None
+    except ValueError:  # of brackets that hold no address
+        return False
     return (
         parts is not None
         and bool(parts.hostname)

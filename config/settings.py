@@ -285,7 +285,6 @@ SPECTACULAR_SETTINGS = {
         "UsageGroup": ["day", "key", "model"],
         "JobStatus": "jobs.models.JobStatus.choices",
         "KeyStatus": "tenants.serializers.KEY_STATUSES",
-        "OnDoubt": "tenants.models.OnDoubt.choices",
         "Role": "tenants.models.Role.choices",
         "Scope": "tenants.models.Scope.choices",
         "JobPriority": "jobs.serializers.PRIORITIES",

@@ -237,7 +237,7 @@ class SettingsChangeSerializer(StrictSerializer):
     """What is left out stays as it is."""
 
     on_doubt = serializers.ChoiceField(
-        choices=OnDoubt.choices,
+        choices=OnDoubt.values,
         required=False,
         error_messages={"invalid_choice": f"One of {', '.join(OnDoubt.values)}."},
         help_text="What becomes of an item whose meaning is in doubt, unless a job says otherwise.",
@@ -278,7 +278,7 @@ class SettingsChangeSerializer(StrictSerializer):
 
 
 class SettingsSerializer(serializers.Serializer):
-    on_doubt = serializers.ChoiceField(choices=OnDoubt.choices)
+    on_doubt = serializers.ChoiceField(choices=OnDoubt.values)
     language = serializers.CharField(help_text="Empty: the guideline's own.")
     models = serializers.ListField(child=serializers.CharField(), source="preferred_models")
     allowed_models = serializers.ListField(
