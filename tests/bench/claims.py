@@ -34,8 +34,8 @@ USAGE = {"calls": 2, "prompt_tokens": 20, "completion_tokens": 10}
 
 # What triggers and foreign keys would do for each row is done at once, afterwards.
 MAKE_TENANTS = """
-INSERT INTO tenants_tenant (id, name, slug, is_active, created_at)
-SELECT gen_random_uuid(), 'Tenant ' || n, 'tenant-' || n, true, now()
+INSERT INTO tenants_tenant (id, name, slug, is_active, created_at, plan_id)
+SELECT gen_random_uuid(), 'Tenant ' || n, 'tenant-' || n, true, now(), 'standard'
 FROM generate_series(1, %(tenants)s) AS n
 """
 MAKE_DOCUMENTS = """
