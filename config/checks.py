@@ -3,6 +3,7 @@
 import base64
 import os
 from typing import Any
+from urllib.parse import urlsplit
 
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Warning, register, run_checks
@@ -11,6 +12,7 @@ from django.core.exceptions import ImproperlyConfigured
 from config import crypto
 
 MIN_LENGTH, MIN_DIFFERENT = 32, 12
+MAX_PROVIDER = 40  # characters of a name
 DEFAULTS = ("django-insecure-", "change", "secret_key", "example", "password", "test")
 SECRETS = ("SECRET_KEY", "API_KEY_PEPPER")
 REACH_NOBODY = tuple(f"{name}.EmailBackend" for name in ("dummy", "console", "filebased"))
@@ -101,10 +103,39 @@ def models_have_prices(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
     hint = 'Dollars per million tokens: {"gpt-4.1-mini": {"prompt": 0.40, "completion": 1.60}}'
     if wrong:
         return [Error("MODEL_PRICES is not a table of prices.", hint=hint, id="guidepost.E011")]
-    if settings.OPENAI_API_KEY and settings.OPENAI_MODEL not in prices:
-        what = f"MODEL_PRICES has no price for {settings.OPENAI_MODEL}: money limits nobody."
+    models = dict.fromkeys([settings.OPENAI_MODEL, *settings.MODELS])
+    free = [model for model in models if model not in prices]
+    if settings.OPENAI_API_KEY and free:
+        what = f"MODEL_PRICES has no price for {', '.join(free)}: there money limits nobody."
         return [Warning(what, hint=hint, id="guidepost.W002")]
     return []
+
+
+@register()
+def providers_are_addresses(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
+    """Keys of tenants are sent there, and texts of theirs."""
+    schemes = ("https",) if settings.HTTPS else ("https", "http")
+    providers = settings.PROVIDERS
+    if isinstance(providers, dict) and all(
+        _is_address(url, schemes) and 0 < len(name) <= MAX_PROVIDER
+        for name, url in providers.items()
+    ):
+        return []
+    hint = 'Names and where they are: {"openai": "https://api.openai.com/v1"}'
+    return [Error("PROVIDERS is not a table of https addresses.", hint=hint, id="guidepost.E020")]
+
+
+def _is_address(url: Any, schemes: tuple[str, ...]) -> bool:
+    try:
+        parts = urlsplit(url) if isinstance(url, str) else None
+    except ValueError:  # of brackets that hold no address
+        return False
+    return (
+        parts is not None
+        and bool(parts.hostname)
+        and parts.scheme in schemes
+        and not (parts.username or parts.password or parts.query or parts.fragment)
+    )
 
 
 @register()

@@ -9,8 +9,12 @@ from datetime import UTC, datetime
 request_id: ContextVar[str] = ContextVar("request_id", default="")
 
 # Nobody logs a secret on purpose; a caller may still write one where it is logged, as in a path.
-# Our own kinds: JSON web tokens, and the secrets of API keys. Takes time in proportion to the line.
-_SECRET = re.compile(r"(?<![\w-])eyJ[\w-]{8,4000}\.[\w-]{8,4000}\.[\w-]{8,1000}|gps_[\w-]{20,200}")
+# JSON web tokens, the secrets of API keys, keys of model providers. Takes time in proportion to the
+# line.
+_SECRET = re.compile(
+    r"(?<![\w-])eyJ[\w-]{8,4000}\.[\w-]{8,4000}\.[\w-]{8,1000}|gps_[\w-]{20,200}"
+    r"|(?<![\w-])sk-[\w-]{16,300}"
+)
 # Addresses that let whoever has them in; they stand in mails, and in no line of ours.
 _SECRET_PATHS = re.compile(
     r"(/accounts/invitations/|/accounts/password/reset/key/|/accounts/confirm-email/)[^/\"'\\\s]+"

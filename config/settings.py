@@ -318,6 +318,11 @@ OPENAI_MODEL = env.str(
     "OPENAI_MODEL", default="gpt-4.1-mini" if OPENAI_API_KEY else "guidepost-offline-1"
 )
 
+# What else jobs may be run with, by commas; OPENAI_MODEL is the first of them all, and the default.
+MODELS = env.list("MODELS", default=[])
+# Where a tenant may bring a key of its own: {"name": "https://..."}. It says a name, no address.
+PROVIDERS = env.json("PROVIDERS", default={"openai": "https://api.openai.com/v1"})
+
 # Dollars per million tokens, by model; what is not listed costs nothing, so money limits nobody.
 # {"gpt-4.1-mini": {"prompt": 0.40, "completion": 1.60}}
 MODEL_PRICES = env.json("MODEL_PRICES", default={})

@@ -54,6 +54,8 @@ class CallInline(ReadOnlyInline):
         "label",
         "outcome",
         "error_code",
+        "requested_model",
+        "own_key",
         "model",
         "prompt_tokens",
         "completion_tokens",

@@ -1,7 +1,8 @@
 """One circuit per provider and model, shared by all workers: a row in PostgreSQL.
 
-Closed, calls pass. FAILURES errors in a row within WINDOW open it: no job is claimed, so that
-none burns an attempt against a provider that is away. After a wait one job in the whole fleet
+Closed, calls pass. FAILURES errors in a row within WINDOW open it: its model is not asked, and
+where that is so of every model no job is claimed, so that none burns an attempt against a provider
+that is away. After a wait one job in the whole fleet
 tries (half open); its success closes the circuit, its failure doubles the wait. Errors that only
 a person can mend (no credit, bad credentials) open it until staff closes it.
 
@@ -19,6 +20,7 @@ from django.db import connection, transaction
 
 from jobs.models import Circuit
 from tenants.audit import record
+from tenants.preferences import installed_models
 
 logger = logging.getLogger(__name__)
 
@@ -60,64 +62,93 @@ UPDATE jobs_circuit SET state = 'closed', failures = 0, wait_seconds = 0, open_u
     probe_until = NULL, reason = %(reason)s, changed_at = clock_timestamp()
 WHERE name = %(name)s AND (state <> 'closed' OR failures > 0)
 """
+UNTIL_TRIAL = """
+SELECT extract(epoch FROM min(greatest(open_until, probe_until)) - clock_timestamp())::float
+FROM jobs_circuit WHERE name = ANY(%(names)s) AND open_until IS NOT NULL
+"""
 # An answer to a call that began before says nothing of what only a person can mend.
 CLOSE_BY_AN_ANSWER = CLOSE + "    AND (state <> 'open' OR open_until IS NOT NULL)"
 
 
-def circuit_name() -> str:
-    """Provider and model, such as "api.openai.com/gpt-4.1-mini"."""
+def circuit_name(model: str = "") -> str:
+    """Provider and model, such as "api.openai.com/gpt-4.1-mini"; of the first model unless given.
+
+    Only calls with the installation's own key have a circuit.
+    """
     base = settings.OPENAI_BASE_URL or (
         "https://api.openai.com" if settings.OPENAI_API_KEY else settings.OFFLINE_MODEL_URL
     )
-    return f"{urlsplit(base).hostname}/{settings.OPENAI_MODEL}"
+    return f"{urlsplit(base).hostname}/{model or settings.OPENAI_MODEL}"
 
 
-def may_probe() -> bool:
-    """May this worker try the provider, alone of all? True is a lease for TRIAL."""
-    return _execute(PROBE, lease=TRIAL) == 1
+def all_circuits() -> list[str]:
+    """Of every model that jobs may be run with."""
+    return [circuit_name(model) for model in installed_models()]
 
 
-def give_up_probe() -> None:
-    """The winner of a trial found no job to try with: the next may win it at once."""
-    Circuit.objects.filter(name=circuit_name(), state="half_open").update(probe_until=None)
+def not_closed(names: list[str]) -> set[str]:
+    """Those of the circuits that let no call pass."""
+    held = Circuit.objects.filter(name__in=names).exclude(state=Circuit.State.CLOSED)
+    return set(held.values_list("name", flat=True))
 
 
-def succeeded() -> None:
-    """A call was answered: the run of failures, or the trial, is over."""
-    if _execute(CLOSE_BY_AN_ANSWER, reason="the provider answers"):
-        logger.info("circuit_closed", extra={"circuit": circuit_name()})
-
-
-def failed(code: str) -> None:
-    """A call failed by the provider's fault."""
+def seconds_to_trial(names: list[str]) -> float:
+    """Until the first of these may be tried; LONGEST_WAIT where that is for staff to say."""
     with connection.cursor() as cursor:
-        parameters: dict[str, Any] = {"name": circuit_name(), "window": WINDOW}
+        cursor.execute(UNTIL_TRIAL, {"names": names})
+        seconds = cursor.fetchone()[0]
+    return LONGEST_WAIT if seconds is None else min(max(seconds, 1.0), LONGEST_WAIT)
+
+
+def may_probe(name: str = "") -> bool:
+    """May this worker try the model, alone of all? True is a lease for TRIAL."""
+    return _execute(PROBE, name, lease=TRIAL) == 1
+
+
+def give_up_probe(name: str = "") -> None:
+    """The winner of a trial found nothing to try with: the next may win it at once."""
+    name = name or circuit_name()
+    Circuit.objects.filter(name=name, state="half_open").update(probe_until=None)
+
+
+def succeeded(name: str = "") -> None:
+    """A call was answered: the run of failures, or the trial, is over."""
+    if _execute(CLOSE_BY_AN_ANSWER, name, reason="the provider answers"):
+        logger.info("circuit_closed", extra={"circuit": name or circuit_name()})
+
+
+def failed(code: str, name: str = "") -> None:
+    """A call failed by the provider's fault."""
+    name = name or circuit_name()
+    with connection.cursor() as cursor:
+        parameters: dict[str, Any] = {"name": name, "window": WINDOW}
         cursor.execute(FAIL, parameters)
         state, failures = cursor.fetchone()
     if state == "half_open" or failures >= FAILURES:
         opened = _execute(
-            OPEN, first=FIRST_WAIT, longest=LONGEST_WAIT, failures=FAILURES, reason=code
+            OPEN, name, first=FIRST_WAIT, longest=LONGEST_WAIT, failures=FAILURES, reason=code
         )
         if opened:
-            logger.error("circuit_opened", extra={"circuit": circuit_name(), "reason": code})
+            logger.error("circuit_opened", extra={"circuit": name, "reason": code})
 
 
-def hold_open(reason: str) -> None:
+def hold_open(reason: str, name: str = "") -> None:
     """Opens the circuit until a person closes it."""
+    name = name or circuit_name()
     held = {"state": "open", "open_until": None, "probe_until": None}
     with transaction.atomic():
-        is_held = Circuit.objects.filter(name=circuit_name(), **held).exists()
-        Circuit.objects.update_or_create(name=circuit_name(), defaults={**held, "reason": reason})
+        is_held = Circuit.objects.filter(name=name, **held).exists()
+        Circuit.objects.update_or_create(name=name, defaults={**held, "reason": reason})
         if not is_held:
-            _record("circuit.held_open", circuit_name(), reason)
-    logger.error("circuit_held_open", extra={"circuit": circuit_name(), "reason": reason})
+            _record("circuit.held_open", name, reason)
+    logger.error("circuit_held_open", extra={"circuit": name, "reason": reason})
 
 
 def close(reason: str, name: str = "") -> bool:
     """What staff does once the cause is mended; False if it was closed already."""
     name = name or circuit_name()
     with transaction.atomic():
-        closed = _execute(CLOSE, reason=reason, name=name) == 1
+        closed = _execute(CLOSE, name, reason=reason) == 1
         if closed:
             _record("circuit.closed", name, reason)
     return closed
@@ -127,7 +158,7 @@ def _record(action: str, name: str, reason: str) -> None:
     record(action, tenant_id=None, of=("circuit", name), after={"reason": reason})
 
 
-def _execute(statement: str, **parameters: Any) -> int:
+def _execute(statement: str, name: str = "", **parameters: Any) -> int:
     with connection.cursor() as cursor:
-        cursor.execute(statement, {"name": circuit_name()} | parameters)
+        cursor.execute(statement, {"name": name or circuit_name(), **parameters})
         return int(cursor.rowcount)

@@ -10,6 +10,7 @@ A call that nobody has an answer of is charged at its bound: it may have cost th
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
@@ -108,43 +109,64 @@ class Budget:
         return max(self.limit - self.used - self.reserved, 0)
 
 
-def price(tokens: Tokens) -> int:
-    """Millionths of a dollar, rounded up: dollars per million tokens are that for each token.
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """Whom a call asks, and who pays: with a tenant's own key its provider's bill is its own.
 
-    By the model that is configured, not by the name that a reply gives itself: what a call may
-    cost and what it did cost are the same price's.
+    model  as we name it to the provider, not as a reply names itself: what a call may cost and
+           what it did cost are the same price's
     """
-    prices = settings.MODEL_PRICES.get(settings.OPENAI_MODEL, {})
+
+    model: str = ""  # of a row that the previous version wrote: the configured one
+    own_key: bool = False
+
+
+DEFAULT = Asked()
+
+
+def price(tokens: Tokens, asked: Asked = DEFAULT) -> int:
+    """Millionths of a dollar, rounded up: dollars per million tokens are that for each token."""
+    if asked.own_key:
+        return 0
+    prices = settings.MODEL_PRICES.get(asked.model or settings.OPENAI_MODEL, {})
     dollars = [Decimal(str(prices.get(kind, 0))) for kind in ("prompt", "completion")]
     return math.ceil(tokens.prompt * dollars[0] + tokens.completion * dollars[1])
 
 
-def admit(tenant_id: UUID, job_id: int, estimate: Tokens) -> None:
+def admit(
+    tenant_id: UUID, job_id: int, estimate: Tokens, models: Sequence[Asked] = (DEFAULT,)
+) -> None:
     """Reserves for a job that is being submitted. Raises QuotaExceeded, or TooManyWaiting.
+
+    models  that it may ask: the dearest of them is reserved for
 
     Submissions of one tenant pass here one at a time, up to their commit, so both are exact. It
     comes last in its transaction: the shorter it is held.
     """
-    refused = _ask(ADMIT, tenant_id, job_id, estimate)
+    refused = _ask(ADMIT, tenant_id, job_id, estimate, models)
     if refused == "waiting":
         raise _too_many_waiting(tenant_id)
     if refused:
         raise _quota_exceeded(tenant_id, refused)
 
 
-def reserve(tenant_id: UUID, job_id: int, estimate: Tokens) -> None:
+def reserve(
+    tenant_id: UUID, job_id: int, estimate: Tokens, models: Sequence[Asked] = (DEFAULT,)
+) -> None:
     """Reserves for a job that gets a new run. Raises QuotaExceeded."""
-    if refused := _ask(RESERVE, tenant_id, job_id, estimate):
+    if refused := _ask(RESERVE, tenant_id, job_id, estimate, models):
         raise _quota_exceeded(tenant_id, refused)
 
 
-def take(tenant_id: UUID, job_id: int, bound: Tokens) -> None:
+def take(tenant_id: UUID, job_id: int, bound: Tokens, asked: Asked = DEFAULT) -> None:
     """Sets aside what a call may cost. Raises BudgetExhausted; then the call must not start."""
-    if refused := _ask(TAKE, tenant_id, job_id, bound):
+    if refused := _ask(TAKE, tenant_id, job_id, bound, [asked]):
         raise BudgetExhausted(PUBLIC_NAMES[Usage.Kind(refused)])
 
 
-def charge(tenant_id: UUID, job_id: int, call_id: int, used: Tokens) -> None:
+def charge(
+    tenant_id: UUID, job_id: int, call_id: int, used: Tokens, asked: Asked = DEFAULT
+) -> None:
     """Turns what was set aside for a call into what it did cost; once. The caller has locked the
     job."""
     with connection.cursor() as cursor:
@@ -155,7 +177,7 @@ def charge(tenant_id: UUID, job_id: int, call_id: int, used: Tokens) -> None:
                 "job": job_id,
                 "call": call_id,
                 "tokens": used.total,
-                "micros": price(used),
+                "micros": price(used, asked),
             },
         )
 
@@ -218,13 +240,15 @@ def _recount(tenant_id: UUID, kind: str, starts_on: date) -> bool:
 # --- Pieces ---------------------------------------------------------------------------------
 
 
-def _ask(statement: str, tenant_id: UUID, job_id: int, tokens: Tokens) -> str:
+def _ask(
+    statement: str, tenant_id: UUID, job_id: int, tokens: Tokens, models: Sequence[Asked]
+) -> str:
     """The name of what does not suffice, or ''."""
     asked: dict[str, Any] = {
         "tenant": tenant_id,
         "job": job_id,
         "tokens": tokens.total,
-        "micros": price(tokens),
+        "micros": max(price(tokens, asked) for asked in models),
     }
     with connection.cursor() as cursor:
         cursor.execute(statement, asked)

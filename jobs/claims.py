@@ -1,5 +1,6 @@
 """Which job runs next, and who holds it: each a single statement, by the database's clock."""
 
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
@@ -24,6 +25,10 @@ BATCH = 100  # jobs that one sweep moves at most; the next sweep is a second awa
 # the job's is skipped if somebody has it. The attempt is counted, and its row written, before any
 # work starts: a job that kills its worker every time runs out of attempts.
 #
+# While no circuit of all the installation's models is closed, only tenants with a provider's key of
+# their own go on: those calls have no circuit. It costs one look at a table of a few rows, once for
+# the statement.
+#
 # No row: no queue may be claimed from. A row without a job: the queue's last one was taken after
 # this statement began.
 CLAIM = """
@@ -37,8 +42,11 @@ WITH fairest AS (
             ORDER BY priority DESC, id
             LIMIT 1
         ) IS NOT NULL
-        AND (%(probing)s OR NOT EXISTS (
-            SELECT FROM jobs_circuit WHERE name = %(circuit)s AND state <> 'closed'
+        AND ((
+            SELECT %(probing)s OR count(*) = 0 OR count(*) < %(circuits)s
+            FROM jobs_circuit WHERE name = ANY(%(names)s) AND state <> 'closed'
+        ) OR EXISTS (
+            SELECT FROM tenants_providerkey AS own WHERE own.tenant_id = queue.tenant_id
         ))
     ORDER BY virtual_time, tenant_id
     LIMIT 1
@@ -230,13 +238,14 @@ class Claim:
     failures: int
     step: str
     seconds_left: float  # of the job's deadline
-    probing: bool = False  # it is the one job that tries a provider which was away
+    probing: str = ""  # the circuit of a model that was away, for all to try; "" is none
 
 
-def claim_next(worker: str, *, circuit: str = "", probing: bool = False) -> Claim | None:
+def claim_next(worker: str, *, circuits: Collection[str] = (), probing: str = "") -> Claim | None:
     """Takes the job that should run next, for one lease; None if none may.
 
-    circuit  no job is claimed while this breaker is not closed, unless `probing`
+    circuits  while none of these is closed no job is claimed that depends on them
+    probing   one of them that this worker may try
 
     The first try passes over queues that others claim from at this moment; only if that leaves
     nothing does it wait for its turn.
@@ -244,8 +253,9 @@ def claim_next(worker: str, *, circuit: str = "", probing: bool = False) -> Clai
     parameters: dict[str, Any] = {
         "worker": worker,
         "lease": settings.JOB_LEASE,
-        "circuit": circuit,
-        "probing": probing,
+        "names": list(circuits),
+        "circuits": len(circuits),
+        "probing": bool(probing),
     }
     with connection.cursor() as cursor:
         for statement in (CLAIM_OF_A_FREE_QUEUE, CLAIM_IN_TURN):

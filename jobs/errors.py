@@ -1,6 +1,7 @@
 """The refusals of this app, and what a failed job says."""
 
 from config.errors import DomainError
+from llm.errors import LLMError, TransientLLMError
 
 
 class DocumentTooLarge(DomainError):
@@ -34,11 +35,34 @@ class BudgetExhausted(Exception):
     code = "budget_exhausted"
 
 
+class ModelsAway(TransientLLMError):
+    """Every model of the job is away, as its circuit says: nobody was asked."""
+
+    code = "llm_unavailable"
+
+
+class OwnKeyRefused(LLMError):
+    """The tenant's own key opens nothing, or none of the job's models."""
+
+    code = "provider_key_refused"
+
+
+class OwnQuotaExhausted(LLMError):
+    """The account of the tenant's own key has no credit left."""
+
+    code = "provider_quota_exhausted"
+
+
 POISON = "poison"
 INTERNAL_ERROR = "internal_error"
 SAFE_DETAIL = {
     BudgetExhausted.code: "A budget of your plan was used up before the job was done; GET /limits"
     " says which, and when it begins anew. Retry the job then: what step 1 has made is kept.",
+    OwnKeyRefused.code: "The provider does not accept your own key for the models of this job. Set"
+    " another one with PUT /settings/provider, choose models that it may use, or remove it. Retry"
+    " the job then.",
+    OwnQuotaExhausted.code: "Your account with the provider has no credit left, or has reached its"
+    " limit. Mend that with the provider, or remove your own key. Retry the job then.",
     POISON: "The worker stopped before the job was done, three times. We look into it. Retry the"
     " job; if it fails again, tell support its event_id.",
     INTERNAL_ERROR: "We made a mistake while working on this job; nothing is wrong with your"

@@ -4,7 +4,7 @@ import re
 
 # ISO 639-1, all of it. A model may know other languages; nobody could tell a typing error then.
 PRIMARY = frozenset(
-    (
+    (  # noqa: SIM905
         "aa ab ae af ak am an ar as av ay az ba be bg bh bi bm bn bo br bs ca ce ch co cr cs cu cv"
         " cy da de dv dz ee el en eo es et eu fa ff fi fj fo fr fy ga gd gl gn gu gv ha he hi ho"
         " hr ht hu hy hz ia id ie ig ii ik io is it iu ja jv ka kg ki kj kk kl km kn ko kr ks ku"

@@ -16,6 +16,7 @@ from pydantic import BaseModel
 
 from config.failpoints import failpoint
 from jobs import budget
+from jobs.budget import DEFAULT, Asked
 from jobs.claims import Claim
 from jobs.models import CallOutcome, Job, LLMCall
 from jobs.persistence import LeaseLost, persistently
@@ -31,8 +32,11 @@ M = TypeVar("M", bound=BaseModel)
 # Answered twice if a commit's own answer was lost: the second time finds its row.
 INTEND = """
 INSERT INTO jobs_llmcall AS call
-    (tenant_id, job_id, attempt, step, label, outcome, bound_tokens, bound_micros)
-SELECT tenant_id, id, attempt, step, %(label)s, 'started', %(tokens)s, %(micros)s FROM jobs_job
+    (tenant_id, job_id, attempt, step, label, outcome, requested_model, own_key, bound_tokens,
+    bound_micros)
+SELECT tenant_id, id, attempt, step, %(label)s, 'started', %(model)s, %(own_key)s, %(tokens)s,
+    %(micros)s
+FROM jobs_job
 WHERE id = %(id)s AND attempt = %(attempt)s AND status = 'PROCESSING'
     AND lease_expires_at > clock_timestamp()
 ON CONFLICT (job_id, tenant_id, label) DO UPDATE SET outcome = call.outcome
@@ -44,11 +48,15 @@ _threads = ThreadPoolExecutor(max_workers=4, thread_name_prefix="ledger")
 
 
 class RecordedCalls:
-    """A client whose every call stands in the ledger."""
+    """A client whose every call stands in the ledger.
 
-    def __init__(self, client: Completer, claim: Claim) -> None:
+    own_key  whether its key is the tenant's own
+    """
+
+    def __init__(self, client: Completer, claim: Claim, *, own_key: bool = False) -> None:
         self._client, self._claim = client, claim
         self.model = client.model
+        self._asked = Asked(client.model, own_key)
 
     async def complete(
         self,
@@ -62,7 +70,7 @@ class RecordedCalls:
         """As `llm.client.Client.complete`. Raises LeaseLost or BudgetExhausted before a call that
         may not start."""
         bound = bounds.of_call(prompt, data, schema)
-        await in_thread(lambda: intend(self._claim, request_label, bound))
+        await in_thread(lambda: intend(self._claim, request_label, bound, self._asked))
         try:
             reply = await self._client.complete(
                 prompt=prompt,
@@ -81,7 +89,7 @@ class RecordedCalls:
 
 
 @transaction.atomic
-def intend(claim: Claim, label: str, bound: Tokens) -> None:
+def intend(claim: Claim, label: str, bound: Tokens, asked: Asked = DEFAULT) -> None:
     """Writes that a call is about to start, and sets aside what it may cost.
 
     Raises LeaseLost if the job is not ours any more, BudgetExhausted if that cannot be paid.
@@ -90,8 +98,10 @@ def intend(claim: Claim, label: str, bound: Tokens) -> None:
         "id": claim.id,
         "attempt": claim.attempt,
         "label": label,
+        "model": asked.model[:200],
+        "own_key": asked.own_key,
         "tokens": bound.total,
-        "micros": budget.price(bound),
+        "micros": budget.price(bound, asked),
     }
     with connection.cursor() as cursor:
         cursor.execute(INTEND, parameters)
@@ -99,7 +109,7 @@ def intend(claim: Claim, label: str, bound: Tokens) -> None:
     if row is None:
         raise LeaseLost(f"{claim.event_id} attempt {claim.attempt}")
     if row[0]:
-        budget.take(claim.tenant_id, claim.id, bound)
+        budget.take(claim.tenant_id, claim.id, bound, asked)
 
 
 @transaction.atomic
@@ -132,13 +142,15 @@ def close(
     ).values_list("pk").first()
     calls = LLMCall.objects.for_tenant(claim.tenant_id)
     open_call = calls.filter(job_id=claim.id, label=label, outcome=CallOutcome.STARTED)
-    call = open_call.values_list("pk", flat=True).first()
+    call = open_call.values_list("pk", "requested_model", "own_key").first()
     if call is None:
         return
     open_call.update(**ended, ended_at=Now())
     # A reply that names no tokens has cost some. The sweep charges what is left out here.
     if used is not None and (reply is None or used.total):
-        budget.charge(claim.tenant_id, claim.id, call, used)
+        pk, model, own_key = call
+        asked = Asked(str(model), bool(own_key))
+        budget.charge(claim.tenant_id, claim.id, int(pk), used, asked)
 
 
 async def in_thread(work: Callable[[], T]) -> T:

@@ -534,7 +534,9 @@ class LLMCall(models.Model):
     label = models.CharField(max_length=100)  # what we tell the provider: X-Client-Request-Id
     outcome = models.CharField(max_length=10, choices=CallOutcome, default=CallOutcome.STARTED)
     error_code = models.CharField(max_length=50, blank=True, db_default="")
-    model = models.CharField(max_length=200, blank=True, db_default="")
+    requested_model = models.CharField(max_length=200, blank=True, db_default="")
+    own_key = models.BooleanField(db_default=False)  # the tenant's own; else the installation's
+    model = models.CharField(max_length=200, blank=True, db_default="")  # as the reply names it
     request_id = models.CharField(max_length=200, blank=True, db_default="")
     prompt_tokens = models.PositiveIntegerField(db_default=0)
     completion_tokens = models.PositiveIntegerField(db_default=0)

@@ -2,31 +2,49 @@
 
 from typing import Any
 
-from django.conf import settings
-
 from llm.chain import PROMPT_VERSION
 from llm.repair import REPAIR_VERSION
+from tenants.models import OnDoubt
+from tenants.preferences import Preferences
+from tenants.services.settings import refuse_models
 
-ON_DOUBT = ["flag", "drop", "repair"]
+ON_DOUBT = OnDoubt.values
 
 
-def resolve(asked: dict[str, Any]) -> dict[str, Any]:
-    """The options of a job: what the caller asked for, and defaults for the rest.
+def resolve(asked: dict[str, Any], preferences: Preferences | None = None) -> dict[str, Any]:
+    """The options of a job: what the caller asked for, and for the rest what the tenant has set,
+    or the installation.
 
     language   of the checklist, a BCP 47 tag; "" is the guideline's own
     on_doubt   "flag", "drop" or "repair": what becomes of an item whose meaning did not survive
     report     whether the result says where the guideline contradicts itself or leaves gaps
     model      that the calls ask for
+    fallback_models  that they ask where it is away, in this order; none where a job names its
+               model: whoever asks for one gets that one
     cache      whether an earlier result for the same text, options and versions will do
     """
+    preferences = preferences or Preferences()
+    model, *fallbacks = preferences.models or [""]
     defaults = {
-        "language": "",
-        "on_doubt": "flag",
+        "language": preferences.language,
+        "on_doubt": preferences.on_doubt,
         "report": False,
-        "model": settings.OPENAI_MODEL,
+        "model": model,
+        "fallback_models": [] if "model" in asked else fallbacks,
         "cache": True,
     }
     return defaults | asked
+
+
+def refuse_unless_allowed(options: dict[str, Any], preferences: Preferences) -> None:
+    """Raises ModelNotAllowed for a model that is none of the tenant's."""
+    wrong = [options["model"]] if options["model"] not in preferences.allowed else []
+    refuse_models(wrong, preferences.allowed, "/options/model")
+
+
+def models_of(options: dict[str, Any]) -> list[str]:
+    """The models that a job may ask, in order; `options` as `resolve` gives them."""
+    return [options["model"], *options["fallback_models"]]
 
 
 def current_prompts() -> dict[str, int]:

@@ -1,11 +1,13 @@
 """Why a job is waiting, and for how long it may be, by its tenant's own queue and history."""
 
 from dataclasses import dataclass
+from typing import Any
 
 from django.db import connection
 
 from jobs.breaker import circuit_name
 from jobs.models import Job
+from jobs.options import models_of, resolve
 
 WAITING_ON = ["worker", "concurrency", "retry", "provider", "paused"]
 
@@ -15,8 +17,10 @@ SELECT
     CASE
         WHEN queue.is_paused THEN 'paused'
         WHEN NOT job.ready THEN 'retry'
-        WHEN EXISTS (
-            SELECT FROM jobs_circuit WHERE name = %(circuit)s AND state <> 'closed'
+        WHEN %(models)s = (
+            SELECT count(*) FROM jobs_circuit WHERE name = ANY(%(circuits)s) AND state <> 'closed'
+        ) AND NOT EXISTS (
+            SELECT FROM tenants_providerkey AS own WHERE own.tenant_id = job.tenant_id
         ) THEN 'provider'
         WHEN queue.running >= queue.max_running THEN 'concurrency'
         ELSE 'worker'
@@ -60,8 +64,10 @@ class Waiting:
 
 def waiting(job: Job) -> Waiting | None:
     """None if the job waits no longer."""
+    circuits = [circuit_name(model) for model in models_of(resolve(job.options))]
+    asked: dict[str, Any] = {"id": job.pk, "circuits": circuits, "models": len(circuits)}
     with connection.cursor() as cursor:
-        cursor.execute(WAITING, {"id": job.pk, "circuit": circuit_name()})
+        cursor.execute(WAITING, asked)
         row = cursor.fetchone()
     if row is None:
         return None

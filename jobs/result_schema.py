@@ -150,8 +150,22 @@ class GroundingSerializer(serializers.Serializer):
 class StepProvenanceSerializer(serializers.Serializer):
     prompt = serializers.CharField()
     prompt_sha256 = serializers.CharField()
-    model = serializers.CharField(help_text="As the provider names it.")
+    model = serializers.CharField(
+        help_text="As the provider names it; several where a call had to fall back."
+    )
     seconds = serializers.FloatField()
+    fallback_from = serializers.ListField(
+        child=serializers.CharField(),
+        required=False,
+        help_text="Models that come before in the job's order and were away.",
+    )
+    reason = serializers.CharField(
+        required=False,
+        help_text="Why the first of those was left: `circuit_open` or an error code.",
+    )
+    own_key = serializers.BooleanField(
+        required=False, help_text="True where it was made with your own provider's key."
+    )
 
 
 class RepairProvenanceSerializer(StepProvenanceSerializer):

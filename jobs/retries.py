@@ -6,6 +6,8 @@
 | unavailable, timeout, our own mistake | again after a growing delay, MAX_FAILURES times in all |
 | invalid_output | once more: a model's reply is a draw |
 | truncated, refused, filtered, bad_request | FAILED at once: the same call gives the same answer |
+| the same two with the tenant's own key | FAILED at once: a person of the tenant has to act |
+| no model of the job is there to ask | again when one may be tried, at no cost in failures |
 | budget_exhausted | FAILED at once: the tenant's own budget, which a person has to look at |
 | quota, auth | the circuit is held open for staff; the job waits and loses nothing |
 
@@ -17,7 +19,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from enum import Enum, auto
 
-from jobs.errors import INTERNAL_ERROR, BudgetExhausted
+from jobs.errors import INTERNAL_ERROR, BudgetExhausted, ModelsAway
 from llm.errors import AuthRefused, InvalidOutput, LLMError, QuotaExhausted, Throttled
 
 MAX_FAILURES = 5
@@ -54,7 +56,7 @@ def decide(error: Exception, *, failures: int, attempt: int, seconds_left: float
         return Decision(Verdict.WHEN_MENDED, code, counts=False)
     if isinstance(error, LLMError) and not error.retryable:
         return Decision(Verdict.FAIL, code)
-    counts = not isinstance(error, Throttled)
+    counts = not isinstance(error, Throttled | ModelsAway)
     limit = MAX_INVALID_OUTPUTS if isinstance(error, InvalidOutput) else MAX_FAILURES
     delay = backoff(attempt, error.retry_after if isinstance(error, LLMError) else None)
     if (counts and failures + 1 >= limit) or delay.total_seconds() >= seconds_left:

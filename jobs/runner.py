@@ -6,28 +6,28 @@ import time
 import traceback
 from collections.abc import Callable, Coroutine
 from concurrent.futures import CancelledError, Future
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 from django.conf import settings
 from django.db import connection
 
 from config.failpoints import failpoint
-from jobs import breaker, dispatch, retries, services
+from jobs import dispatch, retries, services
 from jobs.claims import Claim
 from jobs.errors import BudgetExhausted
 from jobs.leases import RENEWALS_PER_LEASE, keeper
-from jobs.ledger import RecordedCalls
+from jobs.model_choice import ChosenModels, Circuits
 from jobs.model_loop import CALL_SECONDS, model_loop
 from jobs.models import Job, Step
-from jobs.options import current_prompts, resolve
+from jobs.options import current_prompts, models_of, resolve
 from jobs.persistence import LeaseLost, persistently
 from jobs.progress import ProgressWriter
 from jobs.retries import Decision, Verdict
 from llm.calls import How, StepResult, unspent
 from llm.chain import generate_checklist, summarize_guidelines
 from llm.client import Completer
-from llm.errors import LLMError, TimedOut, Unavailable
+from llm.errors import LLMError
 from llm.repair import needs_repair, repair_checklist, unrepaired
 from llm.result import Examined, Policy
 
@@ -73,24 +73,23 @@ def run_next_job(worker: str) -> str | None:
             _work(claim, calls)
         except LeaseLost:
             logger.warning("stale_write_refused", extra={"event_id": claim.event_id})
-            _leave_trial(claim)
         except Stopping:
             _settle(claim, lambda: services.hand_back(claim))
-            _leave_trial(claim)
         except Exception as error:
-            _fail(claim, error)
+            _fail(claim, calls, error)
+        persistently(calls.circuits.leave_trials)
     dispatch.wake_worker()  # the slot, and the tenant's share, are free for the next
     return str(claim.event_id)
 
 
-def _fail(claim: Claim, error: Exception) -> None:
+def _fail(claim: Claim, calls: "ModelCalls", error: Exception) -> None:
     if not isinstance(error, LLMError | BudgetExhausted):
         # Where, not what: its words may be the guideline's. The attempt keeps them, sealed.
         where = "".join(traceback.format_tb(error.__traceback__))
         fields = {"event_id": claim.event_id, "kind": type(error).__name__, "where": where}
         logger.error("job_crashed", extra=fields)
     decision = _decide(claim, error)
-    _tell_breaker(claim, error, decision)
+    persistently(lambda: calls.circuits.failed(error))
     _settle(claim, lambda: services.fail_attempt(claim, error, decision))
 
 
@@ -101,23 +100,6 @@ def _decide(claim: Claim, error: Exception) -> Decision:
         attempt=claim.attempt,
         seconds_left=claim.seconds_left,
     )
-
-
-def _tell_breaker(claim: Claim, error: Exception, decision: Decision) -> None:
-    if isinstance(error, BudgetExhausted):
-        _leave_trial(claim)
-    elif decision.verdict is Verdict.WHEN_MENDED:
-        persistently(lambda: breaker.hold_open(decision.code))
-    elif isinstance(error, Unavailable | TimedOut):
-        persistently(lambda: breaker.failed(decision.code))
-    elif isinstance(error, LLMError):
-        persistently(breaker.succeeded)  # a bad answer is an answer: the provider is there
-
-
-def _leave_trial(claim: Claim) -> None:
-    """The one job that tried the provider ended without an answer: another may try at once."""
-    if claim.probing:
-        persistently(breaker.give_up_probe)
 
 
 def _settle(claim: Claim, write: Callable[[], None]) -> None:
@@ -133,6 +115,7 @@ def _work(claim: Claim, calls: "ModelCalls") -> None:
     )
     # A job that the previous version submitted says less.
     options, prompts = resolve(job.options), current_prompts() | job.prompts
+    calls.models = models_of(options)
     source = job.document.text or ""
     how = How(options["language"], CALL_SECONDS, ProgressWriter(claim))
     summary = job.summary or _summarize(claim, calls, source, prompts, how)
@@ -227,10 +210,10 @@ def _repair(
             )
         )
     except (LLMError, BudgetExhausted) as error:
-        decision = _decide(claim, error)
+        failure, decision = error, _decide(claim, error)  # Python forgets `error`
         if decision.verdict is not Verdict.FAIL:
             raise
-        _tell_breaker(claim, error, decision)
+        persistently(lambda: calls.circuits.failed(failure))
         fields = {"event_id": claim.event_id, "code": decision.code}
         logger.warning("repair_given_up", extra=fields)
         return unrepaired(examined, prompts["repair"], decision.code)
@@ -246,10 +229,15 @@ def _label(claim: Claim, step: Step) -> str:
 
 
 class ModelCalls:
-    """The model calls of one job, which another thread may stop."""
+    """The model calls of one job, which another thread may stop.
+
+    models  that it may ask, in order
+    """
 
     def __init__(self, claim: Claim) -> None:
         self._claim = claim
+        self.models: list[str] = []
+        self.circuits = Circuits([claim.probing] if claim.probing else [])
         self._lock = threading.Lock()
         self._stopped = False
         self._running: Future[StepResult] | None = None
@@ -257,22 +245,23 @@ class ModelCalls:
     def run(self, step: Callable[[Completer], Coroutine[Any, Any, StepResult]]) -> StepResult:
         """The step's result. Raises LeaseLost or Stopping once stopped, or what the chain
         raises."""
+        choice = persistently(lambda: self.circuits.choose(self.models))
         connection.close()  # back to the pool: models think for seconds
+        loop = model_loop()
+        chosen = ChosenModels(loop.clients, self._claim, self.models, choice, self.circuits)
         with self._lock:
             # The process may have been asked to stop between the claim and now.
             self._stopped = self._stopped or _stopping.is_set()
             if not self._stopped:
-                self._running = model_loop().start(
-                    lambda client: step(RecordedCalls(client, self._claim))
-                )
+                self._running = loop.start(step(chosen))
         try:
             result = None if self._stopped or self._running is None else self._running.result()
         except CancelledError:
             result = None
         if result is None:
             raise Stopping if _stopping.is_set() else LeaseLost
-        persistently(breaker.succeeded)
-        return result
+        persistently(chosen.succeeded)
+        return replace(result, provenance=result.provenance | chosen.provenance)
 
     def stop(self) -> None:
         """Closes the HTTP requests under way; no further call starts."""

@@ -61,18 +61,32 @@ class OptionsSerializer(StrictSerializer):
         required=False,
         help_text="Whether the result says where the guideline contradicts itself or leaves gaps.",
     )
-    model = TextField(required=False, max_length=200, help_text="One of your allowed models.")
+    model = TextField(
+        required=False,
+        max_length=200,
+        help_text="One of your allowed models, see GET /settings and GET /limits. A job that"
+        " names one is run with that one alone.",
+    )
     cache = serializers.BooleanField(
         required=False,
         help_text="False refuses an earlier result for the same text, options and versions.",
     )
-
 
     def validate_language(self, tag: str) -> str:
         try:
             return languages.canonical(tag)
         except ValueError as error:
             raise serializers.ValidationError(str(error), code="unknown_language") from None
+
+
+class JobOptionsSerializer(OptionsSerializer):
+    """What holds for a job."""
+
+    fallback_models = serializers.ListField(
+        child=serializers.CharField(),
+        required=False,
+        help_text="Asked in this order while `model` is away. Empty where the job named its model.",
+    )
 
 
 class JobSubmitSerializer(StrictSerializer):
@@ -167,7 +181,7 @@ class JobSerializer(serializers.ModelSerializer):
         choices=Step.choices, help_text="The step that runs, or would run next."
     )
     priority = serializers.ChoiceField(choices=PRIORITIES, source="get_priority_display")
-    options = OptionsSerializer(help_text="What holds for this job.")
+    options = JobOptionsSerializer(help_text="What holds for this job.")
     progress = serializers.SerializerMethodField()
     completed_at = serializers.DateTimeField(source="ended_at", allow_null=True)
     usage = serializers.SerializerMethodField()

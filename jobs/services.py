@@ -16,6 +16,7 @@ from django.db.models.functions import Now
 from config.database import ClockTimestamp
 from config.failpoints import failpoint
 from jobs import breaker, budget, claims, dispatch, sealed
+from jobs.budget import Asked
 from jobs.claims import Claim
 from jobs.errors import (
     POISON,
@@ -36,7 +37,7 @@ from jobs.models import (
     Step,
     TenantQueue,
 )
-from jobs.options import current_prompts, resolve
+from jobs.options import current_prompts, models_of, refuse_unless_allowed, resolve
 from jobs.persistence import LeaseLost
 from jobs.retries import Decision, Verdict
 from llm.chain import estimate
@@ -45,6 +46,7 @@ from llm.errors import LLMError
 from tenants.audit import record
 from tenants.authentication import Principal
 from tenants.models import Tenant
+from tenants.preferences import Preferences, preferences_of
 
 logger = logging.getLogger(__name__)
 
@@ -65,15 +67,21 @@ def submit_job(
     metadata: dict[str, str] | None = None,
     expires_in: timedelta = DEFAULT_EXPIRY,
     options: dict[str, Any] | None = None,
+    preferences: Preferences | None = None,
 ) -> Job:
     """Accepts a guideline and promises its processing, all or nothing.
 
     options     what the caller asked for, see jobs/options.py
+    preferences the tenant's, where they are at hand (a caller's are); else they are looked up
     expires_in  a job that has not started by then is EXPIRED; retries stop then as well
 
-    Raises DocumentTooLarge beyond settings.GUIDELINE_MAX_BYTES of UTF-8, TooManyWaiting where
-    the tenant's queue is full, or QuotaExceeded where a budget does not hold what it may cost.
+    Raises DocumentTooLarge beyond settings.GUIDELINE_MAX_BYTES of UTF-8, ModelNotAllowed,
+    TooManyWaiting where the tenant's queue is full, or QuotaExceeded where a budget does not hold
+    what it may cost.
     """
+    preferences = preferences or preferences_of(tenant_id)
+    holding = resolve(options or {}, preferences)
+    refuse_unless_allowed(holding, preferences)
     size, limit = len(guideline_text.encode()), settings.GUIDELINE_MAX_BYTES
     if size > limit:
         raise DocumentTooLarge(
@@ -93,7 +101,7 @@ def submit_job(
             title=title,
             priority=priority,
             metadata=metadata or {},
-            options=resolve(options or {}),
+            options=holding,
             prompts=current_prompts(),
             deadline_at=Now() + expires_in,
         )
@@ -103,7 +111,8 @@ def submit_job(
         # Only a nudge: if it is lost, the pump wakes a worker for the same row within seconds.
         transaction.on_commit(dispatch.wake_worker)
         transaction.on_commit(lambda: failpoint("after_post_commit"))
-        budget.admit(tenant_id, job.pk, estimate(guideline_text))
+        asked = [Asked(model, preferences.own_key) for model in models_of(holding)]
+        budget.admit(tenant_id, job.pk, estimate(guideline_text), asked)
         failpoint("before_post_commit")
     return job
 
@@ -182,7 +191,9 @@ def retry_job(
     transaction.on_commit(dispatch.wake_worker)
     job.refresh_from_db()
     document = Document.objects.for_tenant(tenant_id).get(pk=job.document_id)
-    budget.reserve(tenant_id, job.pk, estimate(document.text or ""))
+    own_key = preferences_of(tenant_id).own_key
+    asked = [Asked(model, own_key) for model in models_of(resolve(job.options))]
+    budget.reserve(tenant_id, job.pk, estimate(document.text or ""), asked)
     logger.info("job_retried_by_hand", extra={"event_id": event_id, "actor": actor})
     return job
 
@@ -205,14 +216,15 @@ def apply_plan(tenant: Tenant) -> TenantQueue:
 def start_next_job(worker: str) -> Claim | None:
     """Claims the job that should run next, and wakes another worker, since more may wait.
 
-    While the circuit is not closed nothing is claimed, except by the one worker that may try.
+    While no model's circuit is closed nothing is claimed, except by the one worker that may try.
     """
     failpoint("before_claim")
-    claim = claims.claim_next(worker, circuit=breaker.circuit_name())
-    if claim is None and breaker.may_probe():
-        claim = claims.claim_next(worker, probing=True)
+    circuits = breaker.all_circuits()
+    claim = claims.claim_next(worker, circuits=circuits)
+    if claim is None and (probing := next(filter(breaker.may_probe, circuits), "")):
+        claim = claims.claim_next(worker, probing=probing)
         if claim is None:
-            breaker.give_up_probe()
+            breaker.give_up_probe(probing)
     if claim is None:
         return None
     failpoint("after_claim")

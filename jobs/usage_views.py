@@ -89,8 +89,19 @@ class BudgetSerializer(serializers.Serializer):
     resets_at = serializers.DateTimeField()
 
 
+class ModelsSerializer(serializers.Serializer):
+    default = serializers.CharField(help_text="Of jobs that name none.")
+    fallbacks = serializers.ListField(
+        child=serializers.CharField(), help_text="Asked in this order while the default is away."
+    )
+    allowed = serializers.ListField(
+        child=serializers.CharField(), help_text="What a job may name as `options.model`."
+    )
+
+
 class LimitsSerializer(serializers.Serializer):
     plan = serializers.CharField()
+    models = ModelsSerializer()
     rates = RateSerializer(many=True)
     jobs = JobCapsSerializer()
     budgets = BudgetSerializer(many=True)
@@ -103,7 +114,8 @@ class LimitsView(TenantView):
     @extend_schema(
         operation_id="getLimits",
         summary="What applies to you now, and what is left",
-        description="Rate limits of your tenant and of this key, jobs at once, and budgets."
+        description="Models that may be used, rate limits of your tenant and of this key, jobs at"
+        " once, and budgets."
         " Money is in millionths of a dollar. Scope: `usage:read`.",
         tags=["Usage"],
         responses={200: LimitsSerializer, **REFUSALS},
@@ -112,6 +124,11 @@ class LimitsView(TenantView):
                 "Limits",
                 value={
                     "plan": "standard",
+                    "models": {
+                        "default": "gpt-4.1-mini",
+                        "fallbacks": ["gpt-4.1-nano"],
+                        "allowed": ["gpt-4.1-mini", "gpt-4.1-nano"],
+                    },
                     "rates": [
                         {
                             "name": "submit",
@@ -144,11 +161,16 @@ class LimitsView(TenantView):
     )
     def get(self, request: Request) -> Response:
         caller = principal(request)
-        limits = caller.limits
+        limits, models = caller.limits, caller.preferences.models
         running, waiting = usage.caps(caller.tenant_id)
         return Response(
             {
                 "plan": limits.plan,
+                "models": {
+                    "default": next(iter(models), ""),
+                    "fallbacks": models[1:],
+                    "allowed": caller.preferences.allowed,
+                },
                 "rates": usage.rates(caller.tenant_id, caller.subject, limits),
                 "jobs": {
                     name: {**asdict(cap), "left": cap.left}

@@ -44,6 +44,7 @@ EXAMPLE = {
         "report": False,
         "model": "gpt-4.1-mini",
         "cache": True,
+        "fallback_models": ["gpt-4.1-nano"],
     },
     "created_at": "2026-11-24T10:00:00Z",
     "started_at": None,
@@ -102,7 +103,10 @@ class JobCreateView(JobView):
         body = JobSubmitSerializer(data=request.data)
         body.is_valid(raise_exception=True)
         job = services.submit_job(
-            tenant_id=caller.tenant_id, submitted_by=caller.subject, **body.validated_data
+            tenant_id=caller.tenant_id,
+            submitted_by=caller.subject,
+            preferences=caller.preferences,
+            **body.validated_data,
         )
         data = JobSerializer(job).data
         headers = {"Location": data["links"]["self"], **self.poll_headers(job)}

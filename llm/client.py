@@ -29,14 +29,16 @@ _QUOTA_CODES = {"insufficient_quota", "billing_hard_limit_reached", "billing_not
 _BY_STATUS: dict[int, type[errors.LLMError]] = {
     HTTPStatus.UNAUTHORIZED: errors.AuthRefused,
     HTTPStatus.PAYMENT_REQUIRED: errors.QuotaExhausted,
-    HTTPStatus.FORBIDDEN: errors.AuthRefused,
-    HTTPStatus.NOT_FOUND: errors.AuthRefused,  # a model that this key may not use
+    HTTPStatus.FORBIDDEN: errors.ModelRefused,
+    HTTPStatus.NOT_FOUND: errors.ModelRefused,
     HTTPStatus.REQUEST_TIMEOUT: errors.TimedOut,
     HTTPStatus.CONFLICT: errors.Unavailable,
     HTTPStatus.TOO_MANY_REQUESTS: errors.Throttled,
 }
 NOTHING = bounds.Tokens(0, 0)
 _CONNECT_SECONDS = 5.0
+KEY = "[the key]"  # in place of one
+_WORTH_HIDING = 6  # characters of a key
 _MAX_WAIT = 86_400.0  # seconds; a Retry-After beyond a day is a mistake
 
 
@@ -90,6 +92,7 @@ class Client:
     ) -> None:
         self.model = model
         self.timeout = timeout
+        self._key = api_key
         transport = _CappedTransport(httpx2.AsyncHTTPTransport(retries=0), max_reply_bytes)
         self._http = httpx2.AsyncClient(
             transport=transport,
@@ -119,8 +122,24 @@ class Client:
         deadline        time.monotonic() seconds; no call starts after it or outlives it
         request_label   sent as X-Client-Request-Id, to match our calls with the provider's log
 
-        Raises an LLMError.
+        Raises an LLMError; the key stands in none, whatever the provider repeats of what it was
+        sent.
         """
+        try:
+            return await self._complete(prompt, data, schema, deadline, request_label)
+        except errors.LLMError as error:
+            raise type(error)(
+                _without(self._key, error.detail), retry_after=error.retry_after, used=error.used
+            ) from None
+
+    async def _complete(
+        self,
+        prompt: Prompt,
+        data: dict[str, Any],
+        schema: type[T],
+        deadline: float,
+        request_label: str,
+    ) -> Reply[T]:
         started = time.monotonic()
         seconds = min(self.timeout, deadline - started)
         if seconds <= 0:
@@ -231,6 +250,15 @@ def _content(completion: dict[str, Any]) -> str:
 
 def _count(value: object) -> int:
     return value if isinstance(value, int) and value > 0 else 0
+
+
+def _without(key: str, text: str) -> str:
+    """The text without the key, also where its end was cut off in the middle of one."""
+    text = text.replace(key, KEY)
+    for length in range(len(key) - 1, _WORTH_HIDING - 1, -1):
+        if text.endswith(key[:length]):
+            return text[:-length] + KEY
+    return text
 
 
 def _readable(body: bytes) -> str:

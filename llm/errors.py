@@ -1,5 +1,7 @@
 """Why a call to the model failed. The type says whether trying again can help."""
 
+from typing import Any
+
 from llm.bounds import Tokens
 
 MAX_DETAIL = 2_000  # characters of raw text kept for staff
@@ -38,10 +40,12 @@ class LLMError(Exception):
     retry_after  seconds the provider asked us to wait, None where it did not say
     detail       raw text for staff only, at most MAX_DETAIL characters
     used         tokens that the provider counted; None where nobody knows whether it did
+    asked        who was asked, in the words of whoever chose; None where nobody did
     """
 
     code = "llm_invalid_output"
     retryable = False
+    asked: Any = None
 
     def __init__(
         self,
@@ -85,9 +89,13 @@ class QuotaExhausted(LLMError):
 
 
 class AuthRefused(LLMError):
-    """401, 403, or a model this key may not use (404)."""
+    """401: the key opens nothing, whatever the model."""
 
     code = "llm_auth"
+
+
+class ModelRefused(AuthRefused):
+    """403, 404: this key may not use this model; it may others."""
 
 
 class BadRequest(LLMError):

@@ -17,7 +17,7 @@ declare(
     Access(
         "tenants_tenant",
         rows="id = guidepost_tenant()",
-        api="SELECT",
+        api="SELECT, UPDATE (on_doubt, language, preferred_models, retention_days)",
         door="SELECT",
         worker="SELECT",
         staff="SELECT, INSERT, UPDATE",
@@ -41,6 +41,15 @@ declare(
     ),
     # Only who handles content opens it. Keys are sealed anew by operators' commands.
     Access("tenants_datakey", api="SELECT", worker="SELECT", staff="SELECT, INSERT"),
+    # Requests write a provider's key and never read it; the door learns whether there is one.
+    Access(
+        "tenants_providerkey",
+        api="SELECT (tenant_id, provider, last4, set_at, set_by_id), INSERT,"
+        " UPDATE (provider, sealed_key, last4, set_at, set_by_id), DELETE",
+        door="SELECT (tenant_id)",
+        worker="SELECT (tenant_id, provider, sealed_key)",
+        staff="SELECT (tenant_id, provider, last4, set_at, set_by_id)",
+    ),
     # A person's own sessions through the API: seen and ended in the tenant they belong to. Codes
     # and refresh tokens are for the door alone.
     Access(

@@ -19,6 +19,7 @@ from tenants import standing
 from tenants.errors import SessionEndedByReuse
 from tenants.limits import Limits
 from tenants.models import ActorKind, ApiSession
+from tenants.preferences import NOTHING_SET, Preferences
 from tenants.standing import Standing
 
 
@@ -36,6 +37,7 @@ class Principal:
     role: str = ""  # of a person
     sees_own_only: bool = False  # a person who sees only jobs of their own and those shared
     session: str = ""  # of a person: the family of the token
+    preferences: Preferences = NOTHING_SET  # the tenant's
     is_authenticated: bool = True
 
     @property
@@ -104,4 +106,5 @@ def principal_of(token: AccessToken, now: Standing) -> Principal:
         role=now.role,
         sees_own_only=now.sees_own_only,
         session=token.get("sid", ""),
+        preferences=now.preferences,
     )

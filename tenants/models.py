@@ -23,6 +23,7 @@ class Scope(models.TextChoices):
     JOBS_MANAGE = "jobs:manage", "Cancel, retry, share and delete jobs"
     KEYS_MANAGE = "keys:manage", "Make, rotate and revoke API keys"
     MEMBERS_MANAGE = "members:manage", "Invite, change and remove members"
+    SETTINGS_MANAGE = "settings:manage", "Change settings and the provider's key"
     USAGE_READ = "usage:read", "Read usage and limits"
     AUDIT_READ = "audit:read", "Read the audit log"
 
@@ -31,6 +32,9 @@ class Scope(models.TextChoices):
         """The codename on Tenant: jobs:submit is submit_jobs."""
         noun, verb = self.value.split(":")
         return f"{verb}_{noun}"
+
+
+FOR_PEOPLE_ALONE = [Scope.MEMBERS_MANAGE, Scope.SETTINGS_MANAGE]  # no API key may have them
 
 
 class ActorKind(models.TextChoices):
@@ -58,6 +62,17 @@ class RouteClass(models.TextChoices):
     MANAGE = "manage", "Change anything else"
 
 
+class OnDoubt(models.TextChoices):
+    """What becomes of an item whose meaning did not survive."""
+
+    FLAG = "flag", "Flag it"
+    DROP = "drop", "Drop it"
+    REPAIR = "repair", "Ask the model once more"
+
+
+NO_MODELS = models.Value([], ArrayField(models.CharField(max_length=200)))
+
+
 class Plan(models.Model):
     """What a tenant may use. Every tenant has one; staff makes them and gives them out."""
 
@@ -75,6 +90,10 @@ class Plan(models.Model):
     money_per_month = models.BigIntegerField(default=1_000_000_000)
     # Jobs are deleted so long after their end, unless the tenant says otherwise. Null: never.
     retention_days = models.PositiveIntegerField(null=True, blank=True)
+    # Of the installation's models (see tenants/preferences.py); none named: all of them.
+    allowed_models = ArrayField(
+        models.CharField(max_length=200), default=list, db_default=NO_MODELS, blank=True
+    )
 
     class Meta:
         constraints = [
@@ -112,6 +131,12 @@ class Tenant(models.Model):
     created_at = models.DateTimeField(default=timezone.now, editable=False)
     # Jobs are deleted so long after their end. Null: as its plan says.
     retention_days = models.PositiveIntegerField(null=True, blank=True)
+    # What holds for its jobs unless they say otherwise: see tenants/preferences.py.
+    on_doubt = models.CharField(max_length=10, choices=OnDoubt, default="flag", db_default="flag")
+    language = models.CharField(max_length=35, blank=True, default="", db_default="")
+    preferred_models = ArrayField(
+        models.CharField(max_length=200), default=list, db_default=NO_MODELS, blank=True
+    )
 
     class Meta:
         permissions = [(scope.permission, scope.label) for scope in Scope]
@@ -121,6 +146,9 @@ class Tenant(models.Model):
             models.CheckConstraint(
                 condition=Q(retention_days__isnull=True) | Q(retention_days__range=(1, 36_500)),
                 name="tenant_keeps_jobs_for_a_day_to_a_century",
+            ),
+            models.CheckConstraint(
+                condition=Q(on_doubt__in=OnDoubt.values), name="tenant_on_doubt_is_known"
             ),
         ]
 
@@ -157,6 +185,29 @@ class DataKey(models.Model):
 
     def __str__(self) -> str:
         return f"{self.tenant_id} version {self.version}"
+
+
+class ProviderKey(models.Model):
+    """A tenant's own key of a model provider, with which its jobs are run.
+
+    Sealed. Requests write it and cannot read it back: only workers may, see tenants/access.py.
+    """
+
+    tenant = models.OneToOneField(
+        Tenant, on_delete=models.CASCADE, primary_key=True, related_name="+"
+    )
+    provider = models.CharField(max_length=40)  # a name in settings.PROVIDERS
+    sealed_key = models.BinaryField()
+    last4 = models.CharField(max_length=4)  # shown, so that people know which it is
+    set_at = models.DateTimeField()
+    set_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.SET_NULL, null=True, related_name="+"
+    )
+
+    objects = TenantQuerySet.as_manager()
+
+    def __str__(self) -> str:
+        return f"{self.provider} of {self.tenant_id}"
 
 
 class Membership(models.Model):
@@ -365,8 +416,8 @@ class ApiKey(models.Model):
                 name="api_key_scopes_are_known",
             ),
             models.CheckConstraint(
-                condition=~Q(scopes__contains=[Scope.MEMBERS_MANAGE]),
-                name="api_key_manages_no_members",
+                condition=~Q(scopes__overlap=FOR_PEOPLE_ALONE),
+                name="api_key_has_no_scope_of_people_alone",
             ),
             models.CheckConstraint(
                 condition=Q(previous_digest="", previous_until=None)

@@ -15,7 +15,7 @@ from rest_framework.views import APIView
 
 from config.problems import InsufficientScope
 from tenants.authentication import Principal
-from tenants.models import Role, Scope, Tenant
+from tenants.models import FOR_PEOPLE_ALONE, Role, Scope, Tenant
 
 INTEGRATION = "integration"
 
@@ -24,7 +24,7 @@ GRANTS: dict[str, list[Scope]] = {
     Role.ADMIN: list(Scope),
     Role.MEMBER: [Scope.JOBS_SUBMIT, Scope.JOBS_READ, Scope.JOBS_MANAGE, Scope.USAGE_READ],
     Role.VIEWER: [Scope.JOBS_READ],
-    INTEGRATION: [scope for scope in Scope if scope is not Scope.MEMBERS_MANAGE],
+    INTEGRATION: [scope for scope in Scope if scope not in FOR_PEOPLE_ALONE],
 }
 
 

@@ -1,5 +1,6 @@
 """Keys, people and the audit log on the wire: what comes in is checked, what goes out is named."""
 
+import re
 from datetime import datetime
 from typing import Any
 
@@ -10,10 +11,24 @@ from rest_framework import serializers
 
 from config.addresses import normalised_network
 from config.serializers import QuerySerializer, StrictSerializer, TextField
-from tenants.models import ActorKind, ApiKey, AuditEntry, Invitation, Membership, Role, Scope
+from tenants.models import (
+    ActorKind,
+    ApiKey,
+    AuditEntry,
+    Invitation,
+    Membership,
+    OnDoubt,
+    ProviderKey,
+    Role,
+    Scope,
+)
 
 NETWORKS = 50  # that a key may be used from, at most
 KEY_STATUSES = ["active", "expired", "revoked"]
+MAX_MODELS = 20
+LANGUAGE_TAG = re.compile(r"[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8}){0,3}")
+MIN_PROVIDER_KEY, MAX_PROVIDER_KEY = 20, 300  # characters; four of them are shown
+PROVIDER_KEY = re.compile(r"[!-~]+")
 MAX_OVERLAP = 7 * 24 * 60  # minutes
 
 
@@ -34,7 +49,8 @@ def scopes_field(**options: Any) -> serializers.ListField:
         child=serializers.ChoiceField(choices=Scope.choices),
         min_length=1,
         max_length=len(Scope),
-        help_text="No more than you hold yourself, and never `members:manage`.",
+        help_text="No more than you hold yourself, and never `members:manage` or"
+        " `settings:manage`.",
         **options,
     )
 
@@ -212,6 +228,94 @@ class MeSerializer(serializers.Serializer):
     role = serializers.CharField(help_text="Of a person; empty for a key.")
     sees_own_only = serializers.BooleanField()
     scopes = serializers.ListField(child=serializers.ChoiceField(choices=Scope.choices))
+
+
+# --- Settings ---------------------------------------------------------------------------------
+
+
+class SettingsChangeSerializer(StrictSerializer):
+    """What is left out stays as it is."""
+
+    on_doubt = serializers.ChoiceField(
+        choices=OnDoubt.values,
+        required=False,
+        error_messages={"invalid_choice": f"One of {', '.join(OnDoubt.values)}."},
+        help_text="What becomes of an item whose meaning is in doubt, unless a job says otherwise.",
+    )
+    language = TextField(
+        required=False,
+        allow_blank=True,
+        max_length=35,
+        help_text="Of checklists, as a BCP 47 tag such as `de`; empty: the guideline's own.",
+    )
+    models = serializers.ListField(
+        child=TextField(max_length=200),
+        required=False,
+        max_length=MAX_MODELS,
+        source="preferred_models",
+        help_text="Of `allowed_models`: the first is the default, the others are asked in this"
+        " order while it is away. Empty: the installation's first, and no fallback.",
+    )
+    retention_days = serializers.IntegerField(
+        required=False,
+        allow_null=True,
+        min_value=1,
+        max_value=36_500,
+        help_text="Jobs are deleted so long after their end. Null: as your plan says.",
+    )
+
+    def validate_language(self, tag: str) -> str:
+        if tag and not LANGUAGE_TAG.fullmatch(tag):
+            raise serializers.ValidationError(
+                "Not a BCP 47 tag. Send one such as `de` or `pt-BR`.", code="invalid"
+            )
+        return tag
+
+    def validate_models(self, models: list[str]) -> list[str]:
+        if len(set(models)) < len(models):
+            raise serializers.ValidationError("A model stands here twice.", code="repeated")
+        return models
+
+
+class SettingsSerializer(serializers.Serializer):
+    on_doubt = serializers.ChoiceField(choices=OnDoubt.values)
+    language = serializers.CharField(help_text="Empty: the guideline's own.")
+    models = serializers.ListField(child=serializers.CharField(), source="preferred_models")
+    allowed_models = serializers.ListField(
+        child=serializers.CharField(), help_text="What your plan lets you put into `models`."
+    )
+    retention_days = serializers.IntegerField(allow_null=True)
+
+
+class ProviderKeyPutSerializer(StrictSerializer):
+    """A key of yours. No answer shows it."""
+
+    provider = TextField(max_length=40, help_text="The name of one of the installation's.")
+    api_key = TextField(
+        min_length=MIN_PROVIDER_KEY,
+        max_length=MAX_PROVIDER_KEY,
+        trim_whitespace=False,
+        write_only=True,
+        help_text="As the provider gave it to you. It is sealed, and never shown again.",
+    )
+
+    def validate_api_key(self, key: str) -> str:
+        if not PROVIDER_KEY.fullmatch(key):
+            raise serializers.ValidationError(
+                "A key has printable ASCII characters and no spaces.", code="invalid"
+            )
+        return key
+
+
+class ProviderKeySerializer(serializers.ModelSerializer):
+    provider = serializers.CharField()
+    last4 = serializers.CharField(help_text="The key's last four characters.")
+    set_by = serializers.EmailField(source="set_by.email", allow_null=True, default=None)
+
+    class Meta:
+        model = ProviderKey
+        fields = ["provider", "last4", "set_at", "set_by"]
+        read_only_fields = fields
 
 
 # --- The audit log -----------------------------------------------------------------------------

@@ -23,6 +23,8 @@ from config.isolation import DatabaseRole, one_row_as
 from tenants.digests import password_digest
 from tenants.limits import COLUMNS, Limits
 from tenants.models import ActorKind, Scope
+from tenants.preferences import COLUMNS as PREFERENCES
+from tenants.preferences import NOTHING_SET, Preferences
 
 SECONDS = 1.0
 TOKENS = 10_000  # that a process remembers; the one not asked about for longest goes first
@@ -41,6 +43,7 @@ class Standing:
     sees_own_only: bool = False
     networks: tuple[str, ...] = ()  # of a key: the only ones it may be used from
     ended: str = ""  # ApiSession.Ended; "" while the session goes on
+    preferences: Preferences = NOTHING_SET
 
 
 # Groups are named by tenants.permissions.group_name.
@@ -56,7 +59,7 @@ HELD = """ARRAY(
 NOT_REVOKED = "NOT EXISTS (SELECT FROM tenants_revokedtoken WHERE jti = %(jti)s)"
 
 OF_KEY = f"""
-SELECT key.scopes, key.allowed_networks, key.requests_per_minute, {COLUMNS},
+SELECT key.scopes, key.allowed_networks, key.requests_per_minute, {COLUMNS}, {PREFERENCES},
        {HELD.format(group="tenant.id || ':integration'")}
 FROM tenants_apikey AS key
 JOIN tenants_tenant AS tenant ON tenant.id = key.tenant_id AND tenant.is_active
@@ -70,6 +73,7 @@ WHERE key.client_id = %(subject)s AND key.tenant_id = %(tenant)s
 OF_PERSON = f"""
 SELECT person.id AS user_id, person.email, person.password, membership.role,
        membership.sees_own_only, session.password_digest, session.reason, {COLUMNS},
+       {PREFERENCES},
        {HELD.format(group="tenant.id || ':' || membership.role")}
 FROM tenants_apisession AS session
 JOIN tenants_tenant AS tenant ON tenant.id = session.tenant_id AND tenant.is_active
@@ -109,7 +113,13 @@ def _of_key(question: dict[str, Any]) -> Standing | None:
         return None
     granted = _scopes(row["held"]) & frozenset(row["scopes"])
     networks = tuple(row["allowed_networks"])
-    return Standing(ActorKind.KEY, granted, Limits.of(row), networks=networks)
+    return Standing(
+        ActorKind.KEY,
+        granted,
+        Limits.of(row),
+        networks=networks,
+        preferences=Preferences.of(row),
+    )
 
 
 def _of_person(question: dict[str, Any]) -> Standing | None:
@@ -128,6 +138,7 @@ def _of_person(question: dict[str, Any]) -> Standing | None:
         role=row["role"],
         sees_own_only=row["sees_own_only"],
         ended=row["reason"],
+        preferences=Preferences.of(row),
     )
 
 

@@ -14,6 +14,7 @@ from tenants.views.members import (
 from tenants.views.metadata import MetadataView
 from tenants.views.oauth import RevokeView, TokenView
 from tenants.views.sessions import SessionListView, SessionView
+from tenants.views.settings import ProviderKeyView, SettingsView
 
 urlpatterns = [
     path("audit", AuditView.as_view(), name="audit"),
@@ -36,5 +37,7 @@ urlpatterns = [
         name="invitation-detail",
     ),
     path("accounts/invitations/<str:token>", InvitationPage.as_view(), name="invitation"),
+    path("settings", SettingsView.as_view(), name="settings"),
+    path("settings/provider", ProviderKeyView.as_view(), name="provider-key"),
     path("me", MeView.as_view(), name="me"),
 ]

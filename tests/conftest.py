@@ -6,7 +6,7 @@ from rest_framework.test import APIClient
 from accounts import keyring
 from accounts.tokens import issue_access_token
 from tenants import standing, throttling
-from tenants.models import ApiKey, Role, Scope
+from tenants.models import FOR_PEOPLE_ALONE, ApiKey, Role, Scope
 from tests.accounts.acts import sign_in
 from tests.factories import ApiSessionFactory, TenantFactory
 
@@ -62,7 +62,7 @@ def client_for():
     """An API client with a token of an API key of the tenant."""
 
     def make(tenant, scopes=tuple(Scope), subject="gpc_test"):
-        held = [scope for scope in Scope if scope is not Scope.MEMBERS_MANAGE]
+        held = [scope for scope in Scope if scope not in FOR_PEOPLE_ALONE]
         taken = ApiKey.objects.across_tenants().filter(client_id=subject).exclude(tenant=tenant)
         key, _ = ApiKey.objects.across_tenants().get_or_create(
             client_id=f"{subject}_{tenant.slug}" if taken.exists() else subject,

@@ -85,6 +85,17 @@ def test_keys_people_and_shares_look_as_the_document_says(tenant, document):
     check(document, "Me", owner.get("/me").json())
 
 
+def test_settings_and_limits_look_as_the_document_says(tenant, document):
+    owner = client_of(member_of(tenant))
+    key = {"provider": "openai", "api_key": "sk-a-key-of-the-tests-1234"}
+
+    changed = owner.patch("/settings", {"models": [], "language": "de"}, format="json").json()
+    check(document, "Settings", changed)
+    check(document, "ProviderKey", owner.put("/settings/provider", key, format="json").json())
+    check(document, "ProviderKey", owner.get("/settings/provider").json())
+    check(document, "Limits", owner.get("/limits").json())
+
+
 def test_the_document_refuses_what_it_does_not_promise(document):
     with pytest.raises(jsonschema.ValidationError):
         check(document, "Result", {**RESULT, "checklist": [{}]})

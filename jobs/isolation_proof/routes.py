@@ -106,6 +106,8 @@ ROUTES: dict[str, Route] = {
         echoes=True,
     ),
     "invitations/<uuid:invitation_id>": Route(path={"invitation_id": "invitation"}),
+    "settings": Route(body={"language": "de"}),
+    "settings/provider": Route(body={"provider": "openai", "api_key": "sk-of-the-isolation-proof"}),
     "audit": Route(lists="canary", whole={"action": "proof.made"}, echoes=True),
     "limits": Route(),
     "usage": Route(lists="canary", whole={"by": "model"}),

@@ -13,6 +13,7 @@ from datetime import timedelta
 from typing import Any
 
 from django.apps import apps
+from django.conf import settings
 from django.db import connection, models, transaction
 from django.db.models.functions import Now
 from django.utils import timezone
@@ -52,6 +53,7 @@ from tenants.models import (
     Invitation,
     Membership,
     Plan,
+    ProviderKey,
     RateBucket,
     Role,
     RouteClass,
@@ -61,7 +63,7 @@ from tenants.models import (
 )
 from tenants.permissions import INTEGRATION, granted_scopes
 from tenants.sealing import sealer
-from tenants.services import clients, keys, members, sessions
+from tenants.services import clients, keys, members, provider_keys, sessions
 from tenants.services.invitations import INVITATION_LASTS
 
 
@@ -214,6 +216,16 @@ def kept(side: Side) -> None:
         status=201,
         body=vault.seal(side.tenant.id, side.canary.encode(), side.canary),
         expires_at=timezone.now() + timedelta(days=1),
+    )
+
+
+@makes(ProviderKey)
+def provider_key(side: Side) -> None:
+    provider_keys.put_key(
+        tenant_id=side.tenant.id,
+        provider=next(iter(settings.PROVIDERS)),
+        api_key=f"sk-{side.canary}",
+        by=side.people[Role.OWNER].user_id,
     )
 
 

@@ -33,6 +33,8 @@ class Call:
     client_request_id: str
     received_at: float
     user_sha256: str
+    model: str  # that was asked for
+    authorization_sha256: str  # of the header, which holds the caller's key
     prompt_tokens: int = 0
     completion_tokens: int = 0
     outcome: str = "open"
@@ -40,11 +42,12 @@ class Call:
 
 @dataclass
 class Behaviour:
-    """One scripted fault: what to do, for how many calls of which step."""
+    """One scripted fault: what to do, for how many calls of which step and model."""
 
     do: str
     times: int = 1
     step: str | None = None
+    model: str | None = None
     options: dict[str, Any] = field(default_factory=dict)
 
 
@@ -71,16 +74,19 @@ class Stage:
                 client_request_id,
                 time.time(),
                 hashlib.sha256(messages.user.encode()).hexdigest(),
+                messages.model,
+                hashlib.sha256(messages.authorization.encode()).hexdigest(),
                 _tokens(messages.system + messages.user),
             )
             self._ledger.append(call)
             return call
 
-    def next_behaviour(self, step: str) -> Behaviour | None:
-        """The first behaviour with calls left that means this step; it now has one fewer."""
+    def next_behaviour(self, step: str, model: str) -> Behaviour | None:
+        """The first behaviour with calls left that means this call; it now has one fewer."""
         with self._lock:
             for behaviour in self._script:
-                if behaviour.times > 0 and behaviour.step in (None, step):
+                meant = behaviour.step in (None, step) and behaviour.model in (None, model)
+                if behaviour.times > 0 and meant:
                     behaviour.times -= 1
                     return behaviour
         return None
@@ -107,10 +113,12 @@ class Stage:
 
 
 def _behaviour(entry: dict[str, Any]) -> Behaviour:
-    options = {key: value for key, value in entry.items() if key not in ("do", "times", "step")}
+    known = ("do", "times", "step", "model")
+    options = {key: value for key, value in entry.items() if key not in known}
     if entry["do"] not in _FAULTS:
         raise KeyError(entry["do"])
-    return Behaviour(entry["do"], int(entry.get("times", 1)), entry.get("step"), options)
+    times = int(entry.get("times", 1))
+    return Behaviour(entry["do"], times, entry.get("step"), entry.get("model"), options)
 
 
 @dataclass(frozen=True)
@@ -118,13 +126,15 @@ class Messages:
     system: str
     user: str
     schema_name: str
+    model: str
+    authorization: str  # the header
 
 
 class BadRequest(Exception):
     """What OpenAI would answer with 400."""
 
 
-def read_request(body: bytes) -> Messages:
+def read_request(body: bytes, authorization: str = "") -> Messages:
     """The parts of a chat completion request that the engine reads. Raises BadRequest."""
     try:
         request = json.loads(body)
@@ -136,7 +146,9 @@ def read_request(body: bytes) -> Messages:
         raise BadRequest("there is no user message")
     if request.get("stream"):
         raise BadRequest("the offline engine does not stream")
-    return Messages(texts["system"], texts["user"], _schema_name(request))
+    model = str(request.get("model", ""))
+    schema_name = _schema_name(request)
+    return Messages(texts["system"], texts["user"], schema_name, model, authorization)
 
 
 def _text_of(messages: list[dict[str, Any]], role: str) -> str:
@@ -209,14 +221,14 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _complete(self, body: bytes) -> None:
         try:
-            messages = read_request(body)
+            messages = read_request(body, self.headers.get("Authorization", ""))
         except BadRequest as error:
             self.send_error_json(400, str(error))
             return
         step = messages.schema_name or "text"
         label = self.headers.get("X-Client-Request-Id", "")
         call = self.server.stage.open_call(step, label, messages)
-        behaviour = self.server.stage.next_behaviour(step)
+        behaviour = self.server.stage.next_behaviour(step, messages.model)
         try:
             if behaviour:
                 call.outcome = _FAULTS[behaviour.do](self, call, messages, behaviour.options)
@@ -315,6 +327,8 @@ def _status(handler: _Handler, call: Call, messages: Messages, options: dict[str
     if "retry_after" in options:
         headers["Retry-After"] = str(options["retry_after"])
     message = str(options.get("message", f"scripted status {status}"))
+    if options.get("gossip"):  # as some providers do: repeats what it was sent
+        message += f": {messages.authorization}"
     handler.send_error_json(status, message, code=options.get("code"), headers=headers)
     return f"status {status}"
 

@@ -23,7 +23,7 @@ from config.addresses import is_within
 from config.errors import DomainError
 from tenants import audit
 from tenants.digests import secret_digest
-from tenants.models import ApiKey, Scope, Tenant
+from tenants.models import FOR_PEOPLE_ALONE, ApiKey, Scope, Tenant
 from tenants.permissions import GRANTS, INTEGRATION
 
 CLIENT_PREFIX = "gpc_"
@@ -106,8 +106,10 @@ def issue_api_key(
 
 def refuse_beyond(held: Collection[str], scopes: Iterable[str]) -> None:
     """Raises ScopeNotHeld unless all scopes are held, and are such as a key may have."""
-    if Scope.MEMBERS_MANAGE in (wanted := set(scopes)):
-        raise ScopeNotHeld("No API key may have `members:manage`: only people manage people.")
+    wanted = set(scopes)
+    if refused := sorted(wanted.intersection(FOR_PEOPLE_ALONE)):
+        named = " or ".join(f"`{scope}`" for scope in refused)
+        raise ScopeNotHeld(f"No API key may have {named}: that is for people alone.")
     if missing := wanted - set(held):
         names = ", ".join(sorted(missing))
         raise ScopeNotHeld(f"The key has, or would have, scopes that you do not hold: {names}.")

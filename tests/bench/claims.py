@@ -34,8 +34,8 @@ USAGE = {"calls": 2, "prompt_tokens": 20, "completion_tokens": 10}
 
 # What triggers and foreign keys would do for each row is done at once, afterwards.
 MAKE_TENANTS = """
-INSERT INTO tenants_tenant (id, name, slug, is_active, created_at)
-SELECT gen_random_uuid(), 'Tenant ' || n, 'tenant-' || n, true, now()
+INSERT INTO tenants_tenant (id, name, slug, is_active, created_at, plan_id)
+SELECT gen_random_uuid(), 'Tenant ' || n, 'tenant-' || n, true, now(), 'standard'
 FROM generate_series(1, %(tenants)s) AS n
 """
 MAKE_DOCUMENTS = """
@@ -204,7 +204,7 @@ def claim_with(claimers: int, count: int) -> list[float]:
         barrier.wait()
         for _ in range(count // claimers):
             start = time.perf_counter()
-            claim = claims.claim_next("bench", circuit="bench")
+            claim = claims.claim_next("bench", circuits=["bench"])
             times.append((time.perf_counter() - start) * 1000)
             assert claim is not None
             services.complete_job(claim, {"checklist": []}, USAGE)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from config.checks import models_have_prices
+from config.checks import models_have_prices, providers_are_addresses
 from deploy.local.stack import new_secrets
 
 ROOT = Path(__file__).parent.parent.parent
@@ -131,3 +131,34 @@ def test_prices_are_a_table_and_a_paid_model_has_one(settings, key, prices, foun
     settings.MODEL_PRICES = prices
 
     assert [message.id for message in models_have_prices(None)] == found
+
+
+def test_every_model_that_jobs_may_be_run_with_has_a_price(settings):
+    settings.OPENAI_API_KEY, settings.OPENAI_MODEL = "sk-x", "gpt-4.1-mini"
+    settings.MODEL_PRICES, settings.MODELS = PRICES, ["gpt-4.1", "gpt-4.1-nano"]
+
+    [warning] = models_have_prices(None)
+
+    assert "no price for gpt-4.1, gpt-4.1-nano:" in warning.msg
+
+
+@pytest.mark.parametrize(
+    ("public", "providers", "found"),
+    [
+        (True, {"openai": "https://api.openai.com/v1"}, []),
+        (True, {}, []),
+        (False, {"local": "http://127.0.0.1:9/v1"}, []),
+        (True, {"local": "http://127.0.0.1:9/v1"}, ["guidepost.E020"]),
+        (True, ["https://api.openai.com/v1"], ["guidepost.E020"]),
+        (True, {"x": "https://"}, ["guidepost.E020"]),
+        (True, {"x": "https://user:secret@x.example/v1"}, ["guidepost.E020"]),
+        (True, {"x": "https://x.example/v1?key=1"}, ["guidepost.E020"]),
+        (True, {"x": "https://[x"}, ["guidepost.E020"]),
+        (True, {"": "https://x.example"}, ["guidepost.E020"]),
+        (True, {"x": 5}, ["guidepost.E020"]),
+    ],
+)
+def test_keys_of_tenants_go_to_https_addresses_alone(settings, public, providers, found):
+    settings.HTTPS, settings.PROVIDERS = public, providers
+
+    assert [message.id for message in providers_are_addresses(None)] == found

@@ -45,6 +45,12 @@ def test_a_client_secret_is_not_either_and_its_public_id_is(db):
     assert json.loads(line)["path"] == f"/{new.key.client_id}/[secret]"
 
 
+@pytest.mark.parametrize("key", ["sk-" + "a" * 48, "sk-proj-a_b-" + "9" * 150])
+def test_a_key_of_a_model_provider_is_not_either(key):
+    assert json.loads(logged("request", path=f"/{key}?x"))["path"] == "/[secret]?x"
+    assert json.loads(logged("task-sk-1234"))["event"] == "task-sk-1234"
+
+
 def test_looking_for_secrets_takes_no_long_time():
     started = time.perf_counter()
 
@@ -52,6 +58,8 @@ def test_looking_for_secrets_takes_no_long_time():
         "eyJ" * 100_000,
         "eyJaaaaaaaa." * 30_000,
         "gps_" * 100_000,
+        "sk-" * 100_000,
+        "sk-a " * 60_000,
         "eyJ" + "a." * 99_999,
     ):
         logged(hostile)

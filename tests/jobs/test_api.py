@@ -377,6 +377,7 @@ def test_a_job_says_what_was_asked_for_and_what_holds_otherwise(api, settings):
         "report": True,
         "model": settings.OPENAI_MODEL,
         "cache": True,
+        "fallback_models": [],
     }
 
 
@@ -413,4 +414,4 @@ def test_an_option_that_will_not_do_is_named(api, options, pointer):
     response = submit(api, options=options)
 
     assert response.status_code == 422
-    assert [error["pointer"] for error in response.json()["errors"]][0] == pointer
+    assert response.json()["errors"][0]["pointer"] == pointer

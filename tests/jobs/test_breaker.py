@@ -26,7 +26,7 @@ def state():
 
 
 def claim():
-    return claims.claim_next("w", circuit=breaker.circuit_name())
+    return claims.claim_next("w", circuits=breaker.all_circuits())
 
 
 def test_failures_in_a_row_open_it_and_no_job_is_claimed(tenant):

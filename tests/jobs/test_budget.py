@@ -10,7 +10,7 @@ from django.db import connection
 from django.utils import timezone
 
 from config.isolation import DatabaseRole, acting_as
-from jobs import budget, claims, dispatch, ledger, model_loop, runner, services, tasks
+from jobs import budget, claims, ledger, runner, services, tasks
 from jobs.errors import BudgetExhausted, QuotaExceeded
 from jobs.models import Job, JobStatus, LLMCall, Reservation
 from jobs.persistence import LeaseLost
@@ -18,7 +18,6 @@ from llm import bounds, prompts
 from llm.bounds import Tokens
 from llm.chain import estimate
 from llm.client import Reply
-from llm.offline import OfflineServer
 from llm.schemas import Summary
 from tenants.models import IdempotencyRecord, Usage
 from tests.config.test_problems import check_problem
@@ -30,19 +29,6 @@ pytestmark = pytest.mark.django_db(transaction=True)  # much of it happens at th
 TEXT = "Staff MUST wash their hands."
 ESTIMATE = estimate(TEXT).total
 PRICES = {"guidepost-offline-1": {"prompt": 0.40, "completion": 1.60}}
-
-
-@pytest.fixture
-def provider(settings, monkeypatch):
-    """A model server that does as it is told, and a worker's client for it."""
-    server = OfflineServer()
-    with server:
-        settings.OPENAI_API_KEY = settings.OPENAI_BASE_URL = ""
-        settings.OFFLINE_MODEL_URL = server.url
-        monkeypatch.setattr(dispatch, "wake_worker", lambda: None)
-        model_loop.model_loop.cache_clear()
-        yield server.stage
-        model_loop.model_loop.cache_clear()
 
 
 def tenant_with(**plan):

@@ -138,3 +138,6 @@ def test_the_circuit_is_shown_opened_and_closed_from_the_shell(db):
     assert "nothing has ever failed" in run("circuit")
     assert "open, until -, reason: maintenance" in run("circuit", "open", "--reason", "maintenance")
     assert f"{breaker.circuit_name()}: closed" in run("circuit", "close")
+    assert f"{breaker.circuit_name('m')}: open" in run("circuit", "open", "--model", "m")
+    assert f"{breaker.circuit_name()}: closed" in run("circuit")
+    assert f"{breaker.circuit_name('m')}: closed" in run("circuit", "close", "--model", "m")

@@ -8,11 +8,10 @@ import pytest
 from django.db import OperationalError, transaction
 from django.utils import timezone
 
-from jobs import breaker, claims, dispatch, model_loop, runner, services
+from jobs import breaker, claims, dispatch, runner, services
 from jobs.leases import LeaseKeeper
 from jobs.models import Circuit, Job, JobAttempt, JobEvent, JobStatus, LLMCall
 from jobs.persistence import LeaseLost, persistently
-from llm.offline import OfflineServer
 from tests.factories import JobFactory, TenantFactory
 from tests.jobs.acts import SUMMARY, USAGE, at_once, claimed, in_thread
 
@@ -22,19 +21,6 @@ pytestmark = pytest.mark.django_db(transaction=True)  # several connections see 
 @pytest.fixture
 def job():
     return JobFactory(tenant=TenantFactory())
-
-
-@pytest.fixture
-def provider(settings, monkeypatch):
-    """A model server that does as it is told, and a worker's client for it."""
-    server = OfflineServer()
-    with server:
-        settings.OPENAI_API_KEY = settings.OPENAI_BASE_URL = ""
-        settings.OFFLINE_MODEL_URL = server.url
-        monkeypatch.setattr(dispatch, "wake_worker", lambda: None)
-        model_loop.model_loop.cache_clear()
-        yield server.stage
-        model_loop.model_loop.cache_clear()
 
 
 def lapse():

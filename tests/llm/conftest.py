@@ -31,8 +31,17 @@ def ask(offline):
     return ask
 
 
-async def _ask(url, source, *, timeout=5.0, deadline=10.0, max_reply_bytes=1_000_000, label=""):
-    client = make_client(url, timeout=timeout, max_reply_bytes=max_reply_bytes)
+async def _ask(
+    url,
+    source,
+    *,
+    timeout=5.0,
+    deadline=10.0,
+    max_reply_bytes=1_000_000,
+    label="",
+    api_key="test",
+):
+    client = make_client(url, timeout=timeout, max_reply_bytes=max_reply_bytes, api_key=api_key)
     try:
         return await client.complete(
             prompt=prompts.load("summarize", 1),
@@ -45,9 +54,9 @@ async def _ask(url, source, *, timeout=5.0, deadline=10.0, max_reply_bytes=1_000
         await client.aclose()
 
 
-def make_client(url, *, timeout=10.0, max_reply_bytes=10_000_000):
+def make_client(url, *, timeout=10.0, max_reply_bytes=10_000_000, api_key="test"):
     return Client(
-        api_key="test",
+        api_key=api_key,
         base_url=url,
         model="gpt-test",
         timeout=timeout,

@@ -326,3 +326,16 @@ def _reply(text):
     from llmock.scenarios import Reply
 
     return Reply(text=text)
+
+
+@pytest.mark.parametrize("text", ["it is {key}", "{key}{key}", "{key}", "x" * 1960 + "{key}"])
+def test_a_key_stands_in_no_error_whatever_the_provider_repeats(offline, ask, text):
+    key = "sk-a-key-of-the-tests-1234567890"
+    offline.stage.script([{"do": "status", "status": 400, "message": text.format(key=key)}])
+
+    with pytest.raises(errors.BadRequest) as caught:
+        ask(api_key=key)
+
+    assert "[the key]" in caught.value.detail
+    assert "sk-a-key" not in f"{caught.value} {caught.value.detail}"
+    assert caught.value.__cause__ is None

@@ -256,7 +256,7 @@ def test_no_key_manages_members_whoever_makes_it(tenant, role):
 
 
 def test_the_database_refuses_a_key_that_manages_members(tenant):
-    with pytest.raises(IntegrityError, match="api_key_manages_no_members"):
+    with pytest.raises(IntegrityError, match="api_key_has_no_scope_of_people_alone"):
         ApiKey.objects.create(
             tenant=tenant,
             client_id="gpc_1",

@@ -15,13 +15,15 @@ class Command(BaseCommand):
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("act", nargs="?", choices=["show", "open", "close"], default="show")
         parser.add_argument("--reason", default="by hand")
+        parser.add_argument("--model", default="", help="the default one unless given")
 
     def handle(self, *args: Any, **options: Any) -> None:
+        circuit_name = breaker.circuit_name(options["model"])
         with acts_of(operator()):
             if options["act"] == "open":
-                breaker.hold_open(options["reason"])
+                breaker.hold_open(options["reason"], circuit_name)
             elif options["act"] == "close":
-                breaker.close(options["reason"])
+                breaker.close(options["reason"], circuit_name)
         for circuit in Circuit.objects.order_by("name"):
             until = circuit.open_until.isoformat(timespec="seconds") if circuit.open_until else "-"
             self.stdout.write(
