@@ -16,6 +16,7 @@ from typing import Any, Literal, TypeVar
 from llm import bounds, prompts
 from llm.client import Completer, Reply
 from llm.grounding import Locator, covering, normalise
+from llm.identity import identify
 from llm.markup import plain
 from llm.meaning import FLAG_KINDS, Cited, Context, check
 from llm.passages import Passage, split_passages
@@ -29,7 +30,6 @@ MAX_CONCURRENT = 4  # calls of one job at a time; more would trip the provider's
 PROMPT_VERSION = 1  # what jobs run with
 MAX_COVERING = 20  # citations of one statement that the coverage map looks at
 MAX_WIDENED = 4_000  # characters of a statement beside the quote that the guard looks at
-_ID_LENGTH = 12  # hex digits of an item's id; 48 bits, unique among any job's items
 
 _MATCHES = ("exact", "normalised", "fuzzy", "unsupported")
 Policy = Literal["flag", "drop"]  # what becomes of an item whose meaning did not survive
@@ -360,7 +360,7 @@ def build_result(
     passages = split_passages(source)
     statements = find_statements(passages)
     places = _Places(source, passages, statements, summary["audience"])
-    every = _unique_in_order(places.item(item) for item in checklist["items"])
+    every = identify(places.item(item) for item in checklist["items"])
     dropped = [item for item in every if policy == "drop" and _is_doubtful(item)]
     items = [item for item in every if item not in dropped] if dropped else every
     citations = [citation for item in items for citation in item["citations"]]
@@ -423,7 +423,6 @@ class _Places:
         supported = bool(citations) and all(c["match"] != "unsupported" for c in citations)
         plain_fields = ("action", "actor", "level", "category", "priority", "condition")
         return {
-            "id": _item_id(item["level"], citations, item["action"]),
             **{key: item[key] for key in plain_fields},
             "citations": citations,
             "supported": supported,
@@ -517,25 +516,6 @@ def _stem_of(passage: Passage | None) -> str:
 
 def _citation_key(citation: dict[str, Any]) -> str:
     return f"{citation['start']}:{citation['end']}:{citation['quote']}"
-
-
-def _item_id(level: str, citations: Iterable[dict[str, Any]], action: str) -> str:
-    parts = [level, *map(_citation_key, citations), plain(action)]
-    digest = hashlib.sha256("\x1f".join(parts).encode("utf-8", "surrogatepass"))
-    return digest.hexdigest()[:_ID_LENGTH]
-
-
-def _unique_in_order(items: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Items with the same level, citations and action are one."""
-    unique: dict[str, dict[str, Any]] = {}
-    for item in items:
-        unique.setdefault(item["id"], item)
-    return sorted(unique.values(), key=_first_place)
-
-
-def _first_place(item: dict[str, Any]) -> float:
-    starts = [c["start"] for c in item["citations"] if c["start"] is not None]
-    return min(starts, default=float("inf"))
 
 
 def _coverage(statements: Sequence[Statement], items: Sequence[dict[str, Any]]) -> dict[str, Any]:

@@ -1,0 +1,54 @@
+"""What makes an item of a checklist the same item in the next revision of its guideline.
+
+Its id is a digest of its level, of what it quotes and of its action: where a sentence stands, and
+how its lines are broken, may change without its item becoming another.
+"""
+
+import hashlib
+from collections import Counter
+from collections.abc import Iterable
+from typing import Any
+
+from llm.grounding import normalise
+from llm.markup import plain
+
+ID_LENGTH = 12  # hex digits; 48 bits, unique among any job's items
+
+
+def identify(items: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Each item once, with its `id` first, in the order of the source.
+
+    What says the same of the same place is one item. What says the same of several places is
+    counted: the second such sentence of the guideline makes "the second such item".
+    """
+    once: dict[tuple[str, ...], dict[str, Any]] = {}
+    for item in items:
+        once.setdefault(_said_where(item), item)
+    seen: Counter[str] = Counter()
+    identified = []
+    for item in sorted(once.values(), key=first_place):
+        said = _said(item)
+        seen[said] += 1
+        identified.append({"id": _digest(said, seen[said]), **item})
+    return identified
+
+
+def first_place(item: dict[str, Any]) -> float:
+    """Where an item's first quote begins; what nothing supports comes after all others."""
+    starts = [c["start"] for c in item["citations"] if c["start"] is not None]
+    return min(starts, default=float("inf"))
+
+
+def _said(item: dict[str, Any]) -> str:
+    quotes = (normalise(citation["quote"]) for citation in item["citations"])
+    return "\x1f".join([item["level"], *quotes, plain(item["action"])])
+
+
+def _said_where(item: dict[str, Any]) -> tuple[str, ...]:
+    places = (f"{c['start']}:{c['end']}:{c['quote']}" for c in item["citations"])
+    return item["level"], *places, plain(item["action"])
+
+
+def _digest(said: str, occurrence: int) -> str:
+    counted = said if occurrence == 1 else f"{said}\x1e{occurrence}"
+    return hashlib.sha256(counted.encode("utf-8", "surrogatepass")).hexdigest()[:ID_LENGTH]
