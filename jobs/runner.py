@@ -12,7 +12,7 @@ from django.conf import settings
 from django.db import connection
 
 from config.failpoints import failpoint
-from jobs import breaker, dispatch, retries, services
+from jobs import breaker, cache, dispatch, retries, revisions, services
 from jobs.claims import Claim
 from jobs.errors import BudgetExhausted
 from jobs.leases import RENEWALS_PER_LEASE, keeper
@@ -25,6 +25,7 @@ from jobs.retries import Verdict
 from llm.chain import Policy, StepResult, build_result, generate_checklist, summarize_guidelines
 from llm.client import Completer
 from llm.errors import LLMError, TimedOut, Unavailable
+from llm.revision import Kept
 
 logger = logging.getLogger(__name__)
 
@@ -121,7 +122,12 @@ def _work(claim: Claim, calls: "ModelCalls") -> None:
     # A job that the previous version submitted says less.
     options, prompts = resolve(job.options), current_prompts() | job.prompts
     source = job.document.text or ""
-    summary = job.summary or _summarize(claim, calls, source, prompts)
+    if (earlier := persistently(lambda: cache.earlier_result(job))) is not None:
+        _complete(claim, earlier, cache.NO_USAGE, cache_hit=True)
+        _leave_trial(claim)
+        return
+    revision = persistently(lambda: revisions.kept_for(job, source))
+    summary = job.summary or _summarize(claim, calls, source, prompts, revision.kept)
     step = calls.run(
         lambda client: generate_checklist(
             client,
@@ -130,21 +136,29 @@ def _work(claim: Claim, calls: "ModelCalls") -> None:
             deadline=_deadline(),
             request_label=_label(claim, Step.CHECKLIST),
             version=prompts["checklist"],
+            kept=revision.kept,
         )
     )
     provenance = {
         "app_version": settings.APP_VERSION,
         "steps": {Step.SUMMARIZE: summary["provenance"], Step.CHECKLIST: step.provenance},
+        **revision.provenance,
     }
     policy: Policy = "drop" if options["on_doubt"] == "drop" else "flag"
     result = build_result(source, summary["value"], step.value, provenance, policy=policy)
+    _complete(claim, result, step.usage)
+
+
+def _complete(
+    claim: Claim, result: dict[str, Any], usage: dict[str, int], *, cache_hit: bool = False
+) -> None:
     failpoint("before_result_commit")
-    persistently(lambda: services.complete_job(claim, result, step.usage))
+    persistently(lambda: services.complete_job(claim, result, usage, cache_hit=cache_hit))
     failpoint("after_result_commit")
 
 
 def _summarize(
-    claim: Claim, calls: "ModelCalls", source: str, prompts: dict[str, int]
+    claim: Claim, calls: "ModelCalls", source: str, prompts: dict[str, int], kept: Kept
 ) -> dict[str, Any]:
     step = calls.run(
         lambda client: summarize_guidelines(
@@ -153,6 +167,7 @@ def _summarize(
             deadline=_deadline(),
             request_label=_label(claim, Step.SUMMARIZE),
             version=prompts["summarize"],
+            kept=kept,
         )
     )
     summary = {"value": step.value, "usage": step.usage, "provenance": step.provenance}

@@ -9,6 +9,7 @@ from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from config.serializers import QuerySerializer, StrictSerializer, TextField
+from jobs.cache import may_use_earlier
 from jobs.models import Job, JobStatus, Priority, Step
 from jobs.options import ON_DOUBT
 from jobs.queue import WAITING_ON
@@ -90,6 +91,11 @@ class JobSubmitSerializer(StrictSerializer):
     )
     metadata = MetadataField(required=False, help_text="Stored in clear, as the title is.")
     options = OptionsSerializer(required=False)
+    supersedes = serializers.UUIDField(
+        required=False,
+        help_text="`event_id` of your COMPLETED job for an earlier revision of this guideline. What"
+        " it says of passages that have not changed is taken over and costs no model call.",
+    )
     expires_in = serializers.IntegerField(
         required=False,
         min_value=60,
@@ -148,6 +154,13 @@ class JobSerializer(serializers.ModelSerializer):
     )
     priority = serializers.ChoiceField(choices=PRIORITIES, source="get_priority_display")
     options = OptionsSerializer(help_text="What holds for this job.")
+    supersedes = serializers.UUIDField(
+        source="supersedes.event_id", default=None, help_text="The job of the earlier revision."
+    )
+    replay_of = serializers.UUIDField(
+        source="replay_of.event_id", default=None, help_text="The job whose guideline runs again."
+    )
+    cache = serializers.SerializerMethodField()
     progress = serializers.SerializerMethodField()
     completed_at = serializers.DateTimeField(source="ended_at", allow_null=True)
     usage = serializers.SerializerMethodField()
@@ -166,6 +179,9 @@ class JobSerializer(serializers.ModelSerializer):
             "priority",
             "metadata",
             "options",
+            "supersedes",
+            "replay_of",
+            "cache",
             "created_at",
             "started_at",
             "completed_at",
@@ -174,6 +190,20 @@ class JobSerializer(serializers.ModelSerializer):
             "links",
         ]
         read_only_fields = fields
+
+    @extend_schema_field(
+        serializers.ChoiceField(
+            choices=["hit", "miss"],
+            allow_null=True,
+            help_text="`hit`: the result is an earlier one of yours for the same text, options and"
+            " versions, and cost nothing. `miss`: there was none. Null until the job is COMPLETED,"
+            " and where no earlier result would do.",
+        )
+    )
+    def get_cache(self, job: Job) -> str | None:
+        if job.status != JobStatus.COMPLETED or not (job.cache_hit or may_use_earlier(job)):
+            return None
+        return "hit" if job.cache_hit else "miss"
 
     @extend_schema_field(ProgressSerializer)
     def get_progress(self, job: Job) -> dict[str, int]:

@@ -13,7 +13,7 @@ from rest_framework.response import Response
 from config.errors import InvalidCursor
 from config.openapi import ProblemSerializer
 from jobs import deletion, queue, services
-from jobs.models import Job, JobStatus
+from jobs.models import SEALED, Job, JobStatus
 from jobs.serializers import (
     JobDetailSerializer,
     JobListQuerySerializer,
@@ -45,6 +45,9 @@ EXAMPLE = {
         "model": "gpt-4.1-mini",
         "cache": True,
     },
+    "supersedes": None,
+    "replay_of": None,
+    "cache": None,
     "created_at": "2026-11-24T10:00:00Z",
     "started_at": None,
     "completed_at": None,
@@ -102,7 +105,10 @@ class JobCreateView(JobView):
         body = JobSubmitSerializer(data=request.data)
         body.is_valid(raise_exception=True)
         job = services.submit_job(
-            tenant_id=caller.tenant_id, submitted_by=caller.subject, **body.validated_data
+            tenant_id=caller.tenant_id,
+            submitted_by=caller.subject,
+            visible_to=caller,
+            **body.validated_data,
         )
         data = JobSerializer(job).data
         headers = {"Location": data["links"]["self"], **self.poll_headers(job)}
@@ -162,6 +168,7 @@ class JobDetailView(JobView):
     def get(self, request: Request, event_id: UUID) -> Response:
         job = (
             Job.objects.visible_to(principal(request))
+            .with_links()
             .defer("sealed_summary", "sealed_checklist")
             .filter(event_id=event_id, deleted_at=None)
             .first()
@@ -254,7 +261,7 @@ class JobRetryView(JobView):
 def _page(caller: Principal, query: dict[str, Any]) -> Any:
     """One row more than the page holds, to know whether there is another."""
     jobs = Job.objects.visible_to(caller).filter(deleted_at=None).order_by("-event_id")
-    jobs = jobs.defer("sealed_summary", "sealed_checklist", "sealed_result")
+    jobs = jobs.with_links().defer(*SEALED)
     if "status" in query:
         jobs = jobs.filter(status=query["status"])
     if "cursor" in query:
