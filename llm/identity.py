@@ -26,17 +26,17 @@ def identify(items: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
         once.setdefault(_said_where(item), item)
     seen: Counter[str] = Counter()
     identified = []
-    for item in sorted(once.values(), key=first_place):
+    for item in sorted(once.values(), key=places):
         said = _said(item)
         seen[said] += 1
         identified.append({"id": _digest(said, seen[said]), **item})
     return identified
 
 
-def first_place(item: dict[str, Any]) -> float:
-    """Where an item's first quote begins; what nothing supports comes after all others."""
-    starts = [c["start"] for c in item["citations"] if c["start"] is not None]
-    return min(starts, default=float("inf"))
+def places(item: dict[str, Any]) -> tuple[bool, list[int]]:
+    """Where its quotes begin, to sort by: what nothing supports comes after all others."""
+    starts = sorted(c["start"] for c in item["citations"] if c["start"] is not None)
+    return not starts, starts
 
 
 def _said(item: dict[str, Any]) -> str:
