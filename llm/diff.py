@@ -169,7 +169,8 @@ class _Found:
 
 def _compare(before: Sequence[_Entry], after: Sequence[_Entry]) -> _Found:
     where = {entry.key: at for at, entry in enumerate(after)}
-    same = [(at, where[entry.key]) for at, entry in enumerate(before) if entry.key in where]
+    found = ((at, where[entry.key]) for at, entry in enumerate(before) if entry.key in where)
+    same = sorted(found, key=lambda pair: pair[1])
     taken = {new for _, new in same}
     kept = {old for old, _ in same}
     old_left = [at for at in range(len(before)) if at not in kept]
