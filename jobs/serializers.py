@@ -143,6 +143,7 @@ class JobLinksSerializer(serializers.Serializer):
     self = serializers.CharField()
     cancel = serializers.CharField()
     retry = serializers.CharField()
+    replay = serializers.CharField()
 
 
 class JobSerializer(serializers.ModelSerializer):
@@ -231,6 +232,7 @@ class JobSerializer(serializers.ModelSerializer):
             "self": reverse("job-detail", args=[job.event_id]),
             "cancel": reverse("job-cancel", args=[job.event_id]),
             "retry": reverse("job-retry", args=[job.event_id]),
+            "replay": reverse("job-replay", args=[job.event_id]),
         }
 
 

@@ -57,6 +57,7 @@ EXAMPLE = {
         "self": "/jobs/01936f6e-7b1c-7c3e-9d8f-2b6a4e1c0d5f",
         "cancel": "/jobs/01936f6e-7b1c-7c3e-9d8f-2b6a4e1c0d5f/cancel",
         "retry": "/jobs/01936f6e-7b1c-7c3e-9d8f-2b6a4e1c0d5f/retry",
+        "replay": "/jobs/01936f6e-7b1c-7c3e-9d8f-2b6a4e1c0d5f/replay",
     },
 }
 WAITING = {"waiting_on": "concurrency", "place": 3, "estimated_seconds": 12.5}
