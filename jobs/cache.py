@@ -9,6 +9,7 @@ Two equal jobs that run at the same time both ask the model: nobody waits for an
 import json
 from typing import Any
 
+from jobs import sealed
 from jobs.models import Job, JobStatus
 from jobs.options import resolve
 from llm.version import CHAIN_VERSION
@@ -51,12 +52,16 @@ def earlier_result(job: Job) -> dict[str, Any] | None:
     earlier = (
         Job.objects.for_tenant(job.tenant_id)
         .filter(fingerprint=job.fingerprint, status=JobStatus.COMPLETED, deleted_at=None)
-        .only("tenant_id", "event_id", "sealed_result", "ended_at")
+        .only("event_id", "sealed_result", "ended_at")
         .order_by("-id")
         .first()
     )
-    result = earlier.result if earlier else None
-    if earlier is None or result is None or earlier.ended_at is None:
+    if earlier is None or earlier.ended_at is None:
+        return None
+    # By this job's tenant: with its keys another tenant's result would stay shut.
+    place = sealed.RESULT.format(earlier.event_id)
+    result = sealed.open_json(job.tenant_id, earlier.sealed_result, place)
+    if result is None:
         return None
     made_at = earlier.ended_at.isoformat().replace("+00:00", "Z")
     provenance = {"cache": {"made_at": made_at}, **result["provenance"]}
