@@ -184,7 +184,8 @@ class JobDetailView(JobView):
         operation_id="deleteJob",
         summary="Delete a job that has ended",
         description="The guideline, the result, the title and the metadata are gone at once and"
-        " for good; counts and times stay. Afterwards the job is absent (404), also when this is"
+        " for good; counts and times stay. A guideline that runs again in a replay goes with the"
+        " last of its jobs. Afterwards the job is absent (404), also when this is"
         " repeated. Cancel a job that waits or runs first. Scope: `jobs:manage`.",
         tags=["Jobs"],
         parameters=[EVENT_ID],
