@@ -156,10 +156,16 @@ class JobSerializer(serializers.ModelSerializer):
     priority = serializers.ChoiceField(choices=PRIORITIES, source="get_priority_display")
     options = OptionsSerializer(help_text="What holds for this job.")
     supersedes = serializers.UUIDField(
-        source="supersedes.event_id", default=None, help_text="The job of the earlier revision."
+        source="supersedes.event_id",
+        default=None,
+        allow_null=True,
+        help_text="The job of the earlier revision.",
     )
     replay_of = serializers.UUIDField(
-        source="replay_of.event_id", default=None, help_text="The job whose guideline runs again."
+        source="replay_of.event_id",
+        default=None,
+        allow_null=True,
+        help_text="The job whose guideline runs again.",
     )
     cache = serializers.SerializerMethodField()
     progress = serializers.SerializerMethodField()

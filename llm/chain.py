@@ -22,7 +22,7 @@ from llm.meaning import FLAG_KINDS, Cited, Context, check
 from llm.passages import Passage, split_passages
 from llm.revision import NOTHING, Kept
 from llm.rules import Level
-from llm.schemas import Checklist, Summary
+from llm.schemas import Checklist, Summary, SummaryStatement
 from llm.statements import Statement, find_convention, find_statements
 
 MAX_CHARACTERS = 12_000  # of passages in one call: about 3,000 tokens, where recall is still good
@@ -325,9 +325,12 @@ def _merge_summaries(summaries: Sequence[Summary], known: set[int]) -> dict[str,
 
 
 def _kept_summary(kept: Kept) -> list[Summary]:
+    """Not checked anew: the limits of one reply are not those of all replies together."""
     if kept.heading is None:
         return []
-    return [Summary.model_validate({**kept.heading, "statements": [*kept.statements]})]
+    statements = [SummaryStatement.model_construct(**entry) for entry in kept.statements]
+    whole: dict[str, Any] = {**kept.heading, "statements": statements}
+    return [Summary.model_construct(**whole)]
 
 
 def _first(texts: Iterable[str]) -> str:

@@ -12,6 +12,7 @@ from bisect import bisect_right
 from collections import defaultdict, deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 from llm.grounding import normalise
@@ -122,6 +123,7 @@ class _Earlier:
         self._starts = [passage.start for passage in old]
         self._new_by_id = {passage.id: passage for passage in new}
         self.same = same_passages(old, new)
+        self._followed = {p.id for p, following in pairwise(old) if self._is_followed(p, following)}
         known = set(self.same.values())
         self.unknown = [passage for passage in new if passage.id not in known]
 
@@ -157,14 +159,17 @@ class _Earlier:
 
     def _is_same(self, cited: list[Passage]) -> bool:
         """All of them, one after the other, with the same between them."""
-        ids = [self.same.get(passage.id) for passage in cited]
-        first, last = ids[0], ids[-1]
-        if first is None or last is None or ids != list(range(first, first + len(ids))):
+        if any(passage.id not in self.same for passage in cited):
             return False
-        if len(cited) == 1:
-            return True
-        then = self._old_source[cited[0].start : cited[-1].end]
-        now = self._new_source[self._new_by_id[first].start : self._new_by_id[last].end]
+        return self._followed.issuperset(passage.id for passage in cited[:-1])
+
+    def _is_followed(self, passage: Passage, following: Passage) -> bool:
+        """Whether the next one is still the next, and what stands between them is the same."""
+        one, other = self.same.get(passage.id), self.same.get(following.id)
+        if one is None or other != one + 1:
+            return False
+        then = self._old_source[passage.end : following.start]
+        now = self._new_source[self._new_by_id[one].end : self._new_by_id[other].start]
         return _collapsed(then) == _collapsed(now)
 
     def _at(self, start: int, end: int | None) -> list[Passage]:

@@ -9,7 +9,7 @@ import pytest
 from llm import chain
 from llm.diff import Version, diff
 from llm.passages import split_passages
-from llm.revision import NOTHING, keep
+from llm.revision import NOTHING, Kept, keep
 from tests.llm.conftest import GUIDELINES, make_client, run_chain
 
 SAMPLE = """# Ward policy
@@ -285,12 +285,27 @@ def test_dropped_items_are_kept_too_so_that_they_are_dropped_again():
     assert built(source, list(kept.items), policy="drop") == result
 
 
-def test_a_long_guideline_is_compared_in_seconds():
+def test_more_is_kept_than_one_reply_may_hold(offline):
+    source = "# A\n\n" + "Staff must rest.\n\n" * 60
+    ids = [passage.id for passage in split_passages(source)]
+    said = [{"text": f"Rest in ward {number}.", "passages": [2]} for number in range(2_100)]
+    said.append({"text": "Rest everywhere.", "passages": ids})
+    heading = {"title": "A", "scope": "", "audience": ""}
+    kept = Kept(passages=frozenset(ids), heading=heading, statements=tuple(said))
+
+    after = revise(offline.url, source, kept)
+
+    assert len(after["summary"]["statements"]) == 2_101
+    assert sorted(len(s["passages"]) for s in after["summary"]["statements"])[-1] == len(ids) > 50
+    assert offline.stage.ledger() == []
+
+
+def test_a_long_guideline_is_compared_in_no_time():
     part = (
         "## Part {0}\n\nStaff must do task {0} within {0} minutes. It is done daily.\n\n- x {0}\n\n"
     )
-    old = "# All\n\n" + "".join(part.format(number) for number in range(3_500))
-    assert len(old) > 280_000
+    old = "# All\n\n" + "".join(part.format(number) for number in range(1_200))
+    assert len(old) > 90_000
     passages = [p for p in split_passages(old) if p.kind == "paragraph"]
     items = [
         item("Do it", (p.id, p.text[: p.text.index(". ") + 1]))
@@ -299,10 +314,10 @@ def test_a_long_guideline_is_compared_in_seconds():
     result = built(old, items)
     new = old.replace("task 7 ", "task seven ")
 
-    started = time.monotonic()
+    started = time.process_time()
     kept = keep(old, result, new)
 
-    assert time.monotonic() - started < 8
+    assert time.process_time() - started < 3
     assert len(kept.items) == len(items) - 1
 
 
