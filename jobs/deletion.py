@@ -108,7 +108,7 @@ def _purge_batch() -> int:
     of_tenants: dict[UUID, list[Ended]] = defaultdict(list)
     for job in jobs:
         of_tenants[job.tenant_id].append(job)
-    for tenant_id, theirs in of_tenants.items():
+    for tenant_id, theirs in sorted(of_tenants.items()):
         _delete(tenant_id, theirs, because="retention")
     failpoint("before_purge_commit")
     return len(jobs)
@@ -120,10 +120,14 @@ def _delete(tenant_id: UUID, jobs: list[Ended], because: str = "request") -> Non
     Job.objects.for_tenant(tenant_id).filter(pk__in=ids).update(deleted_at=ClockTimestamp())
     attempts = JobAttempt.objects.for_tenant(tenant_id)
     attempts.filter(job_id__in=ids, sealed_error__isnull=False).update(sealed_error=None)
+    # Locked first: of two jobs with one document that are deleted at once, the second to come sees
+    # that the first is gone.
+    documents = Document.objects.for_tenant(tenant_id).filter(pk__in=[j.document_id for j in jobs])
+    list(documents.select_for_update(no_key=True).order_by("pk").values_list("pk"))
     still_needed = Job.objects.for_tenant(tenant_id).filter(document=OuterRef("pk"))
-    Document.objects.for_tenant(tenant_id).filter(
-        ~Exists(still_needed.filter(deleted_at=None)), pk__in=[job.document_id for job in jobs]
-    ).update(sealed_text=None, digest="")
+    documents.filter(~Exists(still_needed.filter(deleted_at=None))).update(
+        sealed_text=None, digest=""
+    )
     idempotency.forget_jobs(tenant_id, [job.event_id for job in jobs])
     for job in jobs:
         what: dict[str, Any] = {"status": job.status, "document": job.digest, "because": because}

@@ -16,6 +16,13 @@ class InvalidTransition(DomainError):
     status = 409
 
 
+class UnknownEarlierJob(DomainError):
+    code = "unknown_earlier_job"
+    title = "There is no such earlier job"
+    status = 422
+    detail = "`supersedes` is the `event_id` of a COMPLETED job of yours that is not deleted."
+
+
 class TooManyWaiting(DomainError):
     code = "too_many_waiting"
     title = "Too many of your jobs are waiting"

@@ -109,7 +109,16 @@ class Document(models.Model):
         return sealed.open_text(self.tenant_id, self.sealed_text, place)
 
 
+SEALED = ["sealed_summary", "sealed_checklist", "sealed_result"]  # columns of a job
+LINKS = ["supersedes", "replay_of"]  # to other jobs
+
+
 class JobQuerySet(TenantQuerySet):
+    def with_links(self) -> Self:
+        """With the jobs that they supersede or replay: who these are, not what they say."""
+        heavy = [f"{link}__{name}" for link in LINKS for name in SEALED]
+        return self.select_related(*LINKS).defer(*heavy)
+
     def visible_to(self, caller: "Principal") -> Self:
         """The jobs that the caller may know of: the tenant's, for whoever is not confined to own
         jobs; else those they submitted, and those shared with them or with their role.

@@ -74,7 +74,10 @@ class FlagSerializer(serializers.Serializer):
 
 
 class ItemSerializer(serializers.Serializer):
-    id = serializers.CharField(help_text="The same for the same item of the same guideline.")
+    id = serializers.CharField(
+        help_text="The same for the same item, also of a revision of the guideline in which it"
+        " stands elsewhere."
+    )
     action = serializers.CharField()
     actor = serializers.CharField()
     level = serializers.ChoiceField(choices=LEVELS)
@@ -188,10 +191,29 @@ class StepsSerializer(serializers.Serializer):
     )
 
 
+class RevisionSerializer(serializers.Serializer):
+    supersedes = serializers.UUIDField(help_text="`event_id` of the job of the earlier revision.")
+    passages_kept = serializers.IntegerField(
+        help_text="Passages that have not changed, of which no model was asked. 0 where the"
+        " earlier job is deleted, or had other options, prompts or another model."
+    )
+    passages_asked = serializers.IntegerField()
+
+
+class CacheSerializer(serializers.Serializer):
+    made_at = serializers.DateTimeField(help_text="When the earlier result was made.")
+
+
 class ProvenanceSerializer(serializers.Serializer):
     app_version = serializers.CharField()
     source_sha256 = serializers.CharField()
     steps = StepsSerializer()
+    revision = RevisionSerializer(
+        required=False, help_text="Of a job that supersedes another; else absent."
+    )
+    cache = CacheSerializer(
+        required=False, help_text="Where the result is an earlier one of yours; else absent."
+    )
 
 
 class ResultSerializer(serializers.Serializer):

@@ -10,6 +10,7 @@ from rest_framework import serializers
 
 from config.serializers import QuerySerializer, StrictSerializer, TextField
 from jobs import languages
+from jobs.cache import may_use_earlier
 from jobs.languages import ACCEPTED
 from jobs.models import Job, JobStatus, Priority, Step
 from jobs.options import ON_DOUBT
@@ -115,6 +116,11 @@ class JobSubmitSerializer(StrictSerializer):
     )
     metadata = MetadataField(required=False, help_text="Stored in clear, as the title is.")
     options = OptionsSerializer(required=False)
+    supersedes = serializers.UUIDField(
+        required=False,
+        help_text="`event_id` of your COMPLETED job for an earlier revision of this guideline. What"
+        " it says of passages that have not changed is taken over and costs no model call.",
+    )
     expires_in = serializers.IntegerField(
         required=False,
         min_value=60,
@@ -171,6 +177,7 @@ class JobLinksSerializer(serializers.Serializer):
     self = serializers.CharField()
     cancel = serializers.CharField()
     retry = serializers.CharField()
+    replay = serializers.CharField()
 
 
 class JobSerializer(serializers.ModelSerializer):
@@ -182,6 +189,19 @@ class JobSerializer(serializers.ModelSerializer):
     )
     priority = serializers.ChoiceField(choices=PRIORITIES, source="get_priority_display")
     options = JobOptionsSerializer(help_text="What holds for this job.")
+    supersedes = serializers.UUIDField(
+        source="supersedes.event_id",
+        default=None,
+        allow_null=True,
+        help_text="The job of the earlier revision.",
+    )
+    replay_of = serializers.UUIDField(
+        source="replay_of.event_id",
+        default=None,
+        allow_null=True,
+        help_text="The job whose guideline runs again.",
+    )
+    cache = serializers.SerializerMethodField()
     progress = serializers.SerializerMethodField()
     completed_at = serializers.DateTimeField(source="ended_at", allow_null=True)
     usage = serializers.SerializerMethodField()
@@ -200,6 +220,9 @@ class JobSerializer(serializers.ModelSerializer):
             "priority",
             "metadata",
             "options",
+            "supersedes",
+            "replay_of",
+            "cache",
             "created_at",
             "started_at",
             "completed_at",
@@ -208,6 +231,20 @@ class JobSerializer(serializers.ModelSerializer):
             "links",
         ]
         read_only_fields = fields
+
+    @extend_schema_field(
+        serializers.ChoiceField(
+            choices=["hit", "miss"],
+            allow_null=True,
+            help_text="`hit`: the result is an earlier one of yours for the same text, options and"
+            " versions, and cost nothing. `miss`: there was none. Null until the job is COMPLETED,"
+            " and where no earlier result would do.",
+        )
+    )
+    def get_cache(self, job: Job) -> str | None:
+        if job.status != JobStatus.COMPLETED or not (job.cache_hit or may_use_earlier(job)):
+            return None
+        return "hit" if job.cache_hit else "miss"
 
     @extend_schema_field(ProgressSerializer)
     def get_progress(self, job: Job) -> dict[str, int]:
@@ -241,6 +278,7 @@ class JobSerializer(serializers.ModelSerializer):
             "self": reverse("job-detail", args=[job.event_id]),
             "cancel": reverse("job-cancel", args=[job.event_id]),
             "retry": reverse("job-retry", args=[job.event_id]),
+            "replay": reverse("job-replay", args=[job.event_id]),
         }
 
 

@@ -15,7 +15,7 @@ from django.db.models.functions import Now
 
 from config.database import ClockTimestamp
 from config.failpoints import failpoint
-from jobs import breaker, budget, claims, dispatch, sealed
+from jobs import breaker, budget, cache, claims, dispatch, revisions, sealed
 from jobs.budget import Asked
 from jobs.claims import Claim
 from jobs.errors import (
@@ -68,16 +68,20 @@ def submit_job(
     expires_in: timedelta = DEFAULT_EXPIRY,
     options: dict[str, Any] | None = None,
     preferences: Preferences | None = None,
+    supersedes: UUID | None = None,
+    visible_to: Principal | None = None,
 ) -> Job:
     """Accepts a guideline and promises its processing, all or nothing.
 
     options     what the caller asked for, see jobs/options.py
     preferences the tenant's, where they are at hand (a caller's are); else they are looked up
     expires_in  a job that has not started by then is EXPIRED; retries stop then as well
+    supersedes  event_id of the job of an earlier revision (see jobs/revisions.py), which
+                `visible_to`, where given, has to be allowed to see
 
     Raises DocumentTooLarge beyond settings.GUIDELINE_MAX_BYTES of UTF-8, ModelNotAllowed,
-    TooManyWaiting where the tenant's queue is full, or QuotaExceeded where a budget does not hold
-    what it may cost.
+    UnknownEarlierJob, TooManyWaiting where the tenant's queue is full, or QuotaExceeded where a
+    budget does not hold what it may cost.
     """
     preferences = preferences or preferences_of(tenant_id)
     holding = resolve(options or {}, preferences)
@@ -90,6 +94,7 @@ def submit_job(
             limit_bytes=limit,
             errors=[{"pointer": "/guideline_text", "code": "too_large", "detail": "Too long."}],
         )
+    earlier = revisions.superseded(tenant_id, supersedes, visible_to) if supersedes else None
     # No savepoint: whoever is refused has to give up the whole transaction.
     with transaction.atomic(savepoint=False):
         document = Document.of(tenant_id=tenant_id, text=guideline_text)
@@ -103,8 +108,10 @@ def submit_job(
             metadata=metadata or {},
             options=holding,
             prompts=current_prompts(),
+            supersedes=earlier,
             deadline_at=Now() + expires_in,
         )
+        job.fingerprint = cache.fingerprint(job)
         job.save(force_insert=True)
         after = {"digest": document.digest, "bytes": size, "priority": Priority(priority).label}
         record("job.submitted", tenant_id=tenant_id, of=("job", job.event_id), after=after)
@@ -281,9 +288,17 @@ def save_progress(claim: Claim, done: int, total: int) -> None:
 
 
 def complete_job(
-    claim: Claim, result: dict[str, Any], usage: dict[str, int], *, last: Step = Step.CHECKLIST
+    claim: Claim,
+    result: dict[str, Any],
+    usage: dict[str, int],
+    *,
+    last: Step = Step.CHECKLIST,
+    cache_hit: bool = False,
 ) -> None:
-    """Stores the result, made with the replies of the step `last`. Raises LeaseLost."""
+    """Stores the result, made with the replies of the step `last`. Raises LeaseLost.
+
+    cache_hit  it is an earlier job's, sealed anew for this one
+    """
     kept = sealed.seal_json(claim.tenant_id, result, sealed.RESULT.format(claim.event_id))
     try:
         with transaction.atomic():
@@ -291,6 +306,7 @@ def complete_job(
                 claim,
                 status=JobStatus.COMPLETED,
                 sealed_result=kept,
+                cache_hit=cache_hit,
                 ended_at=Now(),
                 worker="",
                 lease_expires_at=None,

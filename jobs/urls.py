@@ -1,6 +1,7 @@
 from django.urls import path
 
 from jobs.docs import ErrorCodesView
+from jobs.revision_views import JobDiffView, JobReplayView
 from jobs.share_views import ShareDetailView, ShareListView
 from jobs.usage_views import LimitsView, UsageTableView, UsageView
 from jobs.views import JobCancelView, JobCreateView, JobDetailView, JobRetryView
@@ -10,6 +11,8 @@ urlpatterns = [
     path("jobs/<uuid:event_id>", JobDetailView.as_view(), name="job-detail"),
     path("jobs/<uuid:event_id>/cancel", JobCancelView.as_view(), name="job-cancel"),
     path("jobs/<uuid:event_id>/retry", JobRetryView.as_view(), name="job-retry"),
+    path("jobs/<uuid:event_id>/replay", JobReplayView.as_view(), name="job-replay"),
+    path("jobs/<uuid:event_id>/diff", JobDiffView.as_view(), name="job-diff"),
     path("jobs/<uuid:event_id>/shares", ShareListView.as_view(), name="share-list"),
     path(
         "jobs/<uuid:event_id>/shares/<uuid:share_id>",

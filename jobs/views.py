@@ -13,7 +13,7 @@ from rest_framework.response import Response
 from config.errors import InvalidCursor
 from config.openapi import ProblemSerializer
 from jobs import deletion, queue, services
-from jobs.models import Job, JobStatus
+from jobs.models import SEALED, Job, JobStatus
 from jobs.serializers import (
     JobDetailSerializer,
     JobListQuerySerializer,
@@ -46,6 +46,9 @@ EXAMPLE = {
         "cache": True,
         "fallback_models": ["gpt-4.1-nano"],
     },
+    "supersedes": None,
+    "replay_of": None,
+    "cache": None,
     "created_at": "2026-11-24T10:00:00Z",
     "started_at": None,
     "completed_at": None,
@@ -55,6 +58,7 @@ EXAMPLE = {
         "self": "/jobs/01936f6e-7b1c-7c3e-9d8f-2b6a4e1c0d5f",
         "cancel": "/jobs/01936f6e-7b1c-7c3e-9d8f-2b6a4e1c0d5f/cancel",
         "retry": "/jobs/01936f6e-7b1c-7c3e-9d8f-2b6a4e1c0d5f/retry",
+        "replay": "/jobs/01936f6e-7b1c-7c3e-9d8f-2b6a4e1c0d5f/replay",
     },
 }
 WAITING = {"waiting_on": "concurrency", "place": 3, "estimated_seconds": 12.5}
@@ -106,6 +110,7 @@ class JobCreateView(JobView):
             tenant_id=caller.tenant_id,
             submitted_by=caller.subject,
             preferences=caller.preferences,
+            visible_to=caller,
             **body.validated_data,
         )
         data = JobSerializer(job).data
@@ -166,6 +171,7 @@ class JobDetailView(JobView):
     def get(self, request: Request, event_id: UUID) -> Response:
         job = (
             Job.objects.visible_to(principal(request))
+            .with_links()
             .defer("sealed_summary", "sealed_checklist")
             .filter(event_id=event_id, deleted_at=None)
             .first()
@@ -180,7 +186,8 @@ class JobDetailView(JobView):
         operation_id="deleteJob",
         summary="Delete a job that has ended",
         description="The guideline, the result, the title and the metadata are gone at once and"
-        " for good; counts and times stay. Afterwards the job is absent (404), also when this is"
+        " for good; counts and times stay. A guideline that runs again in a replay goes with the"
+        " last of its jobs. Afterwards the job is absent (404), also when this is"
         " repeated. Cancel a job that waits or runs first. Scope: `jobs:manage`.",
         tags=["Jobs"],
         parameters=[EVENT_ID],
@@ -258,7 +265,7 @@ class JobRetryView(JobView):
 def _page(caller: Principal, query: dict[str, Any]) -> Any:
     """One row more than the page holds, to know whether there is another."""
     jobs = Job.objects.visible_to(caller).filter(deleted_at=None).order_by("-event_id")
-    jobs = jobs.defer("sealed_summary", "sealed_checklist", "sealed_result")
+    jobs = jobs.with_links().defer(*SEALED)
     if "status" in query:
         jobs = jobs.filter(status=query["status"])
     if "cursor" in query:

@@ -25,7 +25,7 @@ from llm.passages import Passage, split_passages
 from llm.repair import MAX_CALLS as MAX_REPAIRS
 from llm.repair import REPAIR_VERSION
 from llm.revision import NOTHING, Kept
-from llm.schemas import Checklist, Repair, Summary
+from llm.schemas import Checklist, Repair, Summary, SummaryStatement
 from llm.statements import Convention, find_convention, find_statements
 
 PROMPT_VERSION = 2  # what jobs run with
@@ -196,9 +196,12 @@ def _merge_summaries(summaries: Sequence[Summary], known: set[int]) -> dict[str,
 
 
 def _kept_summary(kept: Kept) -> list[Summary]:
+    """Not checked anew: the limits of one reply are not those of all replies together."""
     if kept.heading is None:
         return []
-    return [Summary.model_validate({**kept.heading, "statements": [*kept.statements]})]
+    statements = [SummaryStatement.model_construct(**entry) for entry in kept.statements]
+    whole: dict[str, Any] = {**kept.heading, "statements": statements}
+    return [Summary.model_construct(**whole)]
 
 
 def _first(texts: Iterable[str]) -> str:

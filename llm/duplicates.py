@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from llm.grounding import normalise
+from llm.identity import said_where
 from llm.meaning.clauses import negators
 from llm.meaning.words import content
 
@@ -38,7 +39,7 @@ def merged(items: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
 
 def _keys(item: dict[str, Any]) -> list[object]:
     if item["flags"] or not item["supported"]:
-        return [("itself", item["id"])]
+        return [("itself", said_where(item))]
     same = (
         item["level"],
         _plain(item["actor"]),
@@ -48,7 +49,7 @@ def _keys(item: dict[str, Any]) -> list[object]:
     )
     places = frozenset((c["start"], c["end"]) for c in item["citations"])
     words = frozenset(content(item["action"]))
-    keys: list[object] = [("itself", item["id"]), ("action", same, _plain(item["action"]))]
+    keys: list[object] = [("itself", said_where(item)), ("action", same, _plain(item["action"]))]
     return [*keys, ("place", same, places, words)] if words else keys
 
 

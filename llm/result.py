@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 from llm.duplicates import merged
 from llm.grounding import Locator, covering, normalise
+from llm.identity import identify
 from llm.markup import plain
 from llm.meaning import FLAG_KINDS, Cited, Context, check, check_translated, is_translated
 from llm.passages import Passage, split_passages
@@ -21,7 +22,6 @@ from llm.statements import Statement, find_language, find_statements
 
 MAX_COVERING = 20  # citations of one statement that the coverage map looks at
 MAX_WIDENED = 4_000  # characters of a statement beside the quote that the guard looks at
-_ID_LENGTH = 12  # hex digits of an item's id; 48 bits, unique among any job's items
 
 _MATCHES = ("exact", "normalised", "fuzzy", "unsupported")
 Policy = Literal["flag", "drop"]  # what becomes of an item whose meaning did not survive
@@ -125,7 +125,7 @@ class Examined:
 
     def result(self, provenance: dict[str, Any], *, policy: Policy = "flag") -> dict[str, Any]:
         """The public result, see `build_result`."""
-        every = sorted(merged(self.items), key=_first_place)
+        every = identify(merged(self.items))
         items = [item for item in every if policy == "flag" or not is_doubtful(item)]
         dropped = [item for item in every if policy == "drop" and is_doubtful(item)]
         citations = [citation for item in items for citation in item["citations"]]
@@ -192,10 +192,8 @@ class _Places:
         found = [self._citation(citation) for citation in item["citations"]]
         citations = list({_citation_key(citation): citation for citation in found}.values())
         supported = bool(citations) and all(c["match"] != "unsupported" for c in citations)
-        action, actor, condition = item["action"], item["actor"], item["condition"]
         plain_fields = ("action", "actor", "level", "category", "priority", "condition")
         return {
-            "id": _item_id(item["level"], citations, f"{action} | {actor} | {condition}"),
             **{key: item[key] for key in plain_fields},
             "citations": citations,
             "supported": supported,
@@ -296,17 +294,6 @@ def _stem_of(passage: Passage | None) -> str:
 
 def _citation_key(citation: dict[str, Any]) -> str:
     return f"{citation['start']}:{citation['end']}:{citation['quote']}"
-
-
-def _item_id(level: str, citations: Iterable[dict[str, Any]], action: str) -> str:
-    parts = [level, *map(_citation_key, citations), plain(action)]
-    digest = hashlib.sha256("\x1f".join(parts).encode("utf-8", "surrogatepass"))
-    return digest.hexdigest()[:_ID_LENGTH]
-
-
-def _first_place(item: dict[str, Any]) -> float:
-    starts = [c["start"] for c in item["citations"] if c["start"] is not None]
-    return min(starts, default=float("inf"))
 
 
 def _coverage(statements: Sequence[Statement], items: Sequence[dict[str, Any]]) -> dict[str, Any]:

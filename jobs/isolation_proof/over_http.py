@@ -36,9 +36,9 @@ class RateLimited(Exception):
 
 @dataclass(frozen=True)
 class Slot:
-    """A place for an id: in the path or the body of a route."""
+    """A place for an id: in the path, the query or the body of a route."""
 
-    place: str  # "path" or "body"
+    place: str  # "path", "query" or "body"
     name: str
     kind: str
 
@@ -194,19 +194,23 @@ class HTTPProof:
             name: own.ids[value.kind][0] if isinstance(value, Id) else value
             for name, value in route.body.items()
         }
-        return Request(method, endpoint.url(values), caller.headers, {}, body)
+        query = {name: own.ids[kind][0] for name, kind in route.names.items()}
+        return Request(method, endpoint.url(values), caller.headers, query, body)
 
     def _put(
         self, endpoint: Endpoint, own: Request, route: Route, slot: Slot, value: str
     ) -> Request:
         if slot.place == "body":
             return _with(own, body={**own.body, slot.name: value})
+        if slot.place == "query":
+            return _with(own, query={**own.query, slot.name: value})
         ids = {name: self.world.a.ids[kind][0] for name, kind in route.path.items()}
         return _with(own, path=endpoint.url({**ids, slot.name: value}))
 
 
 def _slots(route: Route, method: str) -> Iterator[Slot]:
     yield from (Slot("path", name, kind) for name, kind in route.path.items())
+    yield from (Slot("query", name, kind) for name, kind in route.names.items())
     for name, value in route.body.items():
         if isinstance(value, Id) and method in UNSAFE:
             yield Slot("body", name, value.kind)

@@ -34,6 +34,7 @@ class Route:
     body    sent with POST, PUT and PATCH; an Id in it is treated like one in the path
     query   parameter -> kind of id that places a page, such as a cursor: whoever's it is, the
             answer has only the caller's own rows
+    names   parameter of the query -> kind of id: of a row, as in the path
     lists   kind of id of which GET shows the caller's own and nobody else's
     whole   query with which GET lists as much as it can
     public  why anybody may call
@@ -46,6 +47,7 @@ class Route:
     path: dict[str, str] = field(default_factory=dict)
     body: dict[str, Any] = field(default_factory=dict)
     query: dict[str, str] = field(default_factory=dict)
+    names: dict[str, str] = field(default_factory=dict)
     lists: str = ""
     whole: dict[str, str] = field(default_factory=dict)
     public: str = ""
@@ -116,11 +118,19 @@ ROUTES: dict[str, Route] = {
         lists="job",
         whole={"limit": "100"},
         query={"cursor": "job"},
-        body={"guideline_text": "Staff MUST wash their hands.", "title": "Of the proof"},
+        body={
+            "guideline_text": "Staff MUST wash their hands.",
+            "title": "Of the proof",
+            "supersedes": Id("completed job"),
+        },
     ),
     "jobs/<uuid:event_id>": Route(path=JOB),
     "jobs/<uuid:event_id>/cancel": Route(path=JOB),
     "jobs/<uuid:event_id>/retry": Route(path=JOB),
+    "jobs/<uuid:event_id>/replay": Route(path={"event_id": "completed job"}),
+    "jobs/<uuid:event_id>/diff": Route(
+        path={"event_id": "completed job"}, names={"with": "completed job"}
+    ),
     "jobs/<uuid:event_id>/shares": Route(path=JOB, body={"member": Id("member")}),
     "jobs/<uuid:event_id>/shares/<uuid:share_id>": Route(path={**JOB, "share_id": "share"}),
 }

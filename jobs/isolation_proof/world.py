@@ -38,6 +38,7 @@ from jobs.models import (
     Step,
     TenantQueue,
 )
+from llm.result import build_result
 from tenants import audit, vault
 from tenants.authentication import Principal
 from tenants.limits import Limits
@@ -251,6 +252,8 @@ def jobs(side: Side) -> None:
             metadata={"ward": side.canary},
         )
         side.show("job", job.event_id)
+        if status is JobStatus.COMPLETED:
+            side.show("completed job", job.event_id)
         if status is not JobStatus.PENDING:
             _move(job, status, side.canary)
 
@@ -281,7 +284,7 @@ def _move(job: Job, status: JobStatus, canary: str) -> None:
     ended: dict[str, Any] = {"status": status, "ended_at": Now(), "worker": ""}
     ended |= {"lease_expires_at": None}
     if status is JobStatus.COMPLETED:
-        result, place = {"checklist": [], "canary": canary}, sealed.RESULT.format(job.event_id)
+        result, place = _result(job, canary), sealed.RESULT.format(job.event_id)
         ended |= {"sealed_result": sealed.seal_json(job.tenant_id, result, place)}
     else:
         ended |= {"error_code": "llm_refused", "error_detail": canary}
@@ -291,6 +294,11 @@ def _move(job: Job, status: JobStatus, canary: str) -> None:
     calls = LLMCall.objects.for_tenant(job.tenant_id).filter(job_id=job.pk)
     # Charged, so that the pump of a running stack has nothing to do with them.
     calls.update(outcome=CallOutcome.OK, ended_at=Now(), charged_tokens=0, cost_micros=0)
+
+
+def _result(job: Job, canary: str) -> dict[str, Any]:
+    summary = {"title": canary, "scope": "", "audience": "", "statements": []}
+    return build_result(job.document.text or "", summary, {"items": []}, {"canary": canary})
 
 
 @makes(JobUserObjectPermission, JobGroupObjectPermission)

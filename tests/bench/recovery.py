@@ -97,7 +97,8 @@ class Bench:
         self._control("script", {"behaviours": [{"do": "hold", "times": 1000}]})
         token = get_token(self.stack.url, self.stack.client)
         for _ in range(JOBS):
-            call(f"{self.stack.url}/jobs", token, {"guideline_text": "Staff MUST rest."})
+            body = {"guideline_text": "Staff MUST rest.", "options": {"cache": False}}
+            call(f"{self.stack.url}/jobs", token, body)
         self._wait(lambda: self._one(CALLS) == self._one(UNFINISHED))
         return self.rows.execute(HELD, [child.name]).fetchall()
 

@@ -1,3 +1,5 @@
+import json
+
 import pytest
 
 from jobs import dispatch, model_loop
@@ -6,8 +8,16 @@ from llm.offline import OfflineServer
 
 @pytest.fixture
 def provider(settings, monkeypatch):
-    """A model server that does as it is told, and a worker's clients for it."""
+    """The model server, and a worker's client for it; `heard` are the passages of its calls."""
     server = OfflineServer()
+    server.stage.heard = []
+    original = server.stage.open_call
+
+    def open_call(step, label, messages):
+        server.stage.heard += [(step, p["text"]) for p in json.loads(messages.user)["passages"]]
+        return original(step, label, messages)
+
+    server.stage.open_call = open_call
     with server:
         settings.OPENAI_API_KEY = settings.OPENAI_BASE_URL = ""
         settings.OFFLINE_MODEL_URL = server.url

@@ -19,10 +19,10 @@ def run(monkeypatch):
     """Runs the next job; its work ends in the given error."""
 
     def act(error):
-        def work(claim, calls):
+        def do(work):
             raise error
 
-        monkeypatch.setattr(runner, "_work", work)
+        monkeypatch.setattr(runner.Work, "do", do)
         return runner.run_next_job("w")
 
     return act

@@ -75,7 +75,10 @@ class Live:
             return error.code, error.headers, json.load(error)
 
     def submit(self, text="Staff MUST wash their hands before every contact."):
-        status, _, job = self.request("POST", "/jobs", {"guideline_text": text})
+        """A job that asks the model, whatever other tests had for the same text."""
+        status, _, job = self.request(
+            "POST", "/jobs", {"guideline_text": text, "options": {"cache": False}}
+        )
         assert status == 202, job
         return job["event_id"]
 

@@ -27,7 +27,7 @@ from tests.live.test_faults_worker import ONCE, broker, hold, queue_key
 
 pytestmark = pytest.mark.faults
 
-BODY = {"guideline_text": "Staff MUST rest."}
+BODY = {"guideline_text": "Staff MUST rest.", "options": {"cache": False}}
 OWN_LEASE_SECONDS = 8
 
 

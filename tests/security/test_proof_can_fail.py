@@ -61,6 +61,9 @@ def test_without_filters_the_first_wall_is_named_route_by_route(monkeypatch):
     assert parts(report, DETAIL) == {"first wall alone"}
     assert parts(report, "GET /jobs") == {"first wall alone"}
     assert parts(report, "POST /jobs/<uuid:event_id>/cancel") == {"first wall alone"}
+    assert parts(report, "POST /jobs/<uuid:event_id>/replay") == {"first wall alone"}
+    assert parts(report, "GET /jobs/<uuid:event_id>/diff") == {"first wall alone"}
+    assert parts(report, "POST /jobs") == {"first wall alone"}  # by `supersedes`
 
 
 def test_one_forgotten_filter_names_its_own_route_only(monkeypatch):

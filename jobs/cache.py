@@ -1,0 +1,68 @@
+"""The same text, options and versions in the same tenant: the earlier result will do, at no cost.
+
+A job's fingerprint says what its result depends on. It is made with a key of the tenant's own, so
+equal texts of two tenants have fingerprints that differ, whoever may read them.
+
+Two equal jobs that run at the same time both ask the model: nobody waits for another's end.
+"""
+
+import json
+from typing import Any
+
+from jobs import sealed
+from jobs.models import Job, JobStatus
+from jobs.options import resolve
+from llm.version import CHAIN_VERSION
+from tenants import vault
+
+PLACE = "jobs_job.fingerprint"
+NO_MATTER = {"cache"}  # options that change nothing in a result
+NO_USAGE = {"calls": 0, "prompt_tokens": 0, "completion_tokens": 0}
+
+
+def fingerprint(job: Job) -> str:
+    """Of all that the job's result depends on, keyed; "" where that is not the same again.
+
+    The text itself has been read already, for the digest of its document. A job that supersedes
+    another depends on that one's result as well.
+    """
+    if job.supersedes_id is not None or not job.document.digest:
+        return ""
+    parts = {
+        "digest": job.document.digest,
+        "options": {name: value for name, value in job.options.items() if name not in NO_MATTER},
+        "prompts": job.prompts,
+        "chain": CHAIN_VERSION,
+    }
+    return vault.index(job.tenant_id, json.dumps(parts, sort_keys=True).encode(), PLACE)
+
+
+def may_use_earlier(job: Job) -> bool:
+    """Unless the caller refuses earlier results, or none could be the same."""
+    return bool(job.fingerprint and resolve(job.options)["cache"])
+
+
+def earlier_result(job: Job) -> dict[str, Any] | None:
+    """The latest result with the job's fingerprint, unless the job refuses it.
+
+    It says when it was made, not by which job: not everybody may know of that.
+    """
+    if not may_use_earlier(job):
+        return None
+    earlier = (
+        Job.objects.for_tenant(job.tenant_id)
+        .filter(fingerprint=job.fingerprint, status=JobStatus.COMPLETED, deleted_at=None)
+        .only("event_id", "sealed_result", "ended_at")
+        .order_by("-id")
+        .first()
+    )
+    if earlier is None or earlier.ended_at is None:
+        return None
+    # By this job's tenant: with its keys another tenant's result would stay shut.
+    place = sealed.RESULT.format(earlier.event_id)
+    result = sealed.open_json(job.tenant_id, earlier.sealed_result, place)
+    if result is None:
+        return None
+    made_at = earlier.ended_at.isoformat().replace("+00:00", "Z")
+    provenance = {"cache": {"made_at": made_at}, **result["provenance"]}
+    return {**result, "provenance": provenance}
