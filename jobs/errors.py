@@ -9,6 +9,24 @@ class DocumentTooLarge(DomainError):
     status = 413
 
 
+class FileTooLarge(DomainError):
+    code = "file_too_large"
+    title = "The file is too large"
+    status = 413
+
+
+class UnsupportedOrUnsafeFile(DomainError):
+    code = "unsupported_or_unsafe_file"
+    title = "The file cannot be accepted"
+    status = 422
+
+    def __init__(self, detail: str) -> None:
+        super().__init__(
+            detail,
+            errors=[{"pointer": "/document", "code": self.code, "detail": detail}],
+        )
+
+
 class InvalidTransition(DomainError):
     code = "invalid_transition"
     title = "The job's status does not allow this"
