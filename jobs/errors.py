@@ -1,6 +1,7 @@
 """The refusals of this app, and what a failed job says."""
 
 from config.errors import DomainError
+from jobs.documents.formats import TOO_LARGE, UNREADABLE, UNSAFE
 
 
 class DocumentTooLarge(DomainError):
@@ -53,12 +54,22 @@ class BudgetExhausted(Exception):
 
 
 POISON = "poison"
+DOCUMENT_POISON = (
+    "Reading the document stopped its reader three times. Save it anew, or send its text; if that"
+    " fails again, tell support the job's event_id."
+)
 INTERNAL_ERROR = "internal_error"
 SAFE_DETAIL = {
     BudgetExhausted.code: "A budget of your plan was used up before the job was done; GET /limits"
     " says which, and when it begins anew. Retry the job then: what step 1 has made is kept.",
     POISON: "The worker stopped before the job was done, three times. We look into it. Retry the"
     " job; if it fails again, tell support its event_id.",
+    UNSAFE: "Reading the document takes more time or memory than any ordinary document does. Print"
+    " it to a new PDF, or send its text, as a new job.",
+    UNREADABLE: "The document is damaged, protected, or holds no text. The job's `error.detail`"
+    " says which; send a mended file as a new job.",
+    TOO_LARGE: "The document holds more text or pages than a guideline may. Send it in parts, each"
+    " as a new job.",
     INTERNAL_ERROR: "We made a mistake while working on this job; nothing is wrong with your"
     " request. Retry the job; if it fails again, tell support its event_id.",
 }
