@@ -23,7 +23,7 @@ declare(
     # that step, which the tenant and staff may bring about by cancelling the job.
     Access(
         "jobs_upload",
-        api="SELECT (tenant_id, job_id), INSERT, DELETE",
+        api="SELECT (tenant_id, job_id, created_at), INSERT, DELETE",
         worker="SELECT, UPDATE (attempt, worker, lease_expires_at), DELETE",
         staff="SELECT (tenant_id, job_id, media_type, attempt, worker, lease_expires_at,"
         " created_at), DELETE",

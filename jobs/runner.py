@@ -14,6 +14,7 @@ from django.db import connection
 from config.failpoints import failpoint
 from jobs import breaker, dispatch, retries, services
 from jobs.claims import Claim
+from jobs.documents.pages import with_pages
 from jobs.errors import BudgetExhausted
 from jobs.leases import RENEWALS_PER_LEASE, keeper
 from jobs.ledger import RecordedCalls
@@ -138,6 +139,7 @@ def _work(claim: Claim, calls: "ModelCalls") -> None:
     }
     policy: Policy = "drop" if options["on_doubt"] == "drop" else "flag"
     result = build_result(source, summary["value"], step.value, provenance, policy=policy)
+    result = with_pages(result, job.document.page_starts)
     failpoint("before_result_commit")
     persistently(lambda: services.complete_job(claim, result, step.usage))
     failpoint("after_result_commit")

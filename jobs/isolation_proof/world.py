@@ -20,6 +20,8 @@ from django.utils import timezone
 from accounts.models import User
 from config.catalogue import tenant_tables
 from jobs import plans, sealed, services, shares
+from jobs.documents.formats import Format
+from jobs.documents.reading import Incoming
 from jobs.models import (
     ENDED,
     BulkAction,
@@ -36,6 +38,7 @@ from jobs.models import (
     Reservation,
     Step,
     TenantQueue,
+    Upload,
 )
 from tenants import audit, vault
 from tenants.authentication import Principal
@@ -279,6 +282,18 @@ def _move(job: Job, status: JobStatus, canary: str) -> None:
     calls = LLMCall.objects.for_tenant(job.tenant_id).filter(job_id=job.pk)
     # Charged, so that the pump of a running stack has nothing to do with them.
     calls.update(outcome=CallOutcome.OK, ended_at=Now(), charged_tokens=0, cost_micros=0)
+
+
+@makes(Upload)
+def documents(side: Side) -> None:
+    """A job whose file waits to be read, which the paused queue keeps it from."""
+    job = services.submit_job(
+        tenant_id=side.tenant.id,
+        submitted_by=side.keys["key with every scope"].client_id,
+        file=Incoming(side.canary.encode(), Format.HTML),
+        title=side.canary,
+    )
+    side.show("job", job.event_id)
 
 
 @makes(JobUserObjectPermission, JobGroupObjectPermission)
