@@ -60,7 +60,7 @@ def read(content: bytes) -> Reading:
     try:
         pages = [_lines(page, number) for number, page in enumerate(_pages(content))]
     except LimitReachedError as error:
-        raise Unreadable(UNSAFE, "The PDF unpacks to more than any ordinary document.") from error
+        raise Unreadable(UNSAFE, "The PDF holds more than any ordinary document does.") from error
     except PyPdfError as error:
         raise Unreadable(
             UNREADABLE, "The PDF is damaged. Open it, save it anew, and send the new file."
