@@ -13,7 +13,7 @@ HEAD, FOOT = ("Trust policy 7", 8, 72, 810), 30
 
 
 def guideline_pdf():
-    """Two pages with a running head, page numbers, headings, a list and a paragraph that goes on."""
+    """Two pages: a running head, page numbers, headings, a list, a paragraph that goes on."""
     first = lines(
         HEAD,
         ("Hand hygiene", 20, 72, 760),

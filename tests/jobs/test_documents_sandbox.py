@@ -206,7 +206,7 @@ def test_nothing_is_left_of_a_child():
 
     read(files.docx(), Format.DOCX)
 
-    everybody = (Path(f"/proc/{pid}/cmdline") for pid in os.listdir("/proc") if pid.isdigit())
+    everybody = (p / "cmdline" for p in Path("/proc").iterdir() if p.name.isdigit())
     mine = [p for p in everybody if parent_of(p.parent) == os.getpid()]
     assert not [p for p in mine if b"jobs.documents.child" in p.read_bytes()]
     assert threading.active_count() == threads
