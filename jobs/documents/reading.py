@@ -6,6 +6,9 @@ if it cannot be, the job is FAILED. A reader that dies loses its lease, and thre
 """
 
 import logging
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -15,6 +18,7 @@ from django.conf import settings
 from django.db import connection, transaction
 from django.db.models.functions import Now
 
+from config import alive
 from config.failpoints import failpoint
 from jobs import budget, dispatch, sealed
 from jobs.documents import sandbox
@@ -32,6 +36,7 @@ logger = logging.getLogger(__name__)
 LEASE = timedelta(
     seconds=sandbox.WALL_SECONDS + 20
 )  # the child has ended by then, and we have said so
+ALIVE_SECONDS = 2.0
 MAX_ATTEMPTS = 3
 AT_ONCE = 2  # documents of one tenant: the others' must not wait behind them
 # PostgreSQL has an infinity for this, and Python has none to read it into.
@@ -137,13 +142,34 @@ def read_next(worker: str) -> str | None:
 def _read(claim: Claim, original: bytes) -> None:
     kind = Format(claim.media_type)
     try:
-        reading = sandbox.read_document(original, kind, text_bytes=settings.GUIDELINE_MAX_BYTES)
+        with _alive():
+            limit = settings.GUIDELINE_MAX_BYTES
+            reading = sandbox.read_document(original, kind, text_bytes=limit)
     except Unreadable as error:
         reason = error
         persistently(lambda: _refuse(claim, reason))
     else:
         failpoint("before_document_commit")
         persistently(lambda: _go_on(claim, reading))
+
+
+@contextmanager
+def _alive() -> Iterator[None]:
+    """Says so meanwhile: a reader that takes no message for long is taken for stuck. It cannot be
+    for longer than the sandbox lets it."""
+    done = threading.Event()
+
+    def touch() -> None:
+        while not done.wait(ALIVE_SECONDS):
+            alive.touch()
+
+    thread = threading.Thread(target=touch, name="reading", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        done.set()
+        thread.join()
 
 
 def _claim(worker: str) -> Claim | None:

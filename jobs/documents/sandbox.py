@@ -13,7 +13,7 @@ from jobs.documents.formats import UNREADABLE, UNSAFE, Format, Reading, Unreadab
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 CPU_SECONDS = 10
-WALL_SECONDS = 20.0
+WALL_SECONDS = 20.0  # the child ends itself by then too, if it can
 MEMORY_BYTES = 512 * 1024 * 1024
 JSON_BYTES = 6  # of a byte of text, at most
 
@@ -84,7 +84,7 @@ def _reading(output: bytes, status: int, *, late: bool) -> Reading:
 
 def _ended(status: int, *, late: bool) -> Unreadable:
     """Without an answer: a limit was met, as far as one can tell."""
-    if late or status in (-signal.SIGXCPU, -signal.SIGKILL):
+    if late or status in (-signal.SIGXCPU, -signal.SIGALRM, -signal.SIGKILL):
         return Unreadable(
             UNSAFE, f"Reading the document takes more than {CPU_SECONDS} seconds of work."
         )
