@@ -8,9 +8,10 @@ head. Words are never altered: a word hyphenated at a line's end keeps its hyphe
 import re
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from io import BytesIO
 from itertools import pairwise
+from time import process_time
 from typing import Any
 
 from pypdf import PageObject, PdfReader
@@ -40,7 +41,10 @@ _CONTENTS_LINE = re.compile(
     r"[^.…]{1,200}(?:[.…]\s?){4,300}\s*(?:\d{1,4}|[ivxlc]{1,6})$", re.IGNORECASE
 )
 _BOLD = re.compile(r"bold|black|heavy|demi", re.IGNORECASE)
-_GAP = re.compile(r" {3,}")
+_CELL = re.compile(r"\S+(?: {1,2}\S+)*")
+TABLE_SECONDS = 5.0  # of work; in a file that has taken as much, rows are left as lines
+NEAR = 3  # characters between where a column begins and where its cell does
+MIN_ROWS = 3  # with the heads; two lines with gaps are more often a form or an address
 _ENDS = (".", "!", "?", ":", ";", "”", '"')
 
 
@@ -52,6 +56,7 @@ class Line:
     size: float
     bold: bool
     page: int
+    cells: list[tuple[int, str]] = field(default_factory=list)  # in its layout, with their columns
     edge: bool = False  # stands where running heads and feet do
 
 
@@ -109,15 +114,52 @@ def _lines(page: PageObject, number: int) -> list[Line]:
                 lines.append(Line(part.rstrip("\r\n"), x, y, height, bold, number))
             going = not part.endswith(("\n", "\r")) or bool(lines and abs(lines[-1].y - y) < 0.1)
 
-    page.extract_text(orientations=(0,), visitor_text=visit)
+    places = Places()
+    page.extract_text(orientations=(0,), visitor_text=visit, visitor_operand_before=places.visit)
     for line in lines:
         line.text = one_line(line.text)
+    if places.may_be_table() and process_time() < TABLE_SECONDS:
+        _find_cells(page, lines)
     bottom, top = float(page.mediabox.bottom), float(page.mediabox.top)
     margin = EDGE * (top - bottom)
     outermost = [*lines[:EDGE_LINES], *lines[-EDGE_LINES:]]
     for line in outermost:
         line.edge = line.y > top - margin or line.y < bottom + margin
     return [line for line in lines if line.text]
+
+
+class Places:
+    """Where text was begun. Where the same column begins in line after line, far from the first,
+    there may be a table: laying a page out to see costs several times as much as reading it."""
+
+    _FAR = 40.0  # points: more than from a bullet to its text
+
+    def __init__(self) -> None:
+        self._columns: dict[int, set[int]] = {}  # by height on the page
+
+    def visit(self, operator: bytes, operands: Any, cm: list[float], tm: list[float]) -> None:
+        if operator in (b"Tj", b"TJ"):
+            x, y = cm[4] + tm[4] * cm[0], cm[5] + tm[5] * cm[3]
+            self._columns.setdefault(round(y), set()).add(round(x))
+
+    def may_be_table(self) -> bool:
+        rows = Counter(
+            x for columns in self._columns.values() for x in columns if x > min(columns) + self._FAR
+        )
+        return any(count >= MIN_ROWS for count in rows.values())
+
+
+def _find_cells(page: PageObject, lines: list[Line]) -> None:
+    """Where a line has gaps, the pieces between them. A row of a table whose cells were drawn one
+    beside the other is one line; text in two columns is not, so it is never taken for a table."""
+    laid_out = {}
+    for text in page.extract_text(extraction_mode="layout").splitlines():
+        cells = [(match.start(), one_line(match[0])) for match in _CELL.finditer(text)]
+        if len(cells) > 1:
+            laid_out["".join(text.split())] = cells
+    for line in lines:
+        if not (_BULLET.match(line.text) or _CONTENTS_LINE.search(line.text)):
+            line.cells = laid_out.get("".join(line.text.split()), [])
 
 
 def _mark_running(pages: list[list[Line]]) -> None:
@@ -149,8 +191,39 @@ def _written(pages: list[list[Line]]) -> tuple[str, list[int]]:
     for page in pages:
         writer.begin_page()
         for number, block in enumerate(_blocks(page, body, distance)):
-            _write(writer, block, body, levels, indents, may_continue=number == 0)
+            if table := _table(block):
+                indents.clear()
+                writer.table(table)
+            else:
+                _write(writer, block, body, levels, indents, may_continue=number == 0)
     return writer.finish()
+
+
+def _table(block: list[Line]) -> list[list[str]]:
+    """The rows, where the block is a table: every cell stands in one of the columns of its head."""
+    if len(block) < MIN_ROWS or not all(line.cells for line in block):
+        return []
+    starts = [column for column, _ in block[0].cells]
+    rows = []
+    for line in block:
+        row = [""] * len(starts)
+        for column, text in line.cells:
+            row[_nearest(starts, column)] = text
+        rows.append(row)
+    return rows
+
+
+def _fits(starts: list[int], line: Line) -> bool:
+    """Each cell begins where a column does, and no two in the same."""
+    places = [_nearest(starts, column) for column, _ in line.cells]
+    near = all(
+        abs(starts[at] - column) <= NEAR for at, (column, _) in zip(places, line.cells, strict=True)
+    )
+    return near and len(set(places)) == len(places) > 1
+
+
+def _nearest(starts: list[int], column: int) -> int:
+    return min(range(len(starts)), key=lambda at: abs(starts[at] - column))
 
 
 def _usual(sizes: Counter[float], lines: list[Line]) -> float:
@@ -188,9 +261,19 @@ def _is_heading(line: Line, body: float) -> bool:
 
 
 def _blocks(page: list[Line], body: float, distance: float) -> Iterator[list[Line]]:
-    """Lines that belong together: a paragraph, an item, a heading."""
+    """Lines that belong together: a paragraph, an item, a heading, a table."""
     block: list[Line] = []
-    for line in page:
+    at = 0
+    while at < len(page):
+        line, rows = page[at], _rows(page, at)
+        if rows >= MIN_ROWS:
+            if block:
+                yield block
+            yield page[at : at + rows]
+            block = []
+            at += rows
+            continue
+        at += 1
         if _CONTENTS_LINE.search(line.text):  # a table of contents repeats headings
             continue
         if block and not _goes_on(block, line, body, distance):
@@ -199,6 +282,15 @@ def _blocks(page: list[Line], body: float, distance: float) -> Iterator[list[Lin
         block.append(line)
     if block:
         yield block
+
+
+def _rows(page: list[Line], at: int) -> int:
+    """How many lines from here on are rows of one table."""
+    starts = [column for column, _ in page[at].cells]
+    end = at
+    while end < len(page) and starts and _fits(starts, page[end]):
+        end += 1
+    return end - at
 
 
 def _goes_on(block: list[Line], line: Line, body: float, distance: float) -> bool:

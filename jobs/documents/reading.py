@@ -173,7 +173,12 @@ def _alive() -> Iterator[None]:
 
 
 def _claim(worker: str) -> Claim | None:
-    parameters = {"worker": worker, "lease": LEASE, "max": MAX_ATTEMPTS, "at_once": AT_ONCE}
+    parameters: dict[str, Any] = {
+        "worker": worker,
+        "lease": LEASE,
+        "max": MAX_ATTEMPTS,
+        "at_once": AT_ONCE,
+    }
     with connection.cursor() as cursor:
         cursor.execute(CLAIM, parameters)
         row = cursor.fetchone()

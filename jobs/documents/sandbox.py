@@ -33,6 +33,7 @@ def read_document(content: bytes, kind: Format, *, text_bytes: int) -> Reading:
         env={"PYTHONHASHSEED": "random"},
         start_new_session=True,
     )
+    assert process.stdin is not None and process.stdout is not None  # noqa: S101
     late = threading.Event()
 
     def end() -> None:
@@ -43,15 +44,14 @@ def read_document(content: bytes, kind: Format, *, text_bytes: int) -> Reading:
     clock.start()
     feeder = threading.Thread(target=_feed, args=(process.stdin, content), daemon=True)
     feeder.start()
+    limit = JSON_BYTES * text_bytes + 1_000_000
     try:
-        assert process.stdout is not None  # noqa: S101  (it was asked for)
-        limit = JSON_BYTES * text_bytes + 1_000_000
-        output = process.stdout.read(limit + 1)
+        with process.stdout as pipe:
+            output = pipe.read(limit + 1)
     finally:
         clock.cancel()
         _kill(process)
         status = process.wait()
-        process.stdout.close()
         feeder.join()
     return _reading(output if len(output) <= limit else b"", status, late=late.is_set())
 

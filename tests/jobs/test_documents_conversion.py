@@ -97,6 +97,16 @@ def test_a_table_of_a_pdf_whose_rows_are_lines_becomes_rows_with_heads():
     )
 
 
+def test_text_in_two_columns_is_read_column_by_column_and_is_no_table():
+    left = [(f"Staff must wash {n}", 11, 72, 700 - 14 * n) for n in range(4)]
+    right = [(f"Visitors should ask {n}", 11, 320, 700 - 14 * n) for n in range(4)]
+
+    text = pdf.read(files.pdf(lines(*left, *right))).text
+
+    assert "|" not in text
+    assert text.index("wash 3") < text.index("ask 0")
+
+
 def test_a_table_of_contents_is_no_text_of_its_own():
     shown = [("1. Scope ............................ 3", 11, 72, 700), (files.TEXT, 11, 72, 600)]
 
