@@ -48,17 +48,19 @@ def describe_problems(
 def close_bodies(
     result: dict[str, Any], generator: Any, request: Any, public: bool
 ) -> dict[str, Any]:
-    """Post-processing hook: a JSON body has the fields that are named, and no NUL in its text.
+    """Post-processing hook: a body has the fields that are named, and no NUL in its text.
 
-    That is what `config.serializers` and `config.parsers` enforce. Forms are left open: an OAuth
-    server has to ignore fields that it does not know (RFC 6749 section 3.2).
+    That is what `config.serializers` and `config.parsers` enforce. Urlencoded forms are left open:
+    an OAuth server has to ignore fields that it does not know (RFC 6749 section 3.2).
     """
     components = result.get("components", {}).get("schemas", {})
     for operations in result["paths"].values():
         for operation in operations.values():
             content = operation.get("requestBody", {}).get("content", {})
-            if set(content) == {"application/json"}:
-                reference = content["application/json"]["schema"].get("$ref", "")
+            if "application/x-www-form-urlencoded" in content:
+                continue
+            for body in content.values():
+                reference = body["schema"].get("$ref", "")
                 _close(components.get(reference.rpartition("/")[2], {}))
     return result
 

@@ -1,14 +1,21 @@
-"""JSON as strangers send it: bounded, UTF-8, one meaning only (RFC 8259, I-JSON RFC 7493)."""
+"""JSON as strangers send it: bounded, UTF-8, one meaning only (RFC 8259, I-JSON RFC 7493). And
+forms, as strictly."""
 
+import hashlib
+import io
 import json
 import re
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import IO, Any, NoReturn
 
 from django.conf import settings
-from django.core.exceptions import RequestDataTooBig, TooManyFieldsSent
+from django.core.exceptions import RequestDataTooBig, TooManyFieldsSent, TooManyFilesSent
+from django.core.files.uploadhandler import MemoryFileUploadHandler
 from django.http import QueryDict
+from django.http.multipartparser import MultiPartParser as DjangoMultiPartParser
+from django.http.multipartparser import MultiPartParserError
 from django.utils.http import parse_header_parameters
 from rest_framework.exceptions import ParseError
 from rest_framework.parsers import BaseParser
@@ -69,6 +76,80 @@ class BoundedFormParser(BaseParser):
             raise ParseError("The form has too many fields.") from None
 
 
+@dataclass(frozen=True)
+class UploadedFile:
+    """A file of a form. What it is called and said to be is its sender's word."""
+
+    name: str
+    media_type: str
+    content: bytes
+
+    @property
+    def digest(self) -> str:
+        return hashlib.sha256(self.content).hexdigest()
+
+
+class InMemoryHandler(MemoryFileUploadHandler):
+    """Django's would write larger files to the disk, in clear."""
+
+    def handle_raw_input(self, *args: Any, **kwargs: Any) -> None:
+        self.activated = True
+
+
+class MultipartParser(BaseParser):
+    """`multipart/form-data` (RFC 7578), each name once, in memory and bounded.
+
+    The files may have DOCUMENT_MAX_BYTES, everything else FIELD_BYTES.
+    """
+
+    media_type = "multipart/form-data"
+    FIELD_BYTES = 65_536
+
+    def parse(
+        self,
+        stream: IO[bytes],
+        media_type: str | None = None,
+        parser_context: Mapping[str, Any] | None = None,
+    ) -> dict[str, str | UploadedFile]:
+        """The fields, texts and files. Raises ParseError (400), BodyTooLarge (413) or
+        UnsupportedEncoding."""
+        refuse_other_encodings(media_type, parser_context)
+        limit = settings.DOCUMENT_MAX_BYTES + self.FIELD_BYTES
+        what = f"A document may have {settings.DOCUMENT_MAX_BYTES:,} bytes."
+        body = read_body(stream, declared_length(parser_context), limit=limit, what=what)
+        return dict(_once_each(*_form(body, media_type or "")))
+
+
+def _form(body: bytes, media_type: str) -> tuple[QueryDict, Any]:
+    _, parameters = parse_header_parameters(media_type)
+    boundary = parameters.get("boundary", "").encode("latin-1", "replace")
+    if not boundary or body.rfind(b"--" + boundary + b"--") < 0:
+        raise ParseError("The form is cut off: its closing boundary is missing.")
+    meta = {"CONTENT_TYPE": media_type, "CONTENT_LENGTH": str(len(body))}
+    try:
+        parser = DjangoMultiPartParser(meta, io.BytesIO(body), [InMemoryHandler()], "utf-8")
+        return parser.parse()
+    except MultiPartParserError as error:
+        raise ParseError(f"The form could not be read: {error}") from None
+    except (TooManyFieldsSent, TooManyFilesSent):
+        raise ParseError("The form has too many fields.") from None
+    except RequestDataTooBig:
+        raise ParseError("A field of the form is too large. Send the document as a file.") from None
+
+
+def _once_each(fields: QueryDict, files: Any) -> Iterator[tuple[str, str | UploadedFile]]:
+    seen: set[str] = set()
+    for name, values in [*fields.lists(), *files.lists()]:
+        if len(values) > 1 or name in seen:
+            raise ParseError(f"The field {name[:50]!r} stands more than once.")
+        seen.add(name)
+        value = values[0]
+        if not isinstance(value, str):
+            value = UploadedFile(value.name or "", value.content_type or "", value.read())
+        _check([name, value])
+        yield name, value
+
+
 def refuse_other_encodings(media_type: str | None, context: Mapping[str, Any] | None) -> None:
     """Raises UnsupportedEncoding where the headers announce anything but plain UTF-8."""
     _, parameters = parse_header_parameters(media_type or "")
@@ -84,21 +165,26 @@ def declared_length(context: Mapping[str, Any] | None) -> int | None:
     return int(context["request"].META.get("CONTENT_LENGTH") or 0) if context else None
 
 
-def read_body(stream: IO[bytes], length: int | None = None) -> bytes:
-    """The whole body, up to the limit.
+def read_body(
+    stream: IO[bytes], length: int | None = None, *, limit: int | None = None, what: str = ""
+) -> bytes:
+    """The whole body, up to the limit; `what` says what may be how large.
 
     Raises BodyTooLarge, by its announced length before a byte is read, or ParseError for a body
     that ends before its announced `length`: half a document may well be JSON.
     """
-    limit = settings.DATA_UPLOAD_MAX_MEMORY_SIZE
+    limit = limit or settings.DATA_UPLOAD_MAX_MEMORY_SIZE
+    what = what or (
+        f"A guideline may have 1 character to {settings.GUIDELINE_MAX_BYTES:,} bytes (1 MB) of"
+        " text."
+    )
     try:
         body = stream.read(limit + 1) if length is None or length <= limit else None
     except RequestDataTooBig:
         body = None
     if body is None or len(body) > limit:
         raise BodyTooLarge(
-            f"Send at most {limit:,} bytes in one request. A guideline may have 1 character to"
-            f" {settings.GUIDELINE_MAX_BYTES:,} bytes (1 MB) of text.",
+            f"Send at most {limit:,} bytes in one request. {what}",
             limit_bytes=limit,
         )
     if length is not None and len(body) < length:

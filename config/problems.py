@@ -58,7 +58,8 @@ KNOWN: dict[type[Exception], tuple[str, str, str]] = {
     exceptions.UnsupportedMediaType: (
         "unsupported_media_type",
         "The body's media type is not supported",
-        "Send `Content-Type: application/json`; POST /oauth/token takes a form as well.",
+        "Send `Content-Type: application/json`; POST /oauth/token takes a form as well, and"
+        " POST /jobs `multipart/form-data`.",
     ),
 }
 

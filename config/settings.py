@@ -138,11 +138,13 @@ CELERY_WORKER_PREFETCH_MULTIPLIER = 1
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_WORKER_SEND_TASK_EVENTS = False
 CELERY_TIMEZONE = "UTC"
-# Two queues, two kinds of worker: `jobs` runs the chain and mostly waits for models;
-# `maintenance` keeps the pump going and must never stand behind a busy job.
+# Three queues, three kinds of worker: `jobs` runs the chain and mostly waits for models;
+# `documents` reads files, which takes processors; `maintenance` keeps the pump going and must never
+# stand behind either.
 CELERY_TASK_DEFAULT_QUEUE = "jobs"
 CELERY_TASK_ROUTES = {
     "jobs.tasks.pump": {"queue": "maintenance"},
+    "jobs.tasks.read_document": {"queue": "documents"},
     "tenants.tasks.*": {"queue": "maintenance"},
     "jobs.tasks.tidy": {"queue": "maintenance"},
     "celery.backend_cleanup": {"queue": "maintenance"},
@@ -262,6 +264,7 @@ AUDIT_ANCHOR_OLD_KEYS = env.list("AUDIT_ANCHOR_OLD_KEYS", default=[])  # still v
 GUIDELINE_MAX_BYTES = 1_048_576
 # JSON may escape a byte of text as six; the rest is metadata.
 DATA_UPLOAD_MAX_MEMORY_SIZE = 6 * GUIDELINE_MAX_BYTES + 65_536
+DOCUMENT_MAX_BYTES = 10_485_760  # of a file; what is read from it is a guideline like any other
 REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": ["tenants.authentication.TokenAuthentication"],
     "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],

@@ -12,11 +12,21 @@ MOVED_BY_PEOPLE = (
 )
 
 declare(
-    # What may be changed is taken away: a trigger refuses another text.
+    # What may be changed is taken away, and filled in where a file was read: a trigger refuses
+    # another text. The pages come with what was read, so the role API cannot say it was.
     Access(
         "jobs_document",
         api="SELECT, INSERT, UPDATE (sealed_text, digest)",
-        worker="SELECT, UPDATE (sealed_text, digest)",
+        worker="SELECT, UPDATE (sealed_text, digest, page_starts)",
+    ),
+    # What has come in as a file is for whoever reads it. A trigger deletes it when its job leaves
+    # that step, which the tenant and staff may bring about by cancelling the job.
+    Access(
+        "jobs_upload",
+        api="SELECT (tenant_id, job_id, created_at), INSERT, DELETE",
+        worker="SELECT, UPDATE (attempt, worker, lease_expires_at), DELETE",
+        staff="SELECT (tenant_id, job_id, media_type, attempt, worker, lease_expires_at,"
+        " created_at), DELETE",
     ),
     Access(
         "jobs_job",

@@ -22,7 +22,7 @@ from django.db import connection, transaction
 from django.utils import timezone
 
 from jobs.errors import BudgetExhausted, QuotaExceeded, TooManyWaiting
-from jobs.models import TenantQueue
+from jobs.models import Reservation, TenantQueue
 from llm.bounds import Tokens
 from tenants.models import Usage
 
@@ -156,6 +156,16 @@ def reserve(
     """Reserves for a job that gets a new run. Raises QuotaExceeded."""
     if refused := _ask(RESERVE, tenant_id, job_id, estimate, models):
         raise _quota_exceeded(tenant_id, refused)
+
+
+def reserve_what_is_known_now(
+    tenant_id: UUID, job_id: int, estimate: Tokens, models: Sequence[Asked] = (DEFAULT,)
+) -> None:
+    """Reserves for a job that was admitted before anybody could say what it may cost. Raises
+    QuotaExceeded."""
+    nothing = Reservation.objects.for_tenant(tenant_id).filter(job_id=job_id)  # of that day
+    nothing.delete()
+    reserve(tenant_id, job_id, estimate, models)
 
 
 def take(tenant_id: UUID, job_id: int, bound: Tokens, asked: Asked = DEFAULT) -> None:

@@ -30,6 +30,7 @@ def fingerprint(job: Job) -> str:
         return ""
     parts = {
         "digest": job.document.digest,
+        "pages": job.document.page_starts,
         "options": {name: value for name, value in job.options.items() if name not in NO_MATTER},
         "prompts": job.prompts,
         "chain": CHAIN_VERSION,

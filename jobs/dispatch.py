@@ -7,6 +7,8 @@ together since it last looked, and forgets what it could not send.
 
 import logging
 import threading
+from collections import Counter
+from typing import NamedTuple
 
 from celery import current_app
 from django.conf import settings
@@ -17,8 +19,14 @@ from redis.exceptions import RedisError
 
 logger = logging.getLogger(__name__)
 
-TASK = "jobs.tasks.process_guideline_job"
-QUEUE = "jobs"
+
+class WakeUp(NamedTuple):
+    task: str
+    queue: str
+
+
+RUN = WakeUp("jobs.tasks.process_guideline_job", "jobs")
+READ = WakeUp("jobs.tasks.read_document", "documents")
 AT_ONCE = 64  # more are never useful together: each job that starts wakes the next worker
 SOCKET_TIMEOUT = 0.2  # seconds
 
@@ -27,14 +35,14 @@ class Publisher:
     """Sends wake-ups from a thread of its own, over a connection of its own."""
 
     def __init__(self) -> None:
-        self._wanted = 0
+        self._wanted: Counter[WakeUp] = Counter()
         self._condition = threading.Condition()
         self._thread: threading.Thread | None = None
 
-    def wake(self, count: int = 1) -> None:
+    def wake(self, kind: WakeUp = RUN, count: int = 1) -> None:
         """Asks for wake-ups and returns at once."""
         with self._condition:
-            self._wanted = min(self._wanted + count, AT_ONCE)
+            self._wanted[kind] = min(self._wanted[kind] + count, AT_ONCE)
             if self._thread is None:  # not at import: a process may fork before it publishes
                 self._thread = threading.Thread(target=self._run, name="wake-ups", daemon=True)
                 self._thread.start()
@@ -44,9 +52,10 @@ class Publisher:
         while True:
             with self._condition:
                 self._condition.wait_for(lambda: self._wanted)
-                count, self._wanted = self._wanted, 0
+                wanted, self._wanted = self._wanted, Counter()
             try:
-                publish(count)
+                for kind, count in wanted.items():
+                    publish(count, kind)
             except (OperationalError, RedisError, OSError) as error:
                 logger.warning("wake_up_not_sent", extra={"reason": str(error)})
 
@@ -54,7 +63,7 @@ class Publisher:
 _connection: Connection | None = None
 
 
-def publish(count: int) -> None:
+def publish(count: int, kind: WakeUp = RUN) -> None:
     """Sends wake-ups now. Raises kombu's OperationalError, RedisError or OSError."""
     global _connection
     if _connection is None:
@@ -64,18 +73,18 @@ def publish(count: int) -> None:
         )
     try:
         for _ in range(count):
-            current_app.send_task(TASK, queue=QUEUE, connection=_connection, retry=False)
+            current_app.send_task(kind.task, queue=kind.queue, connection=_connection, retry=False)
     except BaseException:
         _connection.release()
         _connection = None
         raise
 
 
-def waiting_wake_ups() -> int:
+def waiting_wake_ups(kind: WakeUp = RUN) -> int:
     """Wake-ups in the queue. Raises RedisError."""
     prefix = settings.CELERY_BROKER_TRANSPORT_OPTIONS["global_keyprefix"]
     with Redis.from_url(settings.REDIS_URL, socket_timeout=1) as client:
-        return int(client.llen(prefix + QUEUE))
+        return int(client.llen(prefix + kind.queue))
 
 
 _publisher = Publisher()
@@ -84,3 +93,8 @@ _publisher = Publisher()
 def wake_worker() -> None:
     """One worker should look for work soon."""
     _publisher.wake()
+
+
+def wake_reader() -> None:
+    """One reader should look for documents soon."""
+    _publisher.wake(READ)

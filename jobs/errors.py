@@ -1,6 +1,7 @@
 """The refusals of this app, and what a failed job says."""
 
 from config.errors import DomainError
+from jobs.documents.formats import TOO_LARGE, UNREADABLE, UNSAFE
 from llm.errors import LLMError, TransientLLMError
 
 
@@ -8,6 +9,24 @@ class DocumentTooLarge(DomainError):
     code = "document_too_large"
     title = "The guideline is too long"
     status = 413
+
+
+class FileTooLarge(DomainError):
+    code = "file_too_large"
+    title = "The file is too large"
+    status = 413
+
+
+class UnsupportedOrUnsafeFile(DomainError):
+    code = "unsupported_or_unsafe_file"
+    title = "The file cannot be accepted"
+    status = 422
+
+    def __init__(self, detail: str) -> None:
+        super().__init__(
+            detail,
+            errors=[{"pointer": "/document", "code": self.code, "detail": detail}],
+        )
 
 
 class InvalidTransition(DomainError):
@@ -61,6 +80,10 @@ class OwnQuotaExhausted(LLMError):
 
 
 POISON = "poison"
+DOCUMENT_POISON = (
+    "Reading the document stopped its reader three times. Save it anew, or send its text; if that"
+    " fails again, tell support the job's event_id."
+)
 INTERNAL_ERROR = "internal_error"
 SAFE_DETAIL = {
     BudgetExhausted.code: "A budget of your plan was used up before the job was done; GET /limits"
@@ -72,6 +95,12 @@ SAFE_DETAIL = {
     " limit. Mend that with the provider, or remove your own key. Retry the job then.",
     POISON: "The worker stopped before the job was done, three times. We look into it. Retry the"
     " job; if it fails again, tell support its event_id.",
+    UNSAFE: "Reading the document takes more time or memory than any ordinary document does. Print"
+    " it to a new PDF, or send its text, as a new job.",
+    UNREADABLE: "The document is damaged, protected, or holds no text. The job's `error.detail`"
+    " says which; send a mended file as a new job.",
+    TOO_LARGE: "The document holds more text or pages than a guideline may. Send it in parts, each"
+    " as a new job.",
     INTERNAL_ERROR: "We made a mistake while working on this job; nothing is wrong with your"
     " request. Retry the job; if it fails again, tell support its event_id.",
 }

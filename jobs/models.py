@@ -15,6 +15,7 @@ from guardian.models import GroupObjectPermissionBase, UserObjectPermissionBase
 
 from config.database import Today
 from jobs import sealed
+from tenants import vault
 from tenants.models import Tenant
 from tenants.permissions import group_name
 from tenants.querysets import TenantQuerySet
@@ -51,6 +52,7 @@ RETRYABLE = [JobStatus.FAILED, JobStatus.CANCELLED, JobStatus.EXPIRED]
 
 
 class Step(models.TextChoices):
+    READ = "read", "Read the document"
     SUMMARIZE = "summarize", "Summarise"
     CHECKLIST = "checklist", "Make the checklist"
     REPAIR = "repair", "Ask again for what is missing or in doubt"
@@ -63,9 +65,11 @@ class Priority(models.IntegerChoices):
 
 
 class Document(models.Model):
-    """A guideline as it came in, unaltered: citations are offsets into `text`.
+    """A guideline as it came in, unaltered, or what was read from a file: citations are offsets
+    into `text`.
 
-    Erased when its job is deleted; the row stays.
+    Erased when its job is deleted; the row stays. One that came as a file has no text until it is
+    read: see Upload.
     """
 
     # Its place when it is sealed, so it has to be known before the row is there.
@@ -73,6 +77,8 @@ class Document(models.Model):
     tenant = models.ForeignKey("tenants.Tenant", on_delete=models.PROTECT, related_name="+")
     sealed_text = models.BinaryField(null=True)
     digest = models.CharField(max_length=64)  # keyed, of the UTF-8 bytes: see `vault.index`
+    # Of a document that was read: the offset at which each page begins, if it has pages.
+    page_starts = models.JSONField(null=True)
     created_at = models.DateTimeField(db_default=Now(), editable=False)
 
     objects = TenantQuerySet.as_manager()
@@ -89,6 +95,10 @@ class Document(models.Model):
                 | Q(sealed_text__isnull=True, digest=""),
                 name="document_is_whole_or_erased",
             ),
+            models.CheckConstraint(
+                condition=Q(page_starts__isnull=True) | Q(sealed_text__isnull=False),
+                name="document_has_pages_of_a_text",
+            ),
         ]
 
     def __str__(self) -> str:
@@ -96,11 +106,14 @@ class Document(models.Model):
 
     @classmethod
     def of(cls, *, tenant_id: uuid.UUID, text: str) -> "Document":
-        document = cls(tenant_id=tenant_id, digest=sealed.digest(tenant_id, text))
-        document.sealed_text = sealed.seal_text(
-            tenant_id, text, sealed.DOCUMENT_TEXT.format(document.uid)
-        )
+        document = cls(tenant_id=tenant_id)
+        document.take_text(text)
         return document
+
+    def take_text(self, text: str) -> None:
+        place = sealed.DOCUMENT_TEXT.format(self.uid)
+        self.sealed_text = sealed.seal_text(self.tenant_id, text, place)
+        self.digest = sealed.digest(self.tenant_id, text)
 
     @property
     def text(self) -> str | None:
@@ -299,7 +312,7 @@ class Job(models.Model):
                 name="job_has_an_error_exactly_when_failed",
             ),
             models.CheckConstraint(
-                condition=Q(step=Step.SUMMARIZE, sealed_summary__isnull=True)
+                condition=Q(step__in=[Step.READ, Step.SUMMARIZE], sealed_summary__isnull=True)
                 | Q(step=Step.CHECKLIST, sealed_summary__isnull=False)
                 | Q(step=Step.REPAIR, sealed_summary__isnull=False)
                 | Q(deleted_at__isnull=False),
@@ -330,6 +343,12 @@ class Job(models.Model):
             ),
             models.CheckConstraint(
                 condition=Q(crashes__lte=F("attempt")), name="job_crashes_are_attempts"
+            ),
+            # Else a worker would claim it, with nothing to work on.
+            models.CheckConstraint(
+                condition=~Q(step=Step.READ)
+                | Q(ready=False) & ~Q(status__in=[JobStatus.PROCESSING, JobStatus.COMPLETED]),
+                name="job_is_read_before_it_runs",
             ),
         ]
         permissions = [("retry_job", "Retry a failed or cancelled job")]
@@ -617,6 +636,48 @@ class Reservation(models.Model):
         return f"{self.tokens} tokens for {self.job_id}"
 
 
+class Upload(models.Model):
+    """A file that is to be read, as it came in: its job waits at step `read` meanwhile.
+
+    A trigger deletes it in the moment in which the job leaves that step, however it does. `attempt`
+    is the fencing token of whoever reads it, as a job's is.
+    """
+
+    job = models.OneToOneField(
+        Job, on_delete=models.CASCADE, primary_key=True, related_name="upload", db_constraint=False
+    )
+    tenant = models.ForeignKey(
+        "tenants.Tenant", on_delete=models.CASCADE, related_name="+", db_index=False
+    )
+    document = models.ForeignKey(
+        Document, on_delete=models.CASCADE, related_name="+", db_constraint=False, db_index=False
+    )
+    media_type = models.CharField(max_length=100)  # a documents.formats.Format
+    sealed_original = models.BinaryField()
+    attempt = models.PositiveSmallIntegerField(default=0)  # counted when the work starts
+    worker = models.CharField(max_length=200, blank=True)
+    lease_expires_at = models.DateTimeField(null=True, blank=True)
+    created_at = models.DateTimeField(db_default=Now(), editable=False)
+
+    objects = TenantQuerySet.as_manager()
+
+    class Meta:
+        indexes = [models.Index(fields=["tenant", "job"], name="upload_of_tenant")]
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(sealed_original__length__gt=OVERHEAD), name="upload_is_not_empty"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.media_type} for {self.job_id}"
+
+    @property
+    def original(self) -> bytes:
+        place = sealed.ORIGINAL.format(self.job_id)
+        return vault.unseal(self.tenant_id, self.sealed_original, place)
+
+
 class TenantQueue(models.Model):
     """A tenant's place among the others: start-time fair queueing (Goyal, Vin, Cheng, 1996).
 
@@ -639,6 +700,7 @@ class TenantQueue(models.Model):
     is_active = models.BooleanField(db_default=False)  # may have ready jobs
     virtual_time = models.FloatField(db_default=0.0)
     start_tag = models.FloatField(db_default=0.0)
+    last_read_at = models.DateTimeField(null=True, blank=True)  # when a document was taken last
 
     class Meta:
         constraints = [

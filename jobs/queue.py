@@ -9,13 +9,14 @@ from jobs.breaker import circuit_name
 from jobs.models import Job
 from jobs.options import models_of, resolve
 
-WAITING_ON = ["worker", "concurrency", "retry", "provider", "paused"]
+WAITING_ON = ["document", "worker", "concurrency", "retry", "provider", "paused"]
 
 # The place counts no further than it helps anybody; the estimate takes the last jobs' own time.
 WAITING = """
 SELECT
     CASE
         WHEN queue.is_paused THEN 'paused'
+        WHEN job.step = 'read' THEN 'document'
         WHEN NOT job.ready THEN 'retry'
         WHEN %(models)s = (
             SELECT count(*) FROM jobs_circuit WHERE name = ANY(%(circuits)s) AND state <> 'closed'
@@ -27,6 +28,7 @@ SELECT
     END,
     ahead.count + 1,
     CASE
+        WHEN job.step = 'read' THEN NULL
         WHEN NOT job.ready THEN extract(epoch FROM job.due_at - clock_timestamp())
         ELSE ceil((ahead.count + queue.running) / queue.max_running) * history.seconds
     END::float

@@ -16,7 +16,9 @@ FLAGS = [
 ]
 LEVELS = ["must", "must_not", "should", "should_not", "may"]
 PRIORITIES = ["high", "medium", "low"]
-OFFSET = "In characters (code points) of the guideline as it was sent."
+OFFSET = (
+    "In characters (code points) of the guideline as it was sent, or as it was read from a file."
+)
 
 
 class PlaceSerializer(serializers.Serializer):
@@ -42,6 +44,9 @@ class CitationSerializer(serializers.Serializer):
     end = serializers.IntegerField(allow_null=True, help_text=OFFSET)
     quote = serializers.CharField(help_text="As it stands in the guideline, if it was found.")
     section = serializers.CharField()
+    page = serializers.IntegerField(
+        required=False, help_text="From 1, for a file that has pages and a quote that was found."
+    )
     match = serializers.ChoiceField(
         choices=["exact", "normalised", "fuzzy", "unsupported"],
         help_text="`normalised`: found but for white space, mark-up and shapes of signs."

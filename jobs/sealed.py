@@ -1,7 +1,8 @@
 """What of a job is stored sealed, and the place that each piece is bound to.
 
-Whatever holds words of a guideline or of a model: the text, the summary, the checklist, the result,
-and the raw error of an attempt. A job's title and metadata are not: they can be searched for.
+Whatever holds words of a guideline or of a model: the file it came as, the text, the summary, the
+checklist, the result, and the raw error of an attempt. A job's title and metadata are not: they can
+be searched for.
 """
 
 import json
@@ -11,6 +12,7 @@ from uuid import UUID
 from tenants import vault
 
 DOCUMENT_TEXT = "jobs_document.sealed_text:{}"  # of the document's uid
+ORIGINAL = "jobs_upload.sealed_original:{}"  # of the job's id
 SUMMARY = "jobs_job.sealed_summary:{}"  # of the job's event_id
 CHECKLIST = "jobs_job.sealed_checklist:{}"
 RESULT = "jobs_job.sealed_result:{}"

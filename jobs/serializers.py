@@ -7,10 +7,13 @@ from urllib.parse import urlencode
 from django.urls import reverse
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
+from rest_framework.exceptions import ParseError
 
+from config.parsers import UploadedFile, loads
 from config.serializers import QuerySerializer, StrictSerializer, TextField
 from jobs import languages
 from jobs.cache import may_use_earlier
+from jobs.documents.door import accepted
 from jobs.languages import ACCEPTED
 from jobs.models import Job, JobStatus, Priority, Step
 from jobs.options import ON_DOUBT
@@ -18,6 +21,8 @@ from jobs.queue import WAITING_ON
 from jobs.result_schema import ResultField
 
 PRIORITIES = [label for _, label in Priority.choices]
+# What is read is not counted: only a file has that step.
+STEPS_DONE = {Step.READ: 0, Step.SUMMARIZE: 0, Step.CHECKLIST: 1, Step.REPAIR: 2}
 METADATA_KEYS, METADATA_BYTES = 16, 1024
 
 
@@ -90,18 +95,9 @@ class JobOptionsSerializer(OptionsSerializer):
     )
 
 
-class JobSubmitSerializer(StrictSerializer):
-    """A guideline, and what the caller wants to say about it."""
+class SubmissionSerializer(StrictSerializer):
+    """What the caller wants to say about a guideline, however it is sent."""
 
-    guideline_text = TextField(
-        trim_whitespace=False,
-        min_length=1,
-        error_messages={
-            "required": "Send the guideline's text, 1 character to 1 MB (1,048,576 bytes).",
-            "blank": "The guideline is empty. It needs 1 character to 1 MB (1,048,576 bytes).",
-        },
-        help_text="Markdown or plain text, 1 character to 1 MB (1,048,576 bytes of UTF-8).",
-    )
     title = TextField(
         required=False,
         max_length=200,
@@ -128,6 +124,26 @@ class JobSubmitSerializer(StrictSerializer):
         help_text="Seconds, a day unless given. A job that has not started by then is EXPIRED.",
     )
 
+    def validate_expires_in(self, seconds: int) -> timedelta:
+        return timedelta(seconds=seconds)
+
+    def validate_priority(self, label: str) -> Priority:
+        return Priority[label.upper()]
+
+
+class JobSubmitSerializer(SubmissionSerializer):
+    """A guideline, and what the caller wants to say about it."""
+
+    guideline_text = TextField(
+        trim_whitespace=False,
+        min_length=1,
+        error_messages={
+            "required": "Send the guideline's text, 1 character to 1 MB (1,048,576 bytes).",
+            "blank": "The guideline is empty. It needs 1 character to 1 MB (1,048,576 bytes).",
+        },
+        help_text="Markdown or plain text, 1 character to 1 MB (1,048,576 bytes of UTF-8).",
+    )
+
     def validate_guideline_text(self, text: str) -> str:
         if not text.strip():
             raise serializers.ValidationError(
@@ -137,11 +153,46 @@ class JobSubmitSerializer(StrictSerializer):
             )
         return text
 
-    def validate_expires_in(self, seconds: int) -> timedelta:
-        return timedelta(seconds=seconds)
 
-    def validate_priority(self, label: str) -> Priority:
-        return Priority[label.upper()]
+@extend_schema_field({"type": "string", "format": "binary"})
+class DocumentField(serializers.Field):
+    """A file of a form, looked at before anything is done with it."""
+
+    default_error_messages = {
+        "required": "Send the document as a file in the field `document`.",
+        "invalid": "Not a file. Send the document with a filename (RFC 7578 section 4.2).",
+    }
+
+    def to_internal_value(self, data: Any) -> dict[str, Any]:
+        """Text as `guideline_text`, another document as `file`, as `services.submit_job` takes
+        them. Raises FileTooLarge, UnsupportedOrUnsafeFile or DocumentTooLarge."""
+        if not isinstance(data, UploadedFile):
+            self.fail("invalid")
+        return accepted(data)
+
+
+class DocumentSubmitSerializer(SubmissionSerializer):
+    """A guideline as a file, in a form. `metadata` and `options` are parts with JSON in them."""
+
+    document = DocumentField(
+        help_text="PDF, Word (DOCX), HTML, Markdown or plain text, up to 10 MB. What it is is told"
+        " by its content; a name or a media type that contradicts it is refused. Its text may have"
+        " up to 1 MB (1,048,576 bytes of UTF-8)."
+    )
+
+    def to_internal_value(self, data: Any) -> Any:
+        parts, wrong = dict(data), {}
+        for name, field in self.fields.items():
+            is_json = isinstance(field, serializers.DictField | serializers.Serializer)
+            if is_json and isinstance(parts.get(name), str):
+                try:
+                    parts[name] = loads(parts[name].encode())
+                except ParseError as error:
+                    wrong[name] = [serializers.ErrorDetail(str(error.detail), "invalid_json")]
+        if wrong:
+            raise serializers.ValidationError(wrong)
+        values = super().to_internal_value(parts)
+        return values | values.pop("document")
 
 
 class ProgressSerializer(serializers.Serializer):
@@ -249,9 +300,8 @@ class JobSerializer(serializers.ModelSerializer):
     @extend_schema_field(ProgressSerializer)
     def get_progress(self, job: Job) -> dict[str, int]:
         steps = 3 if job.step == Step.REPAIR else 2
-        done = Step.values.index(job.step)
         return {
-            "steps_done": steps if job.status == JobStatus.COMPLETED else done,
+            "steps_done": steps if job.status == JobStatus.COMPLETED else STEPS_DONE[Step(job.step)],
             "steps": steps,
             "passages_done": job.passages_done,
             "passages": job.passages,
@@ -285,7 +335,8 @@ class JobSerializer(serializers.ModelSerializer):
 class WaitingSerializer(serializers.Serializer):
     waiting_on = serializers.ChoiceField(
         choices=WAITING_ON,
-        help_text="`worker`: the next free one. `concurrency`: as many of your jobs run as may."
+        help_text="`document`: your file is to be read. `worker`: the next free one."
+        " `concurrency`: as many of your jobs run as may."
         " `retry`: an attempt failed, the next is due later. `provider`: the language model is"
         " away. `paused`: staff has paused your queue.",
     )

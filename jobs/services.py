@@ -9,7 +9,7 @@ from typing import Any
 from uuid import UUID
 
 from django.conf import settings
-from django.db import connection, transaction
+from django.db import transaction
 from django.db.models import F
 from django.db.models.functions import Now
 
@@ -18,12 +18,16 @@ from config.failpoints import failpoint
 from jobs import breaker, budget, cache, claims, dispatch, revisions, sealed
 from jobs.budget import Asked
 from jobs.claims import Claim
+from jobs.dispatch import WakeUp
+from jobs.documents import reading
+from jobs.documents.reading import Incoming
 from jobs.errors import (
     POISON,
     SAFE_DETAIL,
     DocumentTooLarge,
     InvalidTransition,
 )
+from jobs.history import say
 from jobs.models import (
     RETRYABLE,
     CallOutcome,
@@ -40,6 +44,7 @@ from jobs.models import (
 from jobs.options import current_prompts, models_of, refuse_unless_allowed, resolve
 from jobs.persistence import LeaseLost
 from jobs.retries import Decision, Verdict
+from llm.bounds import Tokens
 from llm.chain import estimate
 from llm.errors import SAFE_DETAIL as MODEL_DETAIL
 from llm.errors import LLMError
@@ -61,7 +66,8 @@ def submit_job(
     *,
     tenant_id: UUID,
     submitted_by: str,
-    guideline_text: str,
+    guideline_text: str = "",
+    file: Incoming | None = None,
     title: str = "",
     priority: Priority = Priority.NORMAL,
     metadata: dict[str, str] | None = None,
@@ -73,6 +79,7 @@ def submit_job(
 ) -> Job:
     """Accepts a guideline and promises its processing, all or nothing.
 
+    file        instead of a text: it is read before the chain begins, see documents/reading.py
     options     what the caller asked for, see jobs/options.py
     preferences the tenant's, where they are at hand (a caller's are); else they are looked up
     expires_in  a job that has not started by then is EXPIRED; retries stop then as well
@@ -97,7 +104,9 @@ def submit_job(
     earlier = revisions.superseded(tenant_id, supersedes, visible_to) if supersedes else None
     # No savepoint: whoever is refused has to give up the whole transaction.
     with transaction.atomic(savepoint=False):
-        document = Document.of(tenant_id=tenant_id, text=guideline_text)
+        document = Document(tenant_id=tenant_id)
+        if file is None:
+            document.take_text(guideline_text)
         document.save(force_insert=True)
         job = Job(
             tenant_id=tenant_id,
@@ -110,16 +119,22 @@ def submit_job(
             prompts=current_prompts(),
             supersedes=earlier,
             deadline_at=Now() + expires_in,
+            **(reading.UNREAD if file else {}),
         )
         job.fingerprint = cache.fingerprint(job)
         job.save(force_insert=True)
         after = {"digest": document.digest, "bytes": size, "priority": Priority(priority).label}
+        if file is not None:
+            reading.keep(job, file)
+            after |= {"bytes": len(file.content), "media_type": file.format.value}
         record("job.submitted", tenant_id=tenant_id, of=("job", job.event_id), after=after)
         # Only a nudge: if it is lost, the pump wakes a worker for the same row within seconds.
-        transaction.on_commit(dispatch.wake_worker)
+        transaction.on_commit(dispatch.wake_reader if file else dispatch.wake_worker)
         transaction.on_commit(lambda: failpoint("after_post_commit"))
         asked = [Asked(model, preferences.own_key) for model in models_of(holding)]
-        budget.admit(tenant_id, job.pk, estimate(guideline_text), asked)
+        # What a file will cost is known once it is read.
+        cost = Tokens(0, 0) if file else estimate(guideline_text)
+        budget.admit(tenant_id, job.pk, cost, asked)
         failpoint("before_post_commit")
     return job
 
@@ -146,7 +161,7 @@ def cancel_job(
             f"The job is {job.status}; only a job that has not ended can be cancelled.",
             job_status=job.status,
         )
-    _say(actor, reason)
+    say(actor, reason)
     _record("job.cancelled", job, JobStatus.CANCELLED, reason)
     _end_attempt(job, Outcome.CANCELLED)
     Job.objects.for_tenant(tenant_id).filter(pk=job.pk).update(
@@ -181,7 +196,12 @@ def retry_job(
             f"The job is {job.status}; submit the guideline again to have a new result.",
             job_status=job.status,
         )
-    _say(actor, reason)
+    if job.step == Step.READ:
+        raise InvalidTransition(
+            "The job's document was not read, and its file is not kept. Submit it again.",
+            job_status=job.status,
+        )
+    say(actor, reason)
     _record("job.retried", job, JobStatus.PENDING, reason)
     Job.objects.for_tenant(tenant_id).filter(pk=job.pk).update(
         status=JobStatus.PENDING,
@@ -337,7 +357,7 @@ def fail_attempt(claim: Claim, error: Exception, decision: Decision) -> None:
         "failures": F("failures") + int(decision.counts),
     }
     if again:
-        _say("", decision.code)
+        say("", decision.code)
         moved |= {
             "status": JobStatus.PENDING,
             "ready": decision.delay == timedelta(),
@@ -367,7 +387,7 @@ def fail_attempt(claim: Claim, error: Exception, decision: Decision) -> None:
 def hand_back(claim: Claim) -> None:
     """A worker that has to stop gives its job back at once, from its checkpoint. Raises
     LeaseLost."""
-    _say("", "handed_back")
+    say("", "handed_back")
     _write(
         claim,
         status=JobStatus.PENDING,
@@ -393,13 +413,18 @@ def pump() -> int:
     failpoint("before_reap")
     _take_back()
     claims.sweep()
+    reading.give_up()
     budget.charge_unanswered()
-    # One at least, whether or not there is work: it proves that somebody listens.
-    wanted = max(1, claims.count_claimable(dispatch.AT_ONCE))
-    missing = wanted - dispatch.waiting_wake_ups()
+    sent = _top_up(dispatch.RUN, claims.count_claimable(dispatch.AT_ONCE))
+    return sent + _top_up(dispatch.READ, reading.count_waiting(dispatch.AT_ONCE))
+
+
+def _top_up(kind: WakeUp, wanted: int) -> int:
+    """One at least, whether or not there is work: it proves that somebody listens."""
+    missing = max(1, wanted) - dispatch.waiting_wake_ups(kind)
     if missing > 0:
         failpoint("before_publish")
-        dispatch.publish(missing)
+        dispatch.publish(missing, kind)
         failpoint("after_publish")
     return max(missing, 0)
 
@@ -409,6 +434,7 @@ def stand_in_for_pump() -> None:
     _take_back()
     claims.promote()
     dispatch.wake_worker()
+    dispatch.wake_reader()
 
 
 def _take_back() -> None:
@@ -499,10 +525,3 @@ def _locked(tenant_id: UUID, event_id: UUID, visible_to: Principal | None) -> Jo
     jobs = Job.objects.visible_to(visible_to) if visible_to else Job.objects.all()
     mine = jobs.for_tenant(tenant_id).select_for_update(no_key=True)
     return mine.filter(event_id=event_id, deleted_at=None).first()
-
-
-def _say(actor: str, note: str) -> None:
-    """Tells the history who does what follows in this transaction, and why."""
-    with connection.cursor() as cursor:
-        for name, value in (("guidepost.actor", actor[:200]), ("guidepost.note", note[:500])):
-            cursor.execute("SELECT set_config(%s, %s, true)", [name, value])

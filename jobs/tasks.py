@@ -15,6 +15,7 @@ from redis.exceptions import RedisError
 
 from config import alive
 from jobs import budget, bulk, deletion, runner, services
+from jobs.documents import reading
 from tenants import idempotency
 from tenants.sealing import anchors, sealer
 
@@ -29,6 +30,15 @@ def process_guideline_job(self: Task, **from_a_later_version: Any) -> str:
     to do leaves no trace.
     """
     event_id = runner.run_next_job(worker=self.request.hostname or socket.gethostname())
+    if event_id is None:
+        raise Ignore
+    return event_id
+
+
+@shared_task(bind=True, ignore_result=False)
+def read_document(self: Task, **from_a_later_version: Any) -> str:
+    """Reads the document that should be read next; its job's event_id is the result."""
+    event_id = reading.read_next(worker=self.request.hostname or socket.gethostname())
     if event_id is None:
         raise Ignore
     return event_id

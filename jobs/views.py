@@ -12,9 +12,11 @@ from rest_framework.response import Response
 
 from config.errors import InvalidCursor
 from config.openapi import ProblemSerializer
+from config.parsers import MultipartParser, StrictJSONParser
 from jobs import deletion, queue, services
 from jobs.models import SEALED, Job, JobStatus
 from jobs.serializers import (
+    DocumentSubmitSerializer,
     JobDetailSerializer,
     JobListQuerySerializer,
     JobPageSerializer,
@@ -78,14 +80,21 @@ class JobCreateView(JobView):
 
     required_scopes = {"GET": Scope.JOBS_READ, "POST": Scope.JOBS_SUBMIT}
     route_classes = {"POST": RouteClass.SUBMIT}
+    parser_classes = [StrictJSONParser, MultipartParser]
 
     @extend_schema(
         operation_id="submitJob",
         summary="Submit a guideline",
-        description="Answers at once. The job is durable from the 202 on and is worked on by"
-        " background workers; poll its `Location`. Scope: `jobs:submit`.",
+        description="As text in JSON, or as a file in a form (`multipart/form-data`, in which"
+        " `metadata` and `options` are JSON). Answers at once. The job is durable from the 202 on"
+        " and is worked on by background workers; poll its `Location`. A file is read first, which"
+        " is the step `read`; citations then point into the text that was read, and say its page."
+        " Scope: `jobs:submit`.",
         tags=["Jobs"],
-        request=JobSubmitSerializer,
+        request={
+            "application/json": JobSubmitSerializer,
+            "multipart/form-data": DocumentSubmitSerializer,
+        },
         responses={202: JobSerializer, 400: ProblemSerializer, **REFUSALS}
         | dict.fromkeys((413, 415, 422, 429, 503), ProblemSerializer),
         examples=[
@@ -98,13 +107,15 @@ class JobCreateView(JobView):
                     "metadata": {"ward": "7b"},
                 },
                 request_only=True,
+                media_type="application/json",
             ),
             OpenApiExample("Accepted", value=EXAMPLE, response_only=True, status_codes=["202"]),
         ],
     )
     def post(self, request: Request) -> Response:
         caller = principal(request)
-        body = JobSubmitSerializer(data=request.data)
+        is_form = (request.content_type or "").startswith(MultipartParser.media_type)
+        body = (DocumentSubmitSerializer if is_form else JobSubmitSerializer)(data=request.data)
         body.is_valid(raise_exception=True)
         job = services.submit_job(
             tenant_id=caller.tenant_id,

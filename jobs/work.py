@@ -13,6 +13,7 @@ from django.conf import settings
 from config.failpoints import failpoint
 from jobs import cache, retries, revisions, services
 from jobs.claims import Claim
+from jobs.documents.pages import with_pages
 from jobs.errors import BudgetExhausted
 from jobs.model_choice import Circuits
 from jobs.model_loop import CALL_SECONDS
@@ -75,7 +76,8 @@ class Work:
             usage, last = step.usage, Step.REPAIR if step.usage["calls"] else Step.CHECKLIST
         said = {"app_version": settings.APP_VERSION, "steps": steps, **self._revision.provenance}
         policy: Policy = "drop" if self._options["on_doubt"] == "drop" else "flag"
-        self._complete(examined.result(said, policy=policy), usage, last=last)
+        result = examined.result(said, policy=policy)
+        self._complete(with_pages(result, self._job.document.page_starts), usage, last=last)
 
     @property
     def _repairs_doubts(self) -> bool:

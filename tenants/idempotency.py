@@ -20,6 +20,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from config.errors import DomainError
+from config.parsers import UploadedFile
 from tenants import vault
 from tenants.authentication import principal
 
@@ -185,6 +186,13 @@ def _context(place: dict[str, Any]) -> str:
 
 def _hash_of(request: Request) -> bytes:
     """Of who says what, however its JSON is written: an answer is only for whom it was given to."""
-    body = json.dumps(request.data, sort_keys=True, separators=(",", ":"))
+    body = json.dumps(request.data, sort_keys=True, separators=(",", ":"), default=_of_file)
     said = [principal(request).subject, request.method, request.get_full_path(), body]
     return hashlib.sha256("\x00".join(map(str, said)).encode()).digest()
+
+
+def _of_file(value: Any) -> list[str]:
+    """A file of a form, in the place of which JSON has none."""
+    if not isinstance(value, UploadedFile):
+        raise TypeError(f"{type(value).__name__} in a request's data")
+    return [value.name, value.media_type, value.digest]

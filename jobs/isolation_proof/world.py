@@ -21,6 +21,8 @@ from django.utils import timezone
 from accounts.models import User
 from config.catalogue import tenant_tables
 from jobs import plans, sealed, services, shares
+from jobs.documents.formats import Format
+from jobs.documents.reading import Incoming
 from jobs.models import (
     ENDED,
     BulkAction,
@@ -37,6 +39,7 @@ from jobs.models import (
     Reservation,
     Step,
     TenantQueue,
+    Upload,
 )
 from llm.result import build_result
 from tenants import audit, vault
@@ -299,6 +302,18 @@ def _move(job: Job, status: JobStatus, canary: str) -> None:
 def _result(job: Job, canary: str) -> dict[str, Any]:
     summary = {"title": canary, "scope": "", "audience": "", "statements": []}
     return build_result(job.document.text or "", summary, {"items": []}, {"canary": canary})
+
+
+@makes(Upload)
+def documents(side: Side) -> None:
+    """A job whose file waits to be read, which the paused queue keeps it from."""
+    job = services.submit_job(
+        tenant_id=side.tenant.id,
+        submitted_by=side.keys["key with every scope"].client_id,
+        file=Incoming(side.canary.encode(), Format.HTML),
+        title=side.canary,
+    )
+    side.show("job", job.event_id)
 
 
 @makes(JobUserObjectPermission, JobGroupObjectPermission)

@@ -138,8 +138,8 @@ def test_a_job_that_waits_past_its_deadline_expires_and_may_be_retried(tenant):
 def published(monkeypatch):
     """Wake-ups sent, instead of messages in a queue that others read."""
     sent = []
-    monkeypatch.setattr(dispatch, "publish", sent.append)
-    monkeypatch.setattr(dispatch, "waiting_wake_ups", lambda: 0)
+    monkeypatch.setattr(dispatch, "publish", lambda count, kind: sent.append((kind.queue, count)))
+    monkeypatch.setattr(dispatch, "waiting_wake_ups", lambda kind: 0)
     return sent
 
 
@@ -151,20 +151,20 @@ def test_the_pump_sends_a_wake_up_for_each_job_that_is_due(tenant, published):
         ready=False, due_at=timezone.now() + timedelta(minutes=1)
     )
 
-    assert services.pump() == 2
-    assert published == [2]
+    assert services.pump() == 3
+    assert published == [("jobs", 2), ("documents", 1)]
 
 
 def test_the_pump_sends_one_wake_up_even_if_there_is_no_work(db, published):
     """Whoever listens proves by it that he does."""
     services.pump()
 
-    assert published == [1]
+    assert published == [("jobs", 1), ("documents", 1)]
 
 
 def test_the_pump_does_not_pile_up_wake_ups_nobody_has_read(tenant, published, monkeypatch):
     JobFactory(tenant=tenant)
-    monkeypatch.setattr(dispatch, "waiting_wake_ups", lambda: 1)
+    monkeypatch.setattr(dispatch, "waiting_wake_ups", lambda kind: 1)
 
     assert services.pump() == 0
     assert published == []
@@ -176,7 +176,7 @@ def test_the_pump_takes_back_lost_jobs_and_wakes_somebody_for_them(tenant, publi
 
     services.pump()
 
-    assert published == [1]
+    assert published[0] == ("jobs", 1)
     assert claims.claim_next("w").id == claim.id
 
 

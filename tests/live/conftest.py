@@ -37,6 +37,7 @@ POINTS = {
     "before_checklist_commit": "kill",
     "after_checklist_commit": "kill",
     "before_result_commit": "kill",
+    "before_document_commit": "kill",
     "after_result_commit": "kill",
     "before_reap": "kill",
     "before_publish": "sleep:1",
@@ -56,15 +57,17 @@ class Live:
         self.model = stack.env["OFFLINE_MODEL_URL"].removesuffix("/v1")
         self._token = get_token(stack.url, stack.client)
 
-    def request(self, method, path, body=None, timeout=30, key=None):
+    def request(self, method, path, body=None, timeout=30, key=None, media_type="application/json"):
         """(status, headers, decoded body) of one API call."""
+        if body is not None and not isinstance(body, bytes):
+            body = json.dumps(body).encode()
         request = urllib.request.Request(
             self.url + path,
             method=method,
-            data=None if body is None else json.dumps(body).encode(),
+            data=body,
             headers={
                 "Authorization": f"Bearer {self._token}",
-                "Content-Type": "application/json",
+                "Content-Type": media_type,
                 **({"Idempotency-Key": key} if key else {}),
             },
         )
@@ -81,6 +84,12 @@ class Live:
         )
         assert status == 202, job
         return job["event_id"]
+
+    def upload(self, content, name="guideline"):
+        """(status, headers, decoded body) of a submission of this file."""
+        head = f'--b\r\nContent-Disposition: form-data; name="document"; filename="{name}"\r\n\r\n'
+        body = head.encode() + content + b"\r\n--b--\r\n"
+        return self.request("POST", "/jobs", body, media_type="multipart/form-data; boundary=b")
 
     def job(self, event_id):
         return self.request("GET", f"/jobs/{event_id}")[2]

@@ -70,7 +70,7 @@ def broker(live):
 
 
 def queue_key():
-    return app.conf.broker_transport_options["global_keyprefix"] + dispatch.QUEUE
+    return app.conf.broker_transport_options["global_keyprefix"] + dispatch.RUN.queue
 
 
 # --- Killed at a point ----------------------------------------------------------------------
@@ -315,8 +315,8 @@ def test_f14_ten_copies_of_one_wake_up_run_the_job_once(live):
         with app.connection_for_write(live.stack.redis_url) as connection:
             for _ in range(10):
                 app.send_task(
-                    dispatch.TASK,
-                    queue=dispatch.QUEUE,
+                    dispatch.RUN.task,
+                    queue=dispatch.RUN.queue,
                     task_id="the-same",
                     connection=connection,
                     retry=False,
@@ -489,7 +489,7 @@ def test_f34_a_job_that_kills_every_worker_ends_and_costs_no_more_than_its_crash
     live.wait_for(live.submit(), "COMPLETED")
 
 
-def message(task=dispatch.TASK, args=(), kwargs=None, content_type="application/json"):
+def message(task=dispatch.RUN.task, args=(), kwargs=None, content_type="application/json"):
     """What Celery puts into Redis, with one thing wrong."""
     from base64 import b64encode
 
@@ -503,7 +503,7 @@ def message(task=dispatch.TASK, args=(), kwargs=None, content_type="application/
             "properties": {
                 "correlation_id": "poison",
                 "delivery_mode": 2,
-                "delivery_info": {"exchange": "", "routing_key": dispatch.QUEUE},
+                "delivery_info": {"exchange": "", "routing_key": dispatch.RUN.queue},
                 "priority": 0,
                 "body_encoding": "base64",
                 "delivery_tag": "poison",

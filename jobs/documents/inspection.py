@@ -1,0 +1,398 @@
+"""What a file is, and whether it may come in: decided at the door, in the web process.
+
+By what is in it, never by its name or by what its sender says; where these contradict what is in
+it, it is refused, for one of the two is a mistake or a trick. Nothing is parsed here by a parser of
+documents. Everything takes time and memory linear in the file, and what is unpacked has a budget.
+
+Sources: ISO 32000-1 section 7.3.8 (streams) and 7.5 (file structure); PKWARE APPNOTE 4.3 (ZIP);
+ECMA-376 part 2 (packages).
+"""
+
+import codecs
+import re
+import stat
+import zipfile
+import zlib
+from collections.abc import Iterator
+from io import BytesIO
+from pathlib import PurePosixPath
+from xml.etree.ElementTree import ParseError, fromstring
+
+from jobs.documents.formats import Format
+from jobs.errors import UnsupportedOrUnsafeFile
+
+MAX_PAGES = 2_000
+MAX_UNPACKED = 64_000_000  # bytes of all streams of a PDF
+MAX_ENTRIES = 2_000
+MAX_DIRECTORY = 512_000  # bytes of a ZIP's directory
+MAX_ZIP_UNPACKED = 30_000_000
+MAX_RATIO = 100  # unpacked to packed, of an entry beyond the first kilobytes
+MAX_PROLOG = 65_536  # bytes of XML before its first element
+MAX_RELATIONSHIPS = 1_000_000  # bytes of one part
+SIGNATURE_WINDOW = 1024  # readers look for a PDF's signature so far into a file
+
+EXTENSIONS = {
+    ".pdf": Format.PDF,
+    ".docx": Format.DOCX,
+    ".html": Format.HTML,
+    ".htm": Format.HTML,
+    ".md": Format.MARKDOWN,
+    ".markdown": Format.MARKDOWN,
+    ".txt": Format.TEXT,
+}
+CLAIMS = {kind.value: kind for kind in Format} | {
+    "application/xhtml+xml": Format.HTML,
+    "text/x-markdown": Format.MARKDOWN,
+}
+PLAIN = {Format.MARKDOWN, Format.TEXT}
+NAMES = {
+    Format.PDF: "a PDF",
+    Format.DOCX: "a Word document (DOCX)",
+    Format.HTML: "a page of HTML",
+    Format.MARKDOWN: "Markdown",
+    Format.TEXT: "plain text",
+}
+ACCEPTED = "Send a PDF, a Word document (DOCX), HTML, Markdown or plain text."
+
+
+def inspect(content: bytes, *, name: str = "", declared: str = "") -> Format:
+    """What the file is. Raises UnsupportedOrUnsafeFile, saying what was found and what to do.
+
+    name, declared  what its sender calls it; they may be empty or say nothing ("octet-stream")
+    """
+    if not content.strip():
+        raise UnsupportedOrUnsafeFile("The file is empty. Send the document itself.")
+    claims = _claims(name, declared)
+    if content.startswith(b"%PDF-"):
+        kind = Format.PDF
+        _refuse_mismatch(kind, claims)
+        inspect_pdf(content)
+    elif content.startswith(b"PK"):
+        kind = Format.DOCX
+        _refuse_mismatch(kind, claims)
+        inspect_docx(content)
+    else:
+        kind = _kind_of_text(decode(content), claims)
+        _refuse_mismatch(kind, claims)
+    return kind
+
+
+def _claims(name: str, declared: str) -> set[Format]:
+    declared = declared.partition(";")[0].strip().lower()
+    known = [CLAIMS.get(declared), EXTENSIONS.get(PurePosixPath(name.lower()).suffix)]
+    return {kind for kind in known if kind}
+
+
+def _refuse_mismatch(kind: Format, claims: set[Format]) -> None:
+    for claim in claims:
+        if claim != kind and not {claim, kind} <= PLAIN:
+            raise UnsupportedOrUnsafeFile(
+                f"The file is called {NAMES[claim]}, but what is in it is {NAMES[kind]}."
+                " Send it under its own name and media type."
+            )
+
+
+# --- Text -----------------------------------------------------------------------------------
+
+_BOMS = [
+    (codecs.BOM_UTF8, "utf-8"),
+    (codecs.BOM_UTF32_LE, "utf-32-le"),  # before UTF-16, whose mark begins it
+    (codecs.BOM_UTF32_BE, "utf-32-be"),
+    (codecs.BOM_UTF16_LE, "utf-16-le"),
+    (codecs.BOM_UTF16_BE, "utf-16-be"),
+]
+_CONTROL = re.compile("[\x00-\x08\x0b\x0e-\x1a\x1c-\x1f\x7f]")
+_KNOWN_MAGIC = {
+    b"\xd0\xcf\x11\xe0": "an old Office file, or a protected one. Save it as DOCX without a"
+    " password, and send that",
+    b"{\\rtf": "RTF. Save it as DOCX or PDF, and send that",
+    b"\x89PNG": "an image. Send the text, or a PDF with text recognition (OCR)",
+    b"\xff\xd8\xff": "an image. Send the text, or a PDF with text recognition (OCR)",
+    b"GIF8": "an image. Send the text, or a PDF with text recognition (OCR)",
+    b"II*\x00": "an image. Send the text, or a PDF with text recognition (OCR)",
+    b"MM\x00*": "an image. Send the text, or a PDF with text recognition (OCR)",
+    b"\x1f\x8b": "a compressed file. Unpack it, and send the document",
+    b"BZh": "a compressed file. Unpack it, and send the document",
+    b"7z\xbc\xaf": "an archive. Unpack it, and send the document",
+    b"Rar!": "an archive. Unpack it, and send the document",
+    b"MZ": "a program",
+    b"\x7fELF": "a program",
+}
+_HTML_START = re.compile(r"\s*(?:<\?xml[^>]{0,200}\?>\s*)?(?:<!--(?:(?!-->).){0,2000}-->\s*)?"
+    r"<(?:!doctype\s+html|html|head|body)\b", re.IGNORECASE | re.DOTALL)  # fmt: skip
+_ANY_TAG = re.compile(r"<(?:p|div|h[1-6]|ul|ol|table|section|article|main|span|br)\b", re.I)
+
+
+def decode(content: bytes) -> str:
+    """The characters, by the byte-order mark or as UTF-8. Raises UnsupportedOrUnsafeFile."""
+    for magic, what in _KNOWN_MAGIC.items():
+        if content.startswith(magic):
+            raise UnsupportedOrUnsafeFile(f"The file is {what}. {ACCEPTED}")
+    mark, encoding = next(
+        ((mark, name) for mark, name in _BOMS if content.startswith(mark)), (b"", "utf-8")
+    )
+    try:
+        text = content[len(mark) :].decode(encoding)
+    except UnicodeDecodeError as error:
+        raise UnsupportedOrUnsafeFile(
+            f"The file is neither a document that we know nor text in UTF-8: bad byte at offset"
+            f" {error.start + len(mark):,}. Save text as UTF-8. {ACCEPTED}"
+        ) from None
+    if found := _CONTROL.search(text):
+        raise UnsupportedOrUnsafeFile(
+            f"The file is no text: it holds the control character U+{ord(found[0]):04X}. {ACCEPTED}"
+        )
+    if not text.strip():
+        raise UnsupportedOrUnsafeFile("The file holds only white space. Send the document itself.")
+    return text
+
+
+def _kind_of_text(text: str, claims: set[Format]) -> Format:
+    if "%PDF-" in text[:SIGNATURE_WINDOW]:
+        raise UnsupportedOrUnsafeFile(
+            "The file has a PDF's signature, but does not begin with it: programs would differ on"
+            " what it is. Open it in a PDF reader, save it anew, and send that."
+        )
+    if _HTML_START.match(text):
+        return Format.HTML
+    if Format.HTML in claims and _ANY_TAG.search(text[:65_536]):
+        return Format.HTML
+    if text.lstrip().startswith("<?xml"):
+        raise UnsupportedOrUnsafeFile(f"The file is XML of a kind that we do not know. {ACCEPTED}")
+    return Format.MARKDOWN if Format.MARKDOWN in claims else Format.TEXT
+
+
+# --- PDF --------------------------------------------------------------------------------------
+
+_STREAM = re.compile(rb"stream\r?\n")
+_FILTER = re.compile(rb"/(?:Filter|F)\s*(\[[^\]]{0,300}\]|/[A-Za-z0-9]{1,40})")
+_PACKING = re.compile(rb"/(FlateDecode|Fl|LZWDecode|LZW|RunLengthDecode|RL|JBIG2Decode)\b")
+_FLATE = (b"FlateDecode", b"Fl")
+_IMAGE = re.compile(rb"/Subtype\s*/Image\b")
+_PAGE = re.compile(rb"/Type\s*/Page\b")
+_COUNT = re.compile(rb"/Count\s+(\d{1,12})")
+_ENCRYPT = re.compile(rb"/Encrypt\s*(?:\d|<<)")
+_ESCAPED = re.compile(rb"#([0-9A-Fa-f]{2})")
+MAX_DICTIONARY = 4_096  # bytes of a stream's dictionary that are looked at
+PIECE = 65_536
+OVERLAP = 9  # bytes of a piece that are searched with the next: no page fits in, to count twice
+
+
+def inspect_pdf(content: bytes) -> None:
+    """Whole, not protected, not more than it seems. Raises UnsupportedOrUnsafeFile."""
+    end = content.rfind(b"%%EOF")
+    if end < 0 or b"startxref" not in content[max(0, end - 1024) : end]:
+        raise UnsupportedOrUnsafeFile(
+            "The PDF is cut off: its end is missing. Send the whole file."
+        )
+    if b"PK\x05\x06" in content[end:] or b"PK\x03\x04" in content[:SIGNATURE_WINDOW]:
+        raise UnsupportedOrUnsafeFile(
+            "The file is a PDF and a ZIP archive at once. Open it in a PDF reader, save it anew,"
+            " and send that."
+        )
+    if _ENCRYPT.search(content):
+        raise UnsupportedOrUnsafeFile(
+            "The PDF is protected by a password or by permissions. Save it without protection, for"
+            " example by printing it to a new PDF, and send that."
+        )
+    pages = _Pages()
+    pages.look_at(content)
+    left = MAX_UNPACKED
+    for start, dictionary in _streams(content):
+        packing = _PACKING.findall(_ESCAPED.sub(_unescaped, _filter_of(dictionary)))
+        if len(packing) > 1:
+            raise UnsupportedOrUnsafeFile(
+                "A stream of the PDF is packed several times over, which no ordinary PDF needs."
+                " Print it to a new PDF, and send that."
+            )
+        if packing and packing[0] in _FLATE and not _IMAGE.search(dictionary):
+            left -= _unpacked(content, start, left, pages)
+            if left < 0:
+                raise UnsupportedOrUnsafeFile(
+                    f"The PDF unpacks to more than {MAX_UNPACKED:,} bytes of text. Send it in"
+                    " parts, or print it to a new PDF and send that."
+                )
+
+
+class _Pages:
+    """Counts pages in whatever is looked at: their objects, and what the tree announces."""
+
+    def __init__(self) -> None:
+        self._objects = 0
+
+    def look_at(self, data: bytes) -> None:
+        self._objects += len(_PAGE.findall(data))
+        announced = max(map(int, _COUNT.findall(data)), default=0)
+        if max(self._objects, announced) > MAX_PAGES:
+            raise UnsupportedOrUnsafeFile(
+                f"The PDF has {max(self._objects, announced):,} pages; it may have {MAX_PAGES:,}."
+                " Send it in parts."
+            )
+
+
+def _streams(content: bytes) -> Iterator[tuple[int, bytes]]:
+    """Where the data of each stream begins, and the dictionary before it."""
+    for match in _STREAM.finditer(content):
+        if content[max(0, match.start() - 3) : match.start()] == b"end":
+            continue
+        window = content[max(0, match.start() - MAX_DICTIONARY) : match.start()]
+        begins = window.rfind(b" obj")
+        yield match.end(), window[max(begins, 0) :]
+
+
+def _filter_of(dictionary: bytes) -> bytes:
+    found = _FILTER.search(_ESCAPED.sub(_unescaped, dictionary))
+    return found[1] if found else b""
+
+
+def _unescaped(match: re.Match[bytes]) -> bytes:
+    return bytes([int(match[1], 16)])
+
+
+def _unpacked(content: bytes, start: int, left: int, pages: _Pages) -> int:
+    """What it cost to unpack a stream: bytes taken and bytes given, up to a little over `left`."""
+    inflate, data, at = zlib.decompressobj(), memoryview(content)[start:], 0
+    given, before = 0, b""
+    while not inflate.eof and (inflate.unconsumed_tail or at < len(data)):
+        piece = inflate.unconsumed_tail
+        if not piece:
+            piece = bytes(data[at : at + PIECE])
+            at += len(piece)
+        try:
+            unpacked = inflate.decompress(piece, PIECE)
+        except zlib.error:  # damaged: whoever reads it sees no more of it either
+            break
+        given += len(unpacked)
+        if given + at > left:
+            break
+        if b"/Page" in unpacked or b"/Count" in unpacked:
+            pages.look_at(before + unpacked)
+        before = unpacked[-OVERLAP:]
+    return given + at - len(inflate.unused_data)
+
+
+# --- DOCX -------------------------------------------------------------------------------------
+
+_MAIN_PART = "word/document.xml"
+_REMOTE = ("attachedTemplate", "oleObject", "subDocument", "frame", "aFChunk", "package")
+_FIRST_ELEMENT = re.compile(rb"<[A-Za-z_]")
+_ENCODING = re.compile(rb"""encoding\s*=\s*["']([A-Za-z0-9._-]{1,40})["']""")
+
+
+def inspect_docx(content: bytes) -> None:
+    """A package with a Word document in it, and nothing that acts. Raises
+    UnsupportedOrUnsafeFile."""
+    _inspect_directory(content)
+    try:
+        with zipfile.ZipFile(BytesIO(content)) as archive:
+            entries = archive.infolist()
+            _inspect_entries(entries)
+            for entry in entries:
+                if entry.filename.endswith((".xml", ".rels")):
+                    _inspect_xml(archive, entry)
+    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, ValueError):
+        raise _damaged() from None
+
+
+def _damaged() -> UnsupportedOrUnsafeFile:
+    return UnsupportedOrUnsafeFile(
+        "The file begins like a Word document (a ZIP archive), but is cut off or damaged. Open it"
+        " in Word, save it anew, and send that."
+    )
+
+
+def _inspect_directory(content: bytes) -> None:
+    """Before any of it is read: a directory may be as large as the file."""
+    end = content.rfind(b"PK\x05\x06", max(0, len(content) - 65_557))
+    if end < 0 or len(content) < end + 22:
+        raise _damaged()
+    field = content[end : end + 22]
+    entries, size = int.from_bytes(field[10:12], "little"), int.from_bytes(field[12:16], "little")
+    at, comment = int.from_bytes(field[16:20], "little"), int.from_bytes(field[20:22], "little")
+    if entries > MAX_ENTRIES or size > MAX_DIRECTORY:
+        raise UnsupportedOrUnsafeFile(
+            f"The archive lists more than {MAX_ENTRIES:,} files, which no Word document has."
+        )
+    if at + size != end or end + 22 + comment != len(content) or not content.startswith(b"PK\3\4"):
+        raise UnsupportedOrUnsafeFile(
+            "Something stands before, within or after the archive that is no part of it. Open the"
+            " document in Word, save it anew, and send that."
+        )
+
+
+def _inspect_entries(entries: list[zipfile.ZipInfo]) -> None:
+    names = [entry.filename for entry in entries]
+    if _MAIN_PART not in names or "[Content_Types].xml" not in names:
+        raise UnsupportedOrUnsafeFile(
+            f"The file is a ZIP archive, but no Word document: it has no {_MAIN_PART}. {ACCEPTED}"
+        )
+    if len(entries) > MAX_ENTRIES:
+        raise UnsupportedOrUnsafeFile(f"The archive holds more than {MAX_ENTRIES:,} files.")
+    if len({name.casefold() for name in names}) < len(names):
+        raise UnsupportedOrUnsafeFile("The archive holds two files of one name.")
+    if sum(entry.file_size for entry in entries) > MAX_ZIP_UNPACKED:
+        raise UnsupportedOrUnsafeFile(
+            f"The document unpacks to more than {MAX_ZIP_UNPACKED:,} bytes. Take large pictures"
+            " out, or send it in parts."
+        )
+    for entry in entries:
+        _inspect_entry(entry)
+
+
+def _inspect_entry(entry: zipfile.ZipInfo) -> None:
+    name, mode = entry.filename, entry.external_attr >> 16
+    parts = name.split("/")
+    if name.startswith("/") or "\\" in name or ":" in name or {"..", "."}.intersection(parts):
+        raise UnsupportedOrUnsafeFile("The archive holds a file whose name leads outside of it.")
+    if mode and stat.S_IFMT(mode) not in (0, stat.S_IFREG, stat.S_IFDIR):
+        raise UnsupportedOrUnsafeFile("The archive holds a link or a device instead of a file.")
+    if entry.flag_bits & 0x1:
+        raise UnsupportedOrUnsafeFile("The document is protected. Save it without a password.")
+    if entry.file_size > MAX_RATIO * max(entry.compress_size, 4_096):
+        raise UnsupportedOrUnsafeFile(
+            f"A part of the document unpacks to more than {MAX_RATIO} times its size."
+        )
+    if name.lower().endswith(("vbaproject.bin", "vbadata.xml")):
+        raise UnsupportedOrUnsafeFile(
+            "The document holds macros. Save it as DOCX without macros, and send that."
+        )
+
+
+def _inspect_xml(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> None:
+    with archive.open(entry) as part:
+        prolog = part.read(MAX_PROLOG)
+        encoding = _ENCODING.search(prolog[:200])
+        known = encoding is None or encoding[1].lower() in (b"utf-8", b"us-ascii")
+        if b"\x00" in prolog[:200] or not known:  # hides what stands in it from whoever looks
+            raise UnsupportedOrUnsafeFile(f"{entry.filename} is not in UTF-8. Save it anew.")
+        first = _FIRST_ELEMENT.search(prolog)
+        if b"<!DOCTYPE" in prolog[: first.start() if first else None] or b"<!ENTITY" in prolog:
+            raise UnsupportedOrUnsafeFile(
+                "A part of the document declares a DTD or entities, which no Word document does."
+            )
+        if first is None:
+            raise UnsupportedOrUnsafeFile(f"{entry.filename} is no XML that Word writes.")
+        rest = part.read(MAX_RELATIONSHIPS + 1) if entry.filename.endswith(".rels") else b""
+    if entry.filename == "[Content_Types].xml" and b"macroEnabled" in prolog:
+        raise UnsupportedOrUnsafeFile(
+            "The document is of a kind with macros. Save it as DOCX, and send that."
+        )
+    if entry.filename.endswith(".rels"):
+        _inspect_relationships(prolog + rest)
+
+
+def _inspect_relationships(xml: bytes) -> None:
+    """Links to pages are a reader's business; what a program would fetch by itself is not."""
+    if len(xml) > MAX_RELATIONSHIPS:
+        raise UnsupportedOrUnsafeFile("The document refers to more than any ordinary one.")
+    try:
+        root = fromstring(xml)  # noqa: S314  (without a DTD: it was looked for)
+    except ParseError:
+        raise _damaged() from None
+    for relation in root.iter():
+        kind = relation.get("Type", "").rpartition("/")[2]
+        if relation.get("TargetMode", "").lower() == "external" and kind in _REMOTE:
+            raise UnsupportedOrUnsafeFile(
+                f"The document loads a part of itself from elsewhere ({kind}). Open it in Word,"
+                " break that link, and send the result."
+            )

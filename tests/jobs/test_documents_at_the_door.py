@@ -1,0 +1,261 @@
+"""What POST /jobs lets in as a file, and what it refuses, before anything is parsed."""
+
+import time
+
+import pytest
+from django.core.files.uploadedfile import SimpleUploadedFile
+
+from jobs.documents.formats import Format
+from jobs.documents.inspection import inspect
+from jobs.models import Document, Job, Upload
+from tests.config.test_problems import check_problem
+from tests.jobs import files
+
+DOCX = Format.DOCX.value
+
+
+def send(api, content, name="guideline", media_type="application/octet-stream", **fields):
+    document = SimpleUploadedFile(name, content, content_type=media_type)
+    return api.post("/jobs", {"document": document} | fields, format="multipart")
+
+
+HOSTILE = {
+    "a stream of 400 MB in a PDF": (files.flate_bomb, "unpacks to more than"),
+    "a stream packed twice": (files.nested_flate, "several times over"),
+    "a PDF of a million pages": (files.many_pages, "1,000,000 pages"),
+    "3,000 pages packed in a PDF": (files.packed_pages, "pages; it may have 2,000"),
+    "a protected PDF": (files.encrypted_pdf, "protected"),
+    "half of a PDF": (lambda: files.pdf(files.lines((files.TEXT, 11, 72, 700)))[:500], "cut off"),
+    "a PDF that begins later": (lambda: b"GIF87a" + files.pdf(b""), "an image"),
+    "text before a PDF": (lambda: b"Hello\n%PDF-1.7\nx", "does not begin with it"),
+    "a PDF that is a ZIP too": (lambda: files.pdf(b"") + files.docx(), "a ZIP archive at once"),
+    "a part of 300 MB": (files.zip_bomb, "unpacks to more than"),
+    "an entity bomb": (files.entity_bomb, "a DTD or entities"),
+    "an external entity": (files.external_entity, "a DTD or entities"),
+    "an entity in UTF-16": (files.hidden_entity, "not in UTF-8"),
+    "a name that leads out": (lambda: files.with_entry("../../etc/cron.d/x"), "leads outside"),
+    "an absolute name": (lambda: files.with_entry("/etc/passwd"), "leads outside"),
+    "a name with a backslash": (lambda: files.with_entry("..\\x"), "leads outside"),
+    "a link": (files.symlink, "a link or a device"),
+    "a file twice": (lambda: files.with_entry("WORD/document.xml"), "two files of one name"),
+    "3,000 files": (files.many_entries, "more than 2,000 files"),
+    "a protected part": (files.encrypted_entry, "without a password"),
+    "macros": (lambda: files.with_entry("word/vbaProject.bin"), "macros"),
+    "a kind with macros": (
+        lambda: files.docx(
+            parts={
+                "[Content_Types].xml": files.CONTENT_TYPES.format(kind="document").replace(
+                    "vnd.openxmlformats", "vnd.ms-word.document.macroEnabled"
+                )
+            }
+        ),
+        "macros",
+    ),
+    "a template from elsewhere": (
+        lambda: files.external_relation("attachedTemplate"),
+        "from elsewhere (attachedTemplate)",
+    ),
+    "an object from elsewhere": (lambda: files.external_relation("oleObject"), "from elsewhere"),
+    "a document from elsewhere": (lambda: files.external_relation("subDocument"), "from elsewhere"),
+    "a frame from elsewhere": (lambda: files.external_relation("frame"), "from elsewhere"),
+    "half of a Word document": (lambda: files.docx()[:400], "cut off or damaged"),
+    "a Word document with a tail": (lambda: files.docx() + b"x", "no part of it"),
+    "a ZIP of something else": (
+        lambda: files.docx(parts={"word/document.xml": None}),
+        "no Word document",
+    ),
+    "an old Office file": (lambda: b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(512), "old Office"),
+    "an image": (lambda: b"\x89PNG\r\n\x1a\n" + bytes(100), "an image"),
+    "noise": (lambda: b"\x00\xff" * 400, "nor text in UTF-8"),
+    "text in Latin-1": (lambda: "Hände waschen".encode("latin-1"), "nor text in UTF-8"),
+    "text with a NUL": (lambda: b"Staff\x00 must", "control character U+0000"),
+    "white space": (lambda: b" \n\t", "empty"),
+    "nothing": (lambda: b"", "empty"),
+}
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_a_hostile_file_is_refused_saying_why_and_nothing_is_kept(api, name):
+    make, why = HOSTILE[name]
+    content = make()
+    started = time.monotonic()
+
+    response = send(api, content)
+
+    body = check_problem(response, 422, "unsupported_or_unsafe_file")
+    assert why in body["detail"]
+    assert body["errors"][0]["pointer"] == "/document"
+    assert time.monotonic() - started < 2
+    assert not Job.objects.across_tenants().exists()
+    assert not Document.objects.across_tenants().exists()
+
+
+def test_the_bombs_are_as_large_as_they_are_said_to_be():
+    assert len(files.flate_bomb()) < 800_000
+    assert len(files.zip_bomb()) < 342_000
+
+
+@pytest.mark.parametrize(
+    ("make", "name", "media_type"),
+    [
+        (lambda: files.pdf(b""), "x.docx", ""),
+        (lambda: files.pdf(b""), "x.pdf", DOCX),
+        (files.docx, "x.pdf", ""),
+        (files.docx, "x", "text/html"),
+        (files.HTML.encode, "x.md", ""),
+        (lambda: b"Wash hands.", "x.pdf", ""),
+        (lambda: b"Wash hands.", "x", "application/pdf"),
+        (lambda: b"Wash hands.", "x.html", ""),
+    ],
+)
+def test_a_file_that_is_not_what_it_is_called_is_refused(api, make, name, media_type):
+    response = send(api, make(), name, media_type or "application/octet-stream")
+
+    body = check_problem(response, 422, "unsupported_or_unsafe_file")
+    assert "what is in it is" in body["detail"]
+
+
+@pytest.mark.parametrize(
+    ("make", "name", "kind"),
+    [
+        (lambda: files.pdf(files.lines((files.TEXT, 11, 72, 700))), "x.pdf", Format.PDF),
+        (lambda: files.pdf(files.lines((files.TEXT, 11, 72, 700))), "blob", Format.PDF),
+        (files.docx, "x.docx", Format.DOCX),
+        (lambda: files.external_relation("hyperlink"), "x.docx", Format.DOCX),
+        (files.HTML.encode, "x.html", Format.HTML),
+        (lambda: b"<h1>Hands</h1><p>Wash.</p>", "x.html", Format.HTML),
+        (lambda: b"# Hands\n\n<p>Wash.</p>", "x.md", Format.MARKDOWN),
+        (lambda: "Hände".encode("utf-16"), "x.txt", Format.TEXT),
+        (lambda: b"%PDF is a format", "x.txt", Format.TEXT),
+    ],
+)
+def test_an_ordinary_file_is_told_by_its_content(make, name, kind):
+    assert inspect(make(), name=name) == kind
+
+
+def test_looking_at_an_ordinary_file_takes_no_time():
+    page = files.lines(*[(files.TEXT, 11, 72, 750 - 15 * n) for n in range(45)])
+    content = files.pdf(*[page] * 300)
+    started = time.process_time()
+
+    inspect(content)
+
+    assert time.process_time() - started < 0.2
+
+
+# --- What becomes of an accepted file -----------------------------------------------------------
+
+
+def test_a_file_is_accepted_and_kept_sealed_until_it_is_read(api, tenant):
+    content = files.docx()
+
+    response = send(
+        api, content, title="Hands", metadata='{"ward": "7b"}', options='{"on_doubt": "drop"}'
+    )
+
+    body = response.json()
+    job = Job.objects.for_tenant(tenant.id).get()
+    upload = Upload.objects.for_tenant(tenant.id).get()
+    assert response.status_code == 202
+    assert (body["status"], body["step"], body["title"]) == ("PENDING", "read", "Hands")
+    assert body["metadata"] == {"ward": "7b"}
+    assert body["options"]["on_doubt"] == "drop"
+    assert body["progress"]["steps_done"] == 0
+    assert (job.ready, job.document.text) == (False, None)
+    assert (upload.original, upload.media_type) == (content, DOCX)
+    assert files.TEXT.encode() not in bytes(upload.sealed_original)
+
+
+def test_whoever_asks_is_told_that_the_document_is_to_be_read(api):
+    event_id = send(api, files.docx()).json()["event_id"]
+
+    waiting = api.get(f"/jobs/{event_id}").json()["waiting"]
+
+    assert (waiting["waiting_on"], waiting["estimated_seconds"]) == ("document", None)
+
+
+@pytest.mark.parametrize(
+    ("content", "text"),
+    [
+        ("# Hände\r\n".encode(), "# Hände\r\n"),
+        (b"\xef\xbb\xbf# Hands\n", "# Hands\n"),
+        ("Hände\n".encode("utf-16"), "Hände\n"),
+    ],
+)
+def test_text_needs_no_reading_and_is_kept_unaltered(api, content, text):
+    response = send(api, content, "x.md", "text/markdown")
+
+    assert response.json()["step"] == "summarize"
+    assert Job.objects.across_tenants().get().document.text == text
+    assert not Upload.objects.across_tenants().exists()
+
+
+def test_a_text_that_is_too_long_is_413(api, settings):
+    response = send(api, b"x" * (settings.GUIDELINE_MAX_BYTES + 1), "x.txt")
+
+    body = check_problem(response, 413, "document_too_large")
+    assert body["errors"][0]["pointer"] == "/document"
+
+
+def test_a_file_that_is_too_large_is_413_and_says_how_large_it_may_be(api, settings):
+    body = check_problem(send(api, b"x" * (settings.DOCUMENT_MAX_BYTES + 1)), 413, "file_too_large")
+    assert "10,485,760" in body["detail"]
+
+    far = send(api, b"x" * (settings.DOCUMENT_MAX_BYTES + 100_000))
+    assert "10,485,760" in check_problem(far, 413, "body_too_large")["detail"]
+
+
+@pytest.mark.parametrize(
+    ("fields", "pointer", "code"),
+    [
+        ({"metadata": "{"}, "/metadata", "invalid_json"),
+        ({"metadata": '{"a": 1}'}, "/metadata/a", "invalid"),
+        ({"options": '{"colour": "red"}'}, "/options/colour", "unknown_field"),
+        ({"priority": "urgent"}, "/priority", "invalid_choice"),
+        ({"guideline_text": "x"}, "/guideline_text", "unknown_field"),
+        ({"document": "x"}, "/document", "invalid"),
+    ],
+)
+def test_a_field_of_the_form_that_will_not_do_is_named(api, fields, pointer, code):
+    body = check_problem(send(api, files.docx(), **fields), 422, "invalid_fields")
+
+    assert [(e["pointer"], e["code"]) for e in body["errors"]] == [(pointer, code)]
+    assert not Job.objects.across_tenants().exists()
+
+
+def test_a_form_without_a_document_is_told_what_to_send(api):
+    response = api.post("/jobs", {"title": "Hands"}, format="multipart")
+
+    body = check_problem(response, 422, "invalid_fields")
+    assert "in the field `document`" in body["errors"][0]["detail"]
+
+
+def test_a_form_that_is_cut_off_is_400(api):
+    body = b'--b\r\nContent-Disposition: form-data; name="document"; filename="x"\r\n\r\nWash'
+
+    response = api.post("/jobs", body, content_type="multipart/form-data; boundary=b")
+
+    check_problem(response, 400, "malformed_body")
+
+
+def test_a_field_that_stands_twice_is_400(api):
+    response = api.post("/jobs", {"title": ["a", "b"]}, format="multipart")
+
+    assert "'title'" in check_problem(response, 400, "malformed_body")["detail"]
+
+
+def test_the_same_file_with_the_same_key_is_one_job(api):
+    content = files.docx()
+    key = {"HTTP_IDEMPOTENCY_KEY": "k1"}
+
+    def repeat(content):
+        document = SimpleUploadedFile("x.docx", content, content_type=DOCX)
+        return api.post("/jobs", {"document": document}, format="multipart", **key)
+
+    first, again = repeat(content), repeat(content)
+    other = repeat(files.docx(files.paragraph("Another")))
+
+    assert first.json() == again.json()
+    assert again.headers["Idempotent-Replayed"] == "true"
+    check_problem(other, 422, "idempotency_key_reused")
+    assert Job.objects.across_tenants().count() == 1
