@@ -84,8 +84,9 @@ format: setup-dev  ## put the code into shape
 types: setup-dev  ## check types
 	@$(BIN)/python -m mypy
 
-openapi: setup-dev  ## write docs/openapi.yaml anew
+openapi: setup-dev  ## write docs/openapi.yaml anew, and the schema of exported checklists
 	@DJANGO_SETTINGS_MODULE=tests.settings $(BIN)/python -m django spectacular --validate --fail-on-warn --file docs/openapi.yaml
+	@DJANGO_SETTINGS_MODULE=tests.settings $(BIN)/python -m django checklist_schema --to docs/checklist.v1.schema.json
 
 permissions: setup-dev  ## write docs/permissions.md anew
 	@DJANGO_SETTINGS_MODULE=tests.settings $(BIN)/python -m django permissions --to docs/permissions.md

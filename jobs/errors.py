@@ -1,6 +1,11 @@
 """The refusals of this app, and what a failed job says."""
 
+from typing import TYPE_CHECKING
+
 from config.errors import DomainError
+
+if TYPE_CHECKING:
+    from jobs.models import Job
 
 
 class DocumentTooLarge(DomainError):
@@ -13,6 +18,22 @@ class InvalidTransition(DomainError):
     code = "invalid_transition"
     title = "The job's status does not allow this"
     status = 409
+
+
+class NotCompleted(DomainError):
+    code = "not_completed"
+    title = "The job has no checklist"
+    status = 409
+
+    @classmethod
+    def of(cls, job: "Job") -> "NotCompleted":
+        if job.is_over:
+            return cls(f"The job is {job.status}. Retry it, or see its `error`.", job=job.status)
+        return cls(
+            f"The job is {job.status}. Ask again once GET /jobs/{job.event_id} says COMPLETED.",
+            headers={"Retry-After": "1"},
+            job=job.status,
+        )
 
 
 class TooManyWaiting(DomainError):

@@ -26,22 +26,26 @@ class PlaceSerializer(serializers.Serializer):
 
 
 class SummaryStatementSerializer(serializers.Serializer):
-    text = serializers.CharField()
-    passages = PlaceSerializer(many=True)
+    text = serializers.CharField(help_text="What the guideline says, in the model's words.")
+    passages = PlaceSerializer(many=True, help_text="Where it says so.")
 
 
 class SummarySerializer(serializers.Serializer):
-    title = serializers.CharField()
-    scope = serializers.CharField()
-    audience = serializers.CharField()
-    statements = SummaryStatementSerializer(many=True)
+    title = serializers.CharField(help_text="Of the guideline, as the model has read it.")
+    scope = serializers.CharField(
+        help_text="What the guideline applies to; empty where it does not say."
+    )
+    audience = serializers.CharField(help_text="Whom it is for; empty where it does not say.")
+    statements = SummaryStatementSerializer(many=True, help_text="What it says, in its order.")
 
 
 class CitationSerializer(serializers.Serializer):
     start = serializers.IntegerField(allow_null=True, help_text=OFFSET)
     end = serializers.IntegerField(allow_null=True, help_text=OFFSET)
     quote = serializers.CharField(help_text="As it stands in the guideline, if it was found.")
-    section = serializers.CharField()
+    section = serializers.CharField(
+        help_text="The headings above, joined by ` > `; empty if it was not found."
+    )
     match = serializers.ChoiceField(
         choices=["exact", "normalised", "fuzzy", "unsupported"],
         help_text="`normalised`: found but for white space, mark-up and shapes of signs."
@@ -75,13 +79,15 @@ class FlagSerializer(serializers.Serializer):
 
 class ItemSerializer(serializers.Serializer):
     id = serializers.CharField(help_text="The same for the same item of the same guideline.")
-    action = serializers.CharField()
-    actor = serializers.CharField()
-    level = serializers.ChoiceField(choices=LEVELS)
-    category = serializers.CharField()
-    priority = serializers.ChoiceField(choices=PRIORITIES)
+    action = serializers.CharField(help_text="What to do, in one sentence.")
+    actor = serializers.CharField(help_text="Who is to do it.")
+    level = serializers.ChoiceField(choices=LEVELS, help_text="How binding it is.")
+    category = serializers.CharField(help_text="The part of the checklist it belongs to.")
+    priority = serializers.ChoiceField(
+        choices=PRIORITIES, help_text="How much depends on it, as the model has judged."
+    )
     condition = serializers.CharField(help_text="Empty where there is none.")
-    citations = CitationSerializer(many=True)
+    citations = CitationSerializer(many=True, help_text="What it comes from.")
     supported = serializers.BooleanField(help_text="Every citation was found in the guideline.")
     flags = FlagSerializer(
         many=True, help_text="Empty where the meaning of what is cited survived, as far as we see."
@@ -89,14 +95,19 @@ class ItemSerializer(serializers.Serializer):
 
 
 class MissingStatementSerializer(PlaceSerializer):
-    text = serializers.CharField()
-    levels = serializers.ListField(child=serializers.ChoiceField(choices=LEVELS))
+    text = serializers.CharField(help_text="As it stands in the guideline.")
+    levels = serializers.ListField(
+        child=serializers.ChoiceField(choices=LEVELS),
+        help_text="How binding it is; more than one where it says several things.",
+    )
 
 
 class CoveredStatementSerializer(serializers.Serializer):
     start = serializers.IntegerField(help_text=OFFSET)
     end = serializers.IntegerField(help_text=OFFSET)
-    levels = serializers.ListField(child=serializers.ChoiceField(choices=LEVELS))
+    levels = serializers.ListField(
+        child=serializers.ChoiceField(choices=LEVELS), help_text="How binding it is."
+    )
     items = serializers.ListField(
         child=serializers.CharField(), help_text="`id`s of the items that cite it, at most 20."
     )
@@ -110,8 +121,10 @@ class CoverageSerializer(serializers.Serializer):
     must = serializers.IntegerField(
         help_text="Those of level must or must_not, without the ones that are not actionable."
     )
-    must_covered = serializers.IntegerField()
-    missing = MissingStatementSerializer(many=True)
+    must_covered = serializers.IntegerField(help_text="Those of `must` that an item cites.")
+    missing = MissingStatementSerializer(
+        many=True, help_text="What no item covers, in the order of the guideline."
+    )
     not_actionable = MissingStatementSerializer(
         many=True,
         help_text="Norms that nobody carries out, such as `This Act shall be known as ...`, unless"
@@ -127,55 +140,61 @@ class CoverageSerializer(serializers.Serializer):
 
 
 class FlagCountsSerializer(serializers.Serializer):
-    number = serializers.IntegerField()
-    unit = serializers.IntegerField()
-    comparison = serializers.IntegerField()
-    negation = serializers.IntegerField()
-    modal = serializers.IntegerField()
-    condition = serializers.IntegerField()
-    actor = serializers.IntegerField()
-    citation = serializers.IntegerField()
-    invented = serializers.IntegerField()
+    number = serializers.IntegerField(help_text="A figure is another one.")
+    unit = serializers.IntegerField(help_text="A unit is another one.")
+    comparison = serializers.IntegerField(
+        help_text="At least, at most or within was lost or turned round."
+    )
+    negation = serializers.IntegerField(help_text="A negation was lost or is new.")
+    modal = serializers.IntegerField(help_text="Must, should or may changed.")
+    condition = serializers.IntegerField(help_text="A condition was lost, turned round or is new.")
+    actor = serializers.IntegerField(help_text="Somebody else is to do it.")
+    citation = serializers.IntegerField(help_text="What is cited is about something else.")
+    invented = serializers.IntegerField(help_text="Nothing cited says so.")
 
 
 class GroundingSerializer(serializers.Serializer):
-    citations = serializers.IntegerField()
-    exact = serializers.IntegerField()
-    normalised = serializers.IntegerField()
-    fuzzy = serializers.IntegerField()
-    unsupported = serializers.IntegerField()
+    citations = serializers.IntegerField(help_text="Of all items of `checklist`.")
+    exact = serializers.IntegerField(help_text="Found word for word.")
+    normalised = serializers.IntegerField(
+        help_text="Found but for white space, mark-up and shapes of signs."
+    )
+    fuzzy = serializers.IntegerField(help_text="Nearly found.")
+    unsupported = serializers.IntegerField(help_text="Not in the guideline.")
     flags = FlagCountsSerializer(help_text="Flags of all items of `checklist`, by kind.")
 
 
 class StepProvenanceSerializer(serializers.Serializer):
-    prompt = serializers.CharField()
-    prompt_sha256 = serializers.CharField()
+    prompt = serializers.CharField(help_text="The prompt's name and version.")
+    prompt_sha256 = serializers.CharField(help_text="Of the prompt's text.")
     model = serializers.CharField(help_text="As the provider names it.")
-    seconds = serializers.FloatField()
+    seconds = serializers.FloatField(help_text="How long the step took.")
 
 
 class StepsSerializer(serializers.Serializer):
-    summarize = StepProvenanceSerializer()
-    checklist = StepProvenanceSerializer()
+    summarize = StepProvenanceSerializer(help_text="Step 1: from the guideline to a summary.")
+    checklist = StepProvenanceSerializer(help_text="Step 2: from both to items.")
 
 
 class ProvenanceSerializer(serializers.Serializer):
-    app_version = serializers.CharField()
-    source_sha256 = serializers.CharField()
-    steps = StepsSerializer()
+    app_version = serializers.CharField(help_text="Of this service.")
+    source_sha256 = serializers.CharField(help_text="Of the guideline's text in UTF-8.")
+    steps = StepsSerializer(help_text="What each step was made with.")
 
 
 class ResultSerializer(serializers.Serializer):
-    summary = SummarySerializer()
-    checklist = ItemSerializer(many=True)
+    summary = SummarySerializer(help_text="What the guideline says.")
+    checklist = ItemSerializer(many=True, help_text="The items, in the order of the guideline.")
     dropped = ItemSerializer(
         many=True,
         help_text="Items left out of `checklist` because they are flagged or unsupported; empty"
         " unless the server is told to drop such items. They cover nothing.",
     )
-    coverage = CoverageSerializer()
-    grounding = GroundingSerializer()
-    provenance = ProvenanceSerializer()
+    coverage = CoverageSerializer(
+        help_text="Which of the guideline's requirements the items cover."
+    )
+    grounding = GroundingSerializer(help_text="How the quotes were found.")
+    provenance = ProvenanceSerializer(help_text="What the result was made of, and with.")
 
 
 @extend_schema_field(ResultSerializer)

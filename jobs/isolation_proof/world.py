@@ -37,6 +37,7 @@ from jobs.models import (
     Step,
     TenantQueue,
 )
+from llm.chain import build_result
 from tenants import audit, vault
 from tenants.authentication import Principal
 from tenants.limits import Limits
@@ -234,7 +235,7 @@ def jobs(side: Side) -> None:
         job = services.submit_job(
             tenant_id=side.tenant.id,
             submitted_by=side.keys["key with every scope"].client_id,
-            guideline_text=f"Staff MUST keep {side.canary} to themselves.",
+            guideline_text=_guideline(side.canary),
             title=side.canary,
             metadata={"ward": side.canary},
         )
@@ -269,8 +270,8 @@ def _move(job: Job, status: JobStatus, canary: str) -> None:
     ended: dict[str, Any] = {"status": status, "ended_at": Now(), "worker": ""}
     ended |= {"lease_expires_at": None}
     if status is JobStatus.COMPLETED:
-        result, place = {"checklist": [], "canary": canary}, sealed.RESULT.format(job.event_id)
-        ended |= {"sealed_result": sealed.seal_json(job.tenant_id, result, place)}
+        place = sealed.RESULT.format(job.event_id)
+        ended |= {"sealed_result": sealed.seal_json(job.tenant_id, _result(canary), place)}
     else:
         ended |= {"error_code": "llm_refused", "error_detail": canary}
     mine.update(**ended)
@@ -279,6 +280,20 @@ def _move(job: Job, status: JobStatus, canary: str) -> None:
     calls = LLMCall.objects.for_tenant(job.tenant_id).filter(job_id=job.pk)
     # Charged, so that the pump of a running stack has nothing to do with them.
     calls.update(outcome=CallOutcome.OK, ended_at=Now(), charged_tokens=0, cost_micros=0)
+
+
+def _guideline(canary: str) -> str:
+    return f"Staff MUST keep {canary} to themselves."
+
+
+def _result(canary: str) -> dict[str, Any]:
+    text = _guideline(canary)
+    item = {
+        **{"action": text, "actor": "Staff", "level": "must", "category": "Silence"},
+        **{"priority": "high", "condition": "", "citations": [{"passage": 1, "quote": text}]},
+    }
+    summary = {"title": canary, "scope": "", "audience": "", "statements": []}
+    return build_result(text, summary, {"items": [item]}, {"app_version": "proof", "steps": {}})
 
 
 @makes(JobUserObjectPermission, JobGroupObjectPermission)
