@@ -182,8 +182,8 @@ class Checklist:
         ]
         if self.left_out:
             sentences.append(
-                f"{_count(self.left_out, 'item')} left out because the meaning was in doubt; the"
-                " JSON export has them."
+                f"{_count(self.left_out, 'item')} left out because the meaning was in doubt: see"
+                " “dropped” in the JSON export."
             )
         return sentences
 

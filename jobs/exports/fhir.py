@@ -64,8 +64,8 @@ def plan(checklist: Checklist) -> dict[str, Any]:
 def _description(checklist: Checklist) -> str:
     """Markdown: what was made of what, and what no action covers."""
     lines = [
-        "Made by a language model from a guideline; to be reviewed before use."
-        " Every quote was looked up in the guideline.",
+        "Made by software of a guideline; to be reviewed before use. Every quote was looked up in"
+        " the guideline.",
         "",
         *(f"- {sentence}" for sentence in checklist.findings),
         *(f"- {name}: {markdown.escape(value)}" for name, value in checklist.provenance),
