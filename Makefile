@@ -9,7 +9,7 @@ SEED ?= 1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev demo run code manage test faults chaos chaos-naive bench-claims bench-submit bench-recovery eval lint format types contracts openapi permissions prove-isolation fuzz-api lock clean
+.PHONY: help setup setup-dev demo run code manage test faults chaos chaos-naive bench-claims bench-submit bench-recovery bench-exports eval lint format types contracts openapi permissions prove-isolation fuzz-api lock clean
 
 help:  ## this list
 	@grep -E '^[a-z-]+:.*  ## ' Makefile | sed -E 's/:.*  ## /\t/' | expand -t 14
@@ -71,6 +71,9 @@ bench-submit: setup-dev  ## what POST /jobs costs beside another revision; BASE=
 
 bench-recovery: setup-dev  ## how soon a job runs elsewhere once its worker is killed or stopped
 	@$(BIN)/python -m tests.bench.recovery
+
+bench-exports: setup-dev  ## how long and how large an export of 2,000 items is
+	@$(BIN)/python -m tests.bench.exports $(ARGS)
 
 eval: setup-dev  ## guidelines through the chain, measured; GUIDELINES=folder ARGS="--base-url ..."
 	@$(BIN)/python -m tests.eval "$(GUIDELINES)" $(ARGS)

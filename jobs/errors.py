@@ -28,7 +28,9 @@ class NotCompleted(DomainError):
     @classmethod
     def of(cls, job: "Job") -> "NotCompleted":
         if job.is_over:
-            return cls(f"The job is {job.status}. Retry it, or see its `error`.", job_status=job.status)
+            return cls(
+                f"The job is {job.status}. Retry it, or see its `error`.", job_status=job.status
+            )
         return cls(
             f"The job is {job.status}. Ask again once GET /jobs/{job.event_id} says COMPLETED.",
             headers={"Retry-After": "1"},

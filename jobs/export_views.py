@@ -21,7 +21,7 @@ from jobs.exports import FORMATS, Format
 from jobs.exports.checklist import Checklist
 from jobs.exports.schema import ChecklistExportSerializer, checklist_schema
 from jobs.exports.text import fit, one_line
-from jobs.models import Job, JobStatus
+from jobs.models import Job
 from tenants.authentication import principal
 from tenants.models import Scope
 from tenants.scope import TenantView
@@ -56,9 +56,10 @@ class ExportView(TenantView):
         )
         if job is None:
             raise Http404
-        if job.status != JobStatus.COMPLETED:
+        result = job.result
+        if result is None:
             raise NotCompleted.of(job)
-        checklist = Checklist.of(job)
+        checklist = Checklist.of(job, result)
         body = self.kind.write(checklist)
         tag = quote_etag(hashlib.sha256(body).hexdigest())
         response: HttpResponseBase = HttpResponseNotModified()

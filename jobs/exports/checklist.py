@@ -113,11 +113,8 @@ class Checklist:
     result: dict[str, Any]
 
     @classmethod
-    def of(cls, job: Job) -> "Checklist":
-        """The job has completed."""
-        result = job.result
-        if result is None or job.ended_at is None:
-            raise ValueError(f"Job {job.event_id} has no result.")
+    def of(cls, job: Job, result: dict[str, Any]) -> "Checklist":
+        """Of a job that has completed, with the result that it has."""
         known = _fit(result)
         summary, coverage = known["summary"], known["coverage"]
         groups = _groups(known["checklist"])
@@ -126,7 +123,7 @@ class Checklist:
             event_id=job.event_id,
             title=one_line(fit(job.title)) or one_line(summary["title"]) or "Checklist",
             created_at=job.created_at,
-            completed_at=job.ended_at,
+            completed_at=job.ended_at or job.created_at,
             scope=one_line(summary["scope"]),
             audience=one_line(summary["audience"]),
             groups=groups,

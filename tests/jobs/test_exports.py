@@ -103,6 +103,13 @@ def test_a_member_sees_the_checklists_of_the_jobs_that_the_member_sees(made, ten
     assert confined.get(f"/jobs/{job.event_id}/checklist.md").status_code == 404
 
 
+def test_a_deleted_job_has_no_checklist_any_more(made, api):
+    job, get = made
+    assert api.delete(f"/jobs/{job.event_id}").status_code == 204
+
+    check_problem(get("md"), 404, "not_found")
+
+
 def test_an_ending_that_is_none_is_not_found(made):
     _, get = made
 

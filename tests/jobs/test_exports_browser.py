@@ -31,7 +31,7 @@ def seen(request, tenant, offline, tmp_path):  # noqa: F811
         result = hostile_result() if hostile else chain_result(offline.url)
         job = completed(JobFactory(tenant=tenant, title="Hand hygiene"), result)
         file = tmp_path / "checklist.html"
-        file.write_bytes(FORMATS["html"].write(Checklist.of(job)))
+        file.write_bytes(FORMATS["html"].write(Checklist.of(job, job.result)))
         _seen[request.param] = look(file.as_uri())
     return _seen[request.param]
 
