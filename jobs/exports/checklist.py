@@ -189,6 +189,11 @@ def moment(time: datetime) -> str:
     return f"{time:%Y-%m-%d %H:%M} UTC"
 
 
+def instant(time: datetime) -> str:
+    """RFC 3339, to the second."""
+    return f"{time:%Y-%m-%dT%H:%M:%SZ}"
+
+
 def place(section: str, page: int | None, start: int | None, end: int | None) -> str:
     """Section, page and characters, as far as they are known."""
     parts = [section.replace(" > ", " › ")] if section else []  # a `>` quotes in Markdown

@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterable
 from typing import Any
 
-from jobs.exports.checklist import Checklist, Gap, Item
+from jobs.exports.checklist import Checklist, Gap, Item, instant
 from jobs.exports.text import fit, one_line
 
 COLUMNS = [
@@ -70,7 +70,7 @@ def _made(checklist: Checklist) -> dict[str, Any]:
     """On every row, so that rows of several files can stand in one table."""
     return {
         "job": str(checklist.event_id),
-        "completed_at": f"{checklist.completed_at:%Y-%m-%dT%H:%M:%SZ}",
+        "completed_at": instant(checklist.completed_at),
         "source_sha256": checklist.source_sha256,
         "made_by": _joined(f"{step}: {value}" for step, value in checklist.made_by),
     }

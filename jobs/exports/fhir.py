@@ -8,11 +8,10 @@ also true of a guideline that is not clinical.
 """
 
 import json
-from datetime import datetime
 from typing import Any
 
 from jobs.exports import markdown
-from jobs.exports.checklist import Checklist, Citation, Gap, Item
+from jobs.exports.checklist import Checklist, Citation, Gap, Item, instant
 from jobs.exports.text import one_line
 
 TYPES = "http://terminology.hl7.org/CodeSystem/plan-definition-type"
@@ -38,7 +37,7 @@ def plan(checklist: Checklist) -> dict[str, Any]:
             "title": checklist.title,
             "type": {"coding": [{"system": TYPES, "code": "workflow-definition"}]},
             "status": "draft",
-            "date": _instant(checklist.completed_at),
+            "date": instant(checklist.completed_at),
             "description": _description(checklist),
             "purpose": markdown.escape(checklist.scope),
             "usage": markdown.escape(checklist.audience),
@@ -124,10 +123,6 @@ def _participant(item: Item) -> list[dict[str, Any]]:
 
 def _absent(reason: str) -> dict[str, Any]:
     return {"extension": [{"url": ABSENT, "valueCode": reason}]}
-
-
-def _instant(time: datetime) -> str:
-    return f"{time:%Y-%m-%dT%H:%M:%S}Z"
 
 
 def _whole(value: Any) -> Any:

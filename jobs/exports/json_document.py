@@ -5,7 +5,7 @@ import json
 from django.conf import settings
 from django.urls import reverse
 
-from jobs.exports.checklist import Checklist
+from jobs.exports.checklist import Checklist, instant
 
 
 def write(checklist: Checklist) -> bytes:
@@ -14,8 +14,8 @@ def write(checklist: Checklist) -> bytes:
         "job": {
             "event_id": str(checklist.event_id),
             "title": checklist.title,
-            "created_at": checklist.created_at.isoformat(),
-            "completed_at": checklist.completed_at.isoformat(),
+            "created_at": instant(checklist.created_at),
+            "completed_at": instant(checklist.completed_at),
         },
         **checklist.result,
     }
