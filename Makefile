@@ -9,7 +9,7 @@ SEED ?= 1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev demo run code manage test faults chaos chaos-naive bench-claims bench-submit bench-recovery bench-documents eval lint format types contracts openapi permissions prove-isolation fuzz-api lock clean
+.PHONY: help setup setup-dev demo run code manage test faults chaos chaos-naive bench-claims bench-submit bench-recovery bench-documents bench-exports eval lint format types contracts openapi permissions prove-isolation fuzz-api lock clean
 
 help:  ## this list
 	@grep -E '^[a-z-]+:.*  ## ' Makefile | sed -E 's/:.*  ## /\t/' | expand -t 14
@@ -75,6 +75,9 @@ bench-recovery: setup-dev  ## how soon a job runs elsewhere once its worker is k
 bench-documents: setup-dev  ## what guidelines of 10 KB to 1 MB cost in time, calls and memory
 	@$(BIN)/python -m tests.bench.documents
 
+bench-exports: setup-dev  ## how long and how large an export of 2,000 items is
+	@$(BIN)/python -m tests.bench.exports $(ARGS)
+
 eval: setup-dev  ## guidelines through the chain, measured; GUIDELINES=folder ARGS="--base-url ..."
 	@$(BIN)/python -m tests.eval "$(GUIDELINES)" $(ARGS)
 
@@ -87,8 +90,9 @@ format: setup-dev  ## put the code into shape
 types: setup-dev  ## check types
 	@$(BIN)/python -m mypy
 
-openapi: setup-dev  ## write docs/openapi.yaml anew
+openapi: setup-dev  ## write docs/openapi.yaml anew, and the schema of exported checklists
 	@DJANGO_SETTINGS_MODULE=tests.settings $(BIN)/python -m django spectacular --validate --fail-on-warn --file docs/openapi.yaml
+	@DJANGO_SETTINGS_MODULE=tests.settings $(BIN)/python -m django checklist_schema --to docs/checklist.v1.schema.json
 
 permissions: setup-dev  ## write docs/permissions.md anew
 	@DJANGO_SETTINGS_MODULE=tests.settings $(BIN)/python -m django permissions --to docs/permissions.md

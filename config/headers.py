@@ -24,7 +24,7 @@ ALWAYS = {
     " publickey-credentials-create=(self), publickey-credentials-get=(self)",
 }
 # Everything else is for one reader at one time.
-CACHEABLE = ("/static/", "/openapi.json", "/.well-known/")
+CACHEABLE = ("/static/", "/openapi.json", "/.well-known/", "/schemas/")
 
 
 class HeadersMiddleware(CSPMiddleware):

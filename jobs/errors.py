@@ -1,8 +1,13 @@
 """The refusals of this app, and what a failed job says."""
 
+from typing import TYPE_CHECKING
+
 from config.errors import DomainError
 from jobs.documents.formats import TOO_LARGE, UNREADABLE, UNSAFE
 from llm.errors import LLMError, TransientLLMError
+
+if TYPE_CHECKING:
+    from jobs.models import Job
 
 
 class DocumentTooLarge(DomainError):
@@ -40,6 +45,24 @@ class UnknownEarlierJob(DomainError):
     title = "There is no such earlier job"
     status = 422
     detail = "`supersedes` is the `event_id` of a COMPLETED job of yours that is not deleted."
+
+
+class NotCompleted(DomainError):
+    code = "not_completed"
+    title = "The job has no checklist"
+    status = 409
+
+    @classmethod
+    def of(cls, job: "Job") -> "NotCompleted":
+        if job.is_over:
+            return cls(
+                f"The job is {job.status}. Retry it, or see its `error`.", job_status=job.status
+            )
+        return cls(
+            f"The job is {job.status}. Ask again once GET /jobs/{job.event_id} says COMPLETED.",
+            headers={"Retry-After": "1"},
+            job_status=job.status,
+        )
 
 
 class TooManyWaiting(DomainError):

@@ -28,22 +28,26 @@ class PlaceSerializer(serializers.Serializer):
 
 
 class SummaryStatementSerializer(serializers.Serializer):
-    text = serializers.CharField()
-    passages = PlaceSerializer(many=True)
+    text = serializers.CharField(help_text="What the guideline says, in the model's words.")
+    passages = PlaceSerializer(many=True, help_text="Where it says so.")
 
 
 class SummarySerializer(serializers.Serializer):
-    title = serializers.CharField()
-    scope = serializers.CharField()
-    audience = serializers.CharField()
-    statements = SummaryStatementSerializer(many=True)
+    title = serializers.CharField(help_text="Of the guideline, as the model has read it.")
+    scope = serializers.CharField(
+        help_text="What the guideline applies to; empty where it does not say."
+    )
+    audience = serializers.CharField(help_text="Whom it is for; empty where it does not say.")
+    statements = SummaryStatementSerializer(many=True, help_text="What it says, in its order.")
 
 
 class CitationSerializer(serializers.Serializer):
     start = serializers.IntegerField(allow_null=True, help_text=OFFSET)
     end = serializers.IntegerField(allow_null=True, help_text=OFFSET)
     quote = serializers.CharField(help_text="As it stands in the guideline, if it was found.")
-    section = serializers.CharField()
+    section = serializers.CharField(
+        help_text="The headings above, joined by ` > `; empty if it was not found."
+    )
     page = serializers.IntegerField(
         required=False, help_text="From 1, for a file that has pages and a quote that was found."
     )
@@ -83,13 +87,15 @@ class ItemSerializer(serializers.Serializer):
         help_text="The same for the same item, also of a revision of the guideline in which it"
         " stands elsewhere."
     )
-    action = serializers.CharField()
-    actor = serializers.CharField()
-    level = serializers.ChoiceField(choices=LEVELS)
-    category = serializers.CharField()
-    priority = serializers.ChoiceField(choices=PRIORITIES)
+    action = serializers.CharField(help_text="What to do, in one sentence.")
+    actor = serializers.CharField(help_text="Who is to do it.")
+    level = serializers.ChoiceField(choices=LEVELS, help_text="How binding it is.")
+    category = serializers.CharField(help_text="The part of the checklist it belongs to.")
+    priority = serializers.ChoiceField(
+        choices=PRIORITIES, help_text="How much depends on it, as the model has judged."
+    )
     condition = serializers.CharField(help_text="Empty where there is none.")
-    citations = CitationSerializer(many=True)
+    citations = CitationSerializer(many=True, help_text="What it comes from.")
     supported = serializers.BooleanField(help_text="Every citation was found in the guideline.")
     flags = FlagSerializer(
         many=True, help_text="Empty where the meaning of what is cited survived, as far as we see."
@@ -97,14 +103,19 @@ class ItemSerializer(serializers.Serializer):
 
 
 class MissingStatementSerializer(PlaceSerializer):
-    text = serializers.CharField()
-    levels = serializers.ListField(child=serializers.ChoiceField(choices=LEVELS))
+    text = serializers.CharField(help_text="As it stands in the guideline.")
+    levels = serializers.ListField(
+        child=serializers.ChoiceField(choices=LEVELS),
+        help_text="How binding it is; more than one where it says several things.",
+    )
 
 
 class CoveredStatementSerializer(serializers.Serializer):
     start = serializers.IntegerField(help_text=OFFSET)
     end = serializers.IntegerField(help_text=OFFSET)
-    levels = serializers.ListField(child=serializers.ChoiceField(choices=LEVELS))
+    levels = serializers.ListField(
+        child=serializers.ChoiceField(choices=LEVELS), help_text="How binding it is."
+    )
     items = serializers.ListField(
         child=serializers.CharField(), help_text="`id`s of the items that cite it, at most 20."
     )
@@ -118,8 +129,10 @@ class CoverageSerializer(serializers.Serializer):
     must = serializers.IntegerField(
         help_text="Those of level must or must_not, without the ones that are not actionable."
     )
-    must_covered = serializers.IntegerField()
-    missing = MissingStatementSerializer(many=True)
+    must_covered = serializers.IntegerField(help_text="Those of `must` that an item cites.")
+    missing = MissingStatementSerializer(
+        many=True, help_text="What no item covers, in the order of the guideline."
+    )
     not_actionable = MissingStatementSerializer(
         many=True,
         help_text="Norms that nobody carries out, such as `This Act shall be known as ...`, unless"
@@ -135,33 +148,37 @@ class CoverageSerializer(serializers.Serializer):
 
 
 class FlagCountsSerializer(serializers.Serializer):
-    number = serializers.IntegerField()
-    unit = serializers.IntegerField()
-    comparison = serializers.IntegerField()
-    negation = serializers.IntegerField()
-    modal = serializers.IntegerField()
-    condition = serializers.IntegerField()
-    actor = serializers.IntegerField()
-    citation = serializers.IntegerField()
-    invented = serializers.IntegerField()
+    number = serializers.IntegerField(help_text="A figure is another one.")
+    unit = serializers.IntegerField(help_text="A unit is another one.")
+    comparison = serializers.IntegerField(
+        help_text="At least, at most or within was lost or turned round."
+    )
+    negation = serializers.IntegerField(help_text="A negation was lost or is new.")
+    modal = serializers.IntegerField(help_text="Must, should or may changed.")
+    condition = serializers.IntegerField(help_text="A condition was lost, turned round or is new.")
+    actor = serializers.IntegerField(help_text="Somebody else is to do it.")
+    citation = serializers.IntegerField(help_text="What is cited is about something else.")
+    invented = serializers.IntegerField(help_text="Nothing cited says so.")
 
 
 class GroundingSerializer(serializers.Serializer):
-    citations = serializers.IntegerField()
-    exact = serializers.IntegerField()
-    normalised = serializers.IntegerField()
-    fuzzy = serializers.IntegerField()
-    unsupported = serializers.IntegerField()
+    citations = serializers.IntegerField(help_text="Of all items of `checklist`.")
+    exact = serializers.IntegerField(help_text="Found word for word.")
+    normalised = serializers.IntegerField(
+        help_text="Found but for white space, mark-up and shapes of signs."
+    )
+    fuzzy = serializers.IntegerField(help_text="Nearly found.")
+    unsupported = serializers.IntegerField(help_text="Not in the guideline.")
     flags = FlagCountsSerializer(help_text="Flags of all items of `checklist`, by kind.")
 
 
 class StepProvenanceSerializer(serializers.Serializer):
-    prompt = serializers.CharField()
-    prompt_sha256 = serializers.CharField()
+    prompt = serializers.CharField(help_text="The prompt's name and version.")
+    prompt_sha256 = serializers.CharField(help_text="Of the prompt's text.")
     model = serializers.CharField(
         help_text="As the provider names it; several where a call had to fall back."
     )
-    seconds = serializers.FloatField()
+    seconds = serializers.FloatField(help_text="How long the step took.")
     fallback_from = serializers.ListField(
         child=serializers.CharField(),
         required=False,
@@ -178,7 +195,7 @@ class StepProvenanceSerializer(serializers.Serializer):
 
 class RepairProvenanceSerializer(StepProvenanceSerializer):
     model = serializers.CharField(required=False, help_text="Absent where no call succeeded.")
-    seconds = serializers.FloatField(required=False)
+    seconds = serializers.FloatField(required=False, help_text="How long the step took.")
     failed = serializers.CharField(
         required=False,
         help_text="Why the repair, or a part of it, was given up: an error's code. What it was to"
@@ -187,8 +204,8 @@ class RepairProvenanceSerializer(StepProvenanceSerializer):
 
 
 class StepsSerializer(serializers.Serializer):
-    summarize = StepProvenanceSerializer()
-    checklist = StepProvenanceSerializer()
+    summarize = StepProvenanceSerializer(help_text="Step 1: from the guideline to a summary.")
+    checklist = StepProvenanceSerializer(help_text="Step 2: from both to items.")
     repair = RepairProvenanceSerializer(
         required=False,
         help_text="Present where something was asked for again: statements that no item covered,"
@@ -202,7 +219,7 @@ class RevisionSerializer(serializers.Serializer):
         help_text="Passages that have not changed, of which no model was asked. 0 where the"
         " earlier job is deleted, or had other options, prompts or another model."
     )
-    passages_asked = serializers.IntegerField()
+    passages_asked = serializers.IntegerField(help_text="Passages that a model was asked about.")
 
 
 class CacheSerializer(serializers.Serializer):
@@ -210,9 +227,9 @@ class CacheSerializer(serializers.Serializer):
 
 
 class ProvenanceSerializer(serializers.Serializer):
-    app_version = serializers.CharField()
-    source_sha256 = serializers.CharField()
-    steps = StepsSerializer()
+    app_version = serializers.CharField(help_text="Of this service.")
+    source_sha256 = serializers.CharField(help_text="Of the guideline's text in UTF-8.")
+    steps = StepsSerializer(help_text="What each step was made with.")
     revision = RevisionSerializer(
         required=False, help_text="Of a job that supersedes another; else absent."
     )
@@ -222,16 +239,18 @@ class ProvenanceSerializer(serializers.Serializer):
 
 
 class ResultSerializer(serializers.Serializer):
-    summary = SummarySerializer()
-    checklist = ItemSerializer(many=True)
+    summary = SummarySerializer(help_text="What the guideline says.")
+    checklist = ItemSerializer(many=True, help_text="The items, in the order of the guideline.")
     dropped = ItemSerializer(
         many=True,
         help_text="Items left out of `checklist` because they are flagged or unsupported; empty"
         " unless the server is told to drop such items. They cover nothing.",
     )
-    coverage = CoverageSerializer()
-    grounding = GroundingSerializer()
-    provenance = ProvenanceSerializer()
+    coverage = CoverageSerializer(
+        help_text="Which of the guideline's requirements the items cover."
+    )
+    grounding = GroundingSerializer(help_text="How the quotes were found.")
+    provenance = ProvenanceSerializer(help_text="What the result was made of, and with.")
 
 
 @extend_schema_field(ResultSerializer)

@@ -301,7 +301,9 @@ class JobSerializer(serializers.ModelSerializer):
     def get_progress(self, job: Job) -> dict[str, int]:
         steps = 3 if job.step == Step.REPAIR else 2
         return {
-            "steps_done": steps if job.status == JobStatus.COMPLETED else STEPS_DONE[Step(job.step)],
+            "steps_done": steps
+            if job.status == JobStatus.COMPLETED
+            else STEPS_DONE[Step(job.step)],
             "steps": steps,
             "passages_done": job.passages_done,
             "passages": job.passages,

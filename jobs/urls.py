@@ -1,6 +1,7 @@
 from django.urls import path
 
 from jobs.docs import ErrorCodesView
+from jobs.export_views import VIEWS, ChecklistSchemaView
 from jobs.revision_views import JobDiffView, JobReplayView
 from jobs.share_views import ShareDetailView, ShareListView
 from jobs.usage_views import LimitsView, UsageTableView, UsageView
@@ -19,6 +20,11 @@ urlpatterns = [
         ShareDetailView.as_view(),
         name="share-detail",
     ),
+    *(
+        path(f"jobs/<uuid:event_id>/checklist.{ending}", view.as_view(), name=f"checklist-{ending}")
+        for ending, view in VIEWS.items()
+    ),
+    path("schemas/checklist.v1.json", ChecklistSchemaView.as_view(), name="checklist-schema"),
     path("limits", LimitsView.as_view(), name="limits"),
     path("usage", UsageView.as_view(), name="usage"),
     path("usage.csv", UsageTableView.as_view(), name="usage-table"),

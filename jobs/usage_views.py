@@ -18,13 +18,13 @@ from rest_framework.response import Response
 from config.openapi import ProblemSerializer
 from config.serializers import QuerySerializer
 from jobs import usage
+from jobs.exports import csv_table
 from tenants.authentication import principal
 from tenants.models import Scope
 from tenants.scope import TenantView
 
 DEFAULT_DAYS = 30
 REFUSALS = dict.fromkeys((401, 403, 429), ProblemSerializer)
-FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")  # what a spreadsheet would run
 
 
 class CSVRenderer(BaseRenderer):
@@ -45,13 +45,8 @@ class CSVRenderer(BaseRenderer):
         text = io.StringIO(newline="")
         table = csv.writer(text)
         table.writerow([data["by"], *usage.COLUMNS])
-        table.writerows([_safe(cell) for cell in row.values()] for row in data["data"])
+        table.writerows([csv_table.cell(value) for value in row.values()] for row in data["data"])
         return text.getvalue().encode()
-
-
-def _safe(cell: Any) -> Any:
-    """OWASP, CSV injection: what begins like a formula begins with an apostrophe instead."""
-    return f"'{cell}" if isinstance(cell, str) and cell.startswith(FORMULA) else cell
 
 
 # --- /limits --------------------------------------------------------------------------------

@@ -13,6 +13,7 @@ from typing import Any
 from django.urls import URLPattern, URLResolver, get_resolver
 from django.urls.resolvers import RegexPattern
 
+from jobs.exports import FORMATS
 from tenants.models import Scope
 from tenants.views.sessions import IsPerson
 
@@ -131,6 +132,8 @@ ROUTES: dict[str, Route] = {
     "jobs/<uuid:event_id>/diff": Route(
         path={"event_id": "completed job"}, names={"with": "completed job"}
     ),
+    **{f"jobs/<uuid:event_id>/checklist.{ending}": Route(path=JOB) for ending in FORMATS},
+    "schemas/checklist.v1.json": Route(public="What an exported checklist holds, for programs."),
     "jobs/<uuid:event_id>/shares": Route(path=JOB, body={"member": Id("member")}),
     "jobs/<uuid:event_id>/shares/<uuid:share_id>": Route(path={**JOB, "share_id": "share"}),
 }

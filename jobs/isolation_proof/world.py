@@ -250,7 +250,7 @@ def jobs(side: Side) -> None:
         job = services.submit_job(
             tenant_id=side.tenant.id,
             submitted_by=side.keys["key with every scope"].client_id,
-            guideline_text=f"Staff MUST keep {side.canary} to themselves.",
+            guideline_text=_guideline(side.canary),
             title=side.canary,
             metadata={"ward": side.canary},
         )
@@ -299,9 +299,19 @@ def _move(job: Job, status: JobStatus, canary: str) -> None:
     calls.update(outcome=CallOutcome.OK, ended_at=Now(), charged_tokens=0, cost_micros=0)
 
 
+def _guideline(canary: str) -> str:
+    return f"Staff MUST keep {canary} to themselves."
+
+
 def _result(job: Job, canary: str) -> dict[str, Any]:
+    text = _guideline(canary)
+    item = {
+        **{"action": text, "actor": "Staff", "level": "must", "category": "Silence"},
+        **{"priority": "high", "condition": "", "citations": [{"passage": 1, "quote": text}]},
+    }
     summary = {"title": canary, "scope": "", "audience": "", "statements": []}
-    return build_result(job.document.text or "", summary, {"items": []}, {"canary": canary})
+    said = {"app_version": "proof", "steps": {}, "canary": canary}
+    return build_result(job.document.text or "", summary, {"items": [item]}, said)
 
 
 @makes(Upload)
