@@ -137,7 +137,14 @@ def _work(claim: Claim, calls: "ModelCalls") -> None:
         "steps": {Step.SUMMARIZE: summary["provenance"], Step.CHECKLIST: step.provenance},
     }
     policy: Policy = "drop" if options["on_doubt"] == "drop" else "flag"
-    result = build_result(source, summary["value"], step.value, provenance, policy=policy)
+    result = build_result(
+        source,
+        summary["value"],
+        step.value,
+        provenance,
+        policy=policy,
+        report=options["report"],
+    )
     failpoint("before_result_commit")
     persistently(lambda: services.complete_job(claim, result, step.usage))
     failpoint("after_result_commit")

@@ -15,6 +15,7 @@ from typing import Any, Literal, TypeVar
 
 from llm import bounds, prompts
 from llm.client import Completer, Reply
+from llm.gaps import as_report, find_gaps
 from llm.grounding import Locator, covering, normalise
 from llm.markup import plain
 from llm.meaning import FLAG_KINDS, Cited, Context, check
@@ -344,6 +345,7 @@ def build_result(
     provenance: dict[str, Any],
     *,
     policy: Policy = "flag",
+    report: bool = False,
 ) -> dict[str, Any]:
     """What the customer gets, checked against the source. Pure: the same in, the same out.
 
@@ -352,6 +354,7 @@ def build_result(
     provenance   kept as it is, with the SHA-256 of the source added
     policy       "flag" keeps an item whose meaning is in doubt and says why; "drop" moves it, and
                  any item without support, to `dropped`, where it covers nothing
+    report       adds `report`: conflicts and gaps of the guideline itself, see llm/gaps
 
     Returns {summary, checklist, dropped, coverage, grounding, provenance}. Offsets count characters
     of the source; those of an unsupported citation are None. Items are in the order of the source,
@@ -364,7 +367,7 @@ def build_result(
     dropped = [item for item in every if policy == "drop" and _is_doubtful(item)]
     items = [item for item in every if item not in dropped] if dropped else every
     citations = [citation for item in items for citation in item["citations"]]
-    return {
+    result = {
         "summary": {
             **{key: summary[key] for key in ("title", "scope", "audience")},
             "statements": [places.statement(entry) for entry in summary["statements"]],
@@ -378,6 +381,10 @@ def build_result(
             "source_sha256": hashlib.sha256(source.encode("utf-8", "surrogatepass")).hexdigest(),
         },
     }
+    if report:
+        gaps = find_gaps(source, passages, statements, audience=summary["audience"])
+        result["report"] = as_report(gaps)
+    return result
 
 
 def _is_doubtful(item: dict[str, Any]) -> bool:
