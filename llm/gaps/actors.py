@@ -45,7 +45,7 @@ def _finding(source: str, section: str, found: Sequence[Statement]) -> Finding:
 
 
 def _is_orphan(statement: Statement) -> bool:
-    if not statement.actionable or statement.levels[0] == "may":
+    if not statement.actionable or statement.levels[0] != "must":
         return False
     wording = for_language(statement.language)
     text = readable(statement.text)[:MAX_TEXT]

@@ -12,6 +12,7 @@ from llm.gaps.duties import MAX_WORDS, MUST, SHOULD, Bound, Duty, named_roles
 from llm.gaps.findings import MAX_PLACES, Finding, Place, Severity, place
 from llm.gaps.wording import for_language
 from llm.meaning.words import content
+from llm.statements import Statement
 
 MAX_CANDIDATES = 60  # duties that one is compared with
 MAX_MORE = 2  # words by which what is required may be narrower than what is forbidden
@@ -91,10 +92,16 @@ def _differing(alike: Sequence[Duty]) -> list[Duty]:
 
 
 def _numbers_differ(duty: Duty, other: Duty) -> bool:
-    if duty.is_step and other.is_step and (duty.points_back or len(duty.words) == 1):
-        return False  # "Wait 5 minutes": twice in one procedure
+    if duty.is_step and other.is_step and _may_be_steps(duty, other):
+        return False
     differ = [d for d in duty.bounds if not _compatible(duty.bounds[d], other.bounds[d])]
     return len(differ) == 1
+
+
+def _may_be_steps(duty: Duty, other: Duty) -> bool:
+    """ "Wait 5 minutes", twice in one procedure."""
+    same_section = duty.statement.section == other.statement.section
+    return same_section or duty.points_back or len(duty.words) == 1
 
 
 def _compatible(one: Bound, other: Bound) -> bool:
@@ -129,21 +136,26 @@ def _numbers(source: str, found: Sequence[Duty]) -> Finding:
 
 
 def _same_case(one: Duty, other: Duty) -> bool:
-    """Is there nothing that tells two cases apart: headings, another role, "the" other thing?"""
+    """Is there nothing that tells two cases apart: headings, "this" or "the" other thing?"""
     first, second = one.statement, other.statement
-    if first.start == second.start or first.language != second.language:
+    if first.text == second.text or first.language != second.language:
         return False
-    if first.section == second.section and first.stem == second.stem:
+    if one.points_at or other.points_at:
+        return False
+    if (first.section, first.stem) == (second.section, second.stem):
         return True
-    if first.section == second.section and (first.stem or second.stem):
-        return not (one.points_back or other.points_back)
     if one.points_back or other.points_back:
         return False
+    return first.section == second.section or _same_topic(first, second)
+
+
+def _same_topic(first: Statement, second: Statement) -> bool:
+    """Headings of one kind ("Adult doses", "Infant doses") are about two cases."""
     scope = for_language(first.language).scope
     here, there = _own_titles(first.section, second.section)
     if scope.search(here) or scope.search(there):
         return False
-    return not set(content(here)) & set(content(there))  # "For adults", "For nurses"
+    return not set(content(here)) & set(content(there))
 
 
 def _own_titles(first: str, second: str) -> tuple[str, str]:

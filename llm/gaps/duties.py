@@ -29,6 +29,13 @@ _NAME = re.compile(
 _EVERY = re.compile(r"\b(?:every|each|per)\s+$", re.IGNORECASE)
 _STARTS_WITH_MODAL = re.compile(r"(?:must|shall|should|may)\b", re.IGNORECASE)
 MUST, SHOULD, MAY = 2, 1, 0
+# Comparing words that meaning/words.py leaves out, where they compare with no number.
+_TELLING_WORDS = """
+    higher lower earlier later older younger above below more less fewer off out without other
+    another same
+"""
+_TELLING = frozenset(_TELLING_WORDS.split())
+_QUOTED = re.compile(r"[\"“”«»„]")
 _STRENGTH = {"must": MUST, "must_not": MUST, "should": SHOULD, "should_not": SHOULD, "may": MAY}
 
 # (least, most), and "" or what kind of limit it is: "within 3 days" is no duration of 3 days.
@@ -46,7 +53,8 @@ class Duty:
     bounds         by dimension; times are in seconds
     is_frequent    says how often, if only "periodically"
     is_exception   begins with "However", says "only", "except" or the like
-    points_back    "The device", "It": what it is about stands in the text before
+    points_back    "The device": what it is about may stand in the text before
+    points_at      "This device", "It": what it is about does stand there
     is_step        an order with an amount and no limit, as steps of a procedure have them
     """
 
@@ -59,17 +67,22 @@ class Duty:
     is_frequent: bool
     is_exception: bool
     points_back: bool
+    points_at: bool
     is_step: bool = False
 
 
 def find_duties(statements: Iterable[Statement], passages: Sequence[Passage]) -> list[Duty]:
-    """Of all statements outside of tables: what a cell means hangs on its row and its column."""
+    """Of all statements outside of tables: what a cell means hangs on its row and its column.
+
+    The beginning of a list ("Staff must:") is none by itself.
+    """
     kinds = {passage.id: passage.kind for passage in passages}
     return [
         duty
         for statement in statements
         if statement.actionable
         and len(statement.text) <= MAX_TEXT
+        and not statement.text.endswith(":")
         and kinds.get(statement.passage_id) != "table_row"
         for duty in _duties(statement)
     ]
@@ -106,6 +119,8 @@ def _of_clause(statement: Statement, clause: Clause, text: str, wording: Wording
     negative = clause.is_negated
     if level in ("must_not", "should_not") and not negative:
         return None  # "neither", "no person": it is turned round somewhere we do not see
+    if negative and _QUOTED.search(clause.text):
+        return None  # Answer "no".
     found = find_quantities(clause.text)
     bounds, negative = _bounds(found, negative=negative)
     act, turned = _act(clause.text, found, wording)
@@ -122,6 +137,7 @@ def _of_clause(statement: Statement, clause: Clause, text: str, wording: Wording
         _is_frequent(clause.text, found, wording),
         wording.says("exception", text) or bool(clause.says_only),
         bool(wording.back.match(_head(clause))),
+        bool(wording.this.match(_head(clause))),
         _is_step(clause, found),
     )
 
@@ -156,6 +172,7 @@ def _of_sentence(statement: Statement, text: str, wording: Wording) -> Duty | No
         _is_frequent(known, found, wording),
         wording.says("exception", text),
         bool(wording.back.match(text)),
+        bool(wording.this.match(text)),
     )
 
 
@@ -163,7 +180,8 @@ def _act(text: str, found: list[Quantity], wording: Wording) -> tuple[list[str],
     """The stems of a clause without its quantities, and whether opposites turned it round."""
     rest = _without(text, found)
     same, turned = _turned(words(rest), wording)
-    return [*content(" ".join(same)), *_names(rest)], turned
+    telling = [] if any(map(_is_measure, found)) else _TELLING.intersection(same)
+    return [*content(" ".join(same)), *_names(rest), *telling], turned
 
 
 def _turned(said: list[str], wording: Wording) -> tuple[list[str], bool]:
@@ -255,7 +273,7 @@ def _head(clause: Clause) -> str:
 
 def _is_step(clause: Clause, found: list[Quantity]) -> bool:
     verb = leading_verb(clause.text)
-    return verb is not None and not any(q.comparison for q in found)
+    return verb is not None and all(q.comparison in ("", "range") for q in found)
 
 
 def named_roles(duty: Duty) -> frozenset[str]:

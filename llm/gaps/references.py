@@ -147,7 +147,7 @@ def _read(source: str, passages: Sequence[Passage], wording: Wording) -> _Docume
             letters.add(number[0])
         in_heading = word or "." in number or match.start("number") in headings
         (numbers if in_heading else items).update(_with_parents(number))
-    if len(numbers) < MIN_NUMBERED:
+    if sum("." not in number for number in numbers) < MIN_NUMBERED:
         numbers |= items
     for match in _CAPTION.finditer(source):
         _note(match["number"], match["word"], captions, wording)

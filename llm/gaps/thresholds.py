@@ -1,16 +1,20 @@
 """Duties that hang on a threshold nobody has set: "regularly", "in good time", "sufficient"."""
 
+import re
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 
 from llm.gaps.findings import MAX_PLACES, Finding, Place, Severity, place
 from llm.gaps.wording import Wording, for_language
+from llm.meaning.clauses import parse
 from llm.meaning.quantities import Quantity, find_quantities
 from llm.meaning.words import readable
 from llm.passages import Passage
+from llm.rules import Language
 from llm.statements import Statement
 
 MAX_TEXT = 4_000  # characters of a sentence that are looked at
+_PURPOSE = re.compile(r"\W*(?:In order )?to\b[^,]{1,200},", re.IGNORECASE)
 _TIMES = ("time", "months")
 _OPEN = {
     "often": ("how often", "an interval, such as “every 6 months”"),
@@ -62,10 +66,23 @@ def _vague_words(statement: Statement, more: str) -> Iterator[tuple[str, str]]:
     text = _text(statement)
     for opened, pattern in wording.vague.items():
         match = pattern.search(text)
+        if match and _in_condition(text, match.start(), statement.language):
+            continue
         if opened != "much" and statement.levels[0] in ("must_not", "should_not"):
             continue  # "need not be changed periodically"
         if match and not _is_settled(text, match.start(), match.end(), more, opened, wording):
             yield " ".join(match.group().lower().split()), opened
+
+
+def _in_condition(text: str, at: int, language: Language) -> bool:
+    """ "If it fails frequently, call the engineer", "To stop it quickly, pull the plug"."""
+    if language != "en":
+        return False
+    purpose = _PURPOSE.match(text)
+    if purpose and at < purpose.end():
+        return True
+    conditions = (part for clause in parse(text).clauses for part in clause.conditions)
+    return any(part.start <= at < part.start + len(part.text) for part in conditions)
 
 
 def _is_settled(text: str, start: int, end: int, more: str, opened: str, wording: Wording) -> bool:

@@ -8,7 +8,8 @@ references   word: pattern by what is referred to; own: "of this document"; else
              elsewhere_after: what makes it a reference to another document
 who          words that name somebody who acts, besides meaning/words.py
 duties       light: words that two sentences with one meaning may differ in; scope: headings that
-             say for whom or when; back: words that refer to what stands before
+             say for whom or when; back: beginnings that may refer to what
+             stands before; this: those that do
 opposites    "closed = open": the same word turned round
 quantities   words of numbers, units and comparisons in the words of meaning/quantities.py
 """
@@ -36,6 +37,7 @@ class Wording:
     light: frozenset[str]
     scope: re.Pattern[str]
     back: re.Pattern[str]
+    this: re.Pattern[str]
     opposites: dict[str, str]
     quantities: dict[str, str]
     quantity: re.Pattern[str]
@@ -66,6 +68,7 @@ def for_language(language: Language) -> Wording:
         light=frozenset(duties["light"].casefold().split()),
         scope=_compiled(duties["scope"]),
         back=_compiled(duties["back"]),
+        this=_compiled(duties["this"]),
         opposites=dict(_pairs(duties.get("opposites", ""))),
         quantities=quantities,
         quantity=_word_of(quantities),
