@@ -4,7 +4,7 @@ from typing import Any
 
 from django.conf import settings
 
-from llm.chain import PROMPT_VERSION
+from llm import prompts
 
 ON_DOUBT = ["flag", "drop", "repair"]
 
@@ -30,4 +30,4 @@ def resolve(asked: dict[str, Any]) -> dict[str, Any]:
 
 def current_prompts() -> dict[str, int]:
     """The versions that a job submitted now is pinned to."""
-    return {"summarize": PROMPT_VERSION, "checklist": PROMPT_VERSION}
+    return prompts.labelled("production")

@@ -4,7 +4,7 @@
 | --- | --- |
 | throttled | again when the provider says, at no cost in failures; the slot is free meanwhile |
 | unavailable, timeout, our own mistake | again after a growing delay, MAX_FAILURES times in all |
-| invalid_output | once more: a model's reply is a draw |
+| invalid_output, policy_leak | once more: a model's reply is a draw |
 | truncated, refused, filtered, bad_request | FAILED at once: the same call gives the same answer |
 | budget_exhausted | FAILED at once: the tenant's own budget, which a person has to look at |
 | quota, auth | the circuit is held open for staff; the job waits and loses nothing |

@@ -27,7 +27,7 @@ from llm.statements import Statement, find_convention, find_statements
 
 MAX_CHARACTERS = 12_000  # of passages in one call: about 3,000 tokens, where recall is still good
 MAX_CONCURRENT = 4  # calls of one job at a time; more would trip the provider's rate limit
-PROMPT_VERSION = 1  # what jobs run with
+PROMPT_VERSION = 1  # where nobody says which; jobs are pinned to the label `production`
 MAX_COVERING = 20  # citations of one statement that the coverage map looks at
 MAX_WIDENED = 4_000  # characters of a statement beside the quote that the guard looks at
 _ID_LENGTH = 12  # hex digits of an item's id; 48 bits, unique among any job's items
