@@ -2,8 +2,7 @@
 
 from typing import Any
 
-from llm.chain import PROMPT_VERSION
-from llm.repair import REPAIR_VERSION
+from llm import prompts
 from tenants.models import OnDoubt
 from tenants.preferences import Preferences
 from tenants.services.settings import refuse_models
@@ -49,4 +48,4 @@ def models_of(options: dict[str, Any]) -> list[str]:
 
 def current_prompts() -> dict[str, int]:
     """The versions that a job submitted now is pinned to."""
-    return {"summarize": PROMPT_VERSION, "checklist": PROMPT_VERSION, "repair": REPAIR_VERSION}
+    return prompts.labelled("production")

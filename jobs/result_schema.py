@@ -15,6 +15,7 @@ FLAGS = [
     "invented",
 ]
 LEVELS = ["must", "must_not", "should", "should_not", "may"]
+FINDINGS = ["contradiction", "numbers", "reference", "vague", "actor"]
 PRIORITIES = ["high", "medium", "low"]
 OFFSET = (
     "In characters (code points) of the guideline as it was sent, or as it was read from a file."
@@ -238,6 +239,40 @@ class ProvenanceSerializer(serializers.Serializer):
     )
 
 
+class FindingPlaceSerializer(PlaceSerializer):
+    text = serializers.CharField(help_text="The guideline's words from `start` to `end`.")
+
+
+class FindingSerializer(serializers.Serializer):
+    kind = serializers.ChoiceField(
+        choices=FINDINGS,
+        help_text="`contradiction`: a sentence forbids what another asks for or allows. `numbers`:"
+        " one act has two different numbers. `reference`: to a section, appendix, table or figure"
+        " that the text does not have. `vague`: a duty depends on a word such as `regularly` and no"
+        " number is given. `actor`: a duty in the passive, and nothing near says whose it is.",
+    )
+    severity = serializers.ChoiceField(choices=PRIORITIES)
+    message = serializers.CharField(help_text="What is wrong and what to do, in English.")
+    places = FindingPlaceSerializer(many=True, help_text="At most 8, in the guideline's order.")
+
+
+class FindingCountsSerializer(serializers.Serializer):
+    contradiction = serializers.IntegerField()
+    numbers = serializers.IntegerField()
+    reference = serializers.IntegerField()
+    vague = serializers.IntegerField()
+    actor = serializers.IntegerField()
+
+
+class ReportSerializer(serializers.Serializer):
+    """Conflicts and gaps of the guideline itself, found by rules and not by the model."""
+
+    findings = FindingSerializer(
+        many=True, help_text="At most 20 of a kind, the most severe of each kind first."
+    )
+    counts = FindingCountsSerializer(help_text="All that were found, those not listed included.")
+
+
 class ResultSerializer(serializers.Serializer):
     summary = SummarySerializer(help_text="What the guideline says.")
     checklist = ItemSerializer(many=True, help_text="The items, in the order of the guideline.")
@@ -251,6 +286,9 @@ class ResultSerializer(serializers.Serializer):
     )
     grounding = GroundingSerializer(help_text="How the quotes were found.")
     provenance = ProvenanceSerializer(help_text="What the result was made of, and with.")
+    report = ReportSerializer(
+        required=False, help_text="Where the job was submitted with `options.report`."
+    )
 
 
 @extend_schema_field(ResultSerializer)

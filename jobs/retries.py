@@ -4,7 +4,7 @@
 | --- | --- |
 | throttled | again when the provider says, at no cost in failures; the slot is free meanwhile |
 | unavailable, timeout, our own mistake | again after a growing delay, MAX_FAILURES times in all |
-| invalid_output | once more: a model's reply is a draw |
+| invalid_output, policy_leak | once more: a model's reply is a draw |
 | truncated, refused, filtered, bad_request | FAILED at once: the same call gives the same answer |
 | the same two with the tenant's own key | FAILED at once: a person of the tenant has to act |
 | no model of the job is there to ask | again when one may be tried, at no cost in failures |

@@ -67,7 +67,7 @@ class Work:
         steps = {Step.SUMMARIZE: summary["provenance"], Step.CHECKLIST: checklist["provenance"]}
         usage, last = unspent() if kept else checklist["usage"], Step.CHECKLIST
         examined = self._examine(summary["value"], checklist["value"])
-        if needs_repair(examined, doubtful=self._repairs_doubts):
+        if needs_repair(examined, doubtful=self._repairs_doubts, kept=self._revision.kept):
             if kept is None:
                 self._keep_checklist(checklist)
             step = self._repair(examined)
@@ -76,7 +76,7 @@ class Work:
             usage, last = step.usage, Step.REPAIR if step.usage["calls"] else Step.CHECKLIST
         said = {"app_version": settings.APP_VERSION, "steps": steps, **self._revision.provenance}
         policy: Policy = "drop" if self._options["on_doubt"] == "drop" else "flag"
-        result = examined.result(said, policy=policy)
+        result = examined.result(said, policy=policy, report=self._options["report"])
         self._complete(with_pages(result, self._job.document.page_starts), usage, last=last)
 
     @property
@@ -125,6 +125,7 @@ class Work:
                     client,
                     examined,
                     doubtful=self._repairs_doubts,
+                    kept=self._revision.kept,
                     **self._asked_for(Step.REPAIR),
                 )
             )

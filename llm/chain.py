@@ -23,12 +23,11 @@ from llm.client import Completer, Reply
 from llm.grounding import normalise
 from llm.passages import Passage, split_passages
 from llm.repair import MAX_CALLS as MAX_REPAIRS
-from llm.repair import REPAIR_VERSION
 from llm.revision import NOTHING, Kept
 from llm.schemas import Checklist, Repair, Summary, SummaryStatement
 from llm.statements import Convention, find_convention, find_statements
 
-PROMPT_VERSION = 2  # what jobs run with
+PRODUCTION = prompts.labelled("production")  # versions of prompts, where nobody says which
 
 
 async def summarize_guidelines(
@@ -37,7 +36,7 @@ async def summarize_guidelines(
     *,
     deadline: float,
     request_label: str = "",
-    version: int = PROMPT_VERSION,
+    version: int = PRODUCTION["summarize"],
     kept: Kept = NOTHING,
     how: How = PLAIN,
 ) -> StepResult:
@@ -88,7 +87,7 @@ async def generate_checklist(
     *,
     deadline: float,
     request_label: str = "",
-    version: int = PROMPT_VERSION,
+    version: int = PRODUCTION["checklist"],
     kept: Kept = NOTHING,
     how: How = PLAIN,
 ) -> StepResult:
@@ -160,9 +159,9 @@ def estimate(source: str) -> bounds.Tokens:
     each = math.ceil(data / calls)
     # Step 2 sees the passages, and what step 1 said of them; a repair, what step 2 said.
     steps = (
-        ("summarize", PROMPT_VERSION, Summary, calls, 1),
-        ("checklist", PROMPT_VERSION, Checklist, calls, 2),
-        ("repair", REPAIR_VERSION, Repair, min(calls, MAX_REPAIRS), 2),
+        ("summarize", PRODUCTION["summarize"], Summary, calls, 1),
+        ("checklist", PRODUCTION["checklist"], Checklist, calls, 2),
+        ("repair", PRODUCTION["repair"], Repair, min(calls, MAX_REPAIRS), 2),
     )
     prompt = completion = 0
     for name, version, schema, times, share in steps:

@@ -19,7 +19,7 @@ import httpx2
 import openai
 from pydantic import BaseModel, ValidationError
 
-from llm import bounds, errors
+from llm import bounds, errors, leaks
 from llm.prompts import Prompt
 from llm.schemas import response_format
 
@@ -157,7 +157,11 @@ class Client:
             raise _from_connection(error) from error
         except (openai.OpenAIError, httpx2.HTTPError, httpx2.InvalidURL) as error:
             raise errors.Unavailable(repr(error)) from error
-        return _read_reply(body, schema, request_id, time.monotonic() - started)
+        reply = _read_reply(body, schema, request_id, time.monotonic() - started)
+        if leaks.repeats(prompt.text, reply.value.model_dump(), data):
+            used = bounds.Tokens(reply.prompt_tokens, reply.completion_tokens)
+            raise errors.PolicyLeak(f"the reply repeats {prompt.label}", used=used)
+        return reply
 
     async def _post(
         self, prompt: Prompt, data: dict[str, Any], schema: type[T], request_label: str

@@ -29,6 +29,8 @@ SAFE_DETAIL = {
     " that its policy excludes, then submit it again.",
     "llm_invalid_output": "The language model's answers could not be used. A new attempt often"
     " helps: retry the job.",
+    "llm_policy_leak": "The language model repeated our instructions to it, and the answer was"
+    " refused. Check the text for sentences that address a language model, then submit it again.",
 }
 
 
@@ -122,3 +124,9 @@ class InvalidOutput(LLMError):
 
     code = "llm_invalid_output"
     retryable = True
+
+
+class PolicyLeak(InvalidOutput):
+    """A reply that repeats the system prompt. A draw like any other: it is asked for once more."""
+
+    code = "llm_policy_leak"

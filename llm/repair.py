@@ -26,10 +26,10 @@ from llm.errors import AuthRefused, LLMError, QuotaExhausted
 from llm.grounding import covers
 from llm.passages import Passage
 from llm.result import Examined, is_doubtful
+from llm.revision import NOTHING, Kept
 from llm.schemas import Repair
 from llm.statements import Statement, find_convention
 
-REPAIR_VERSION = 1  # of the prompt that jobs run with
 MAX_CALLS = 4  # what does not fit into them stays as it is, and is listed as such
 
 
@@ -48,9 +48,9 @@ class _Request:
         return binding, len(self.missing) + len(self.doubtful)
 
 
-def needs_repair(found: Examined, *, doubtful: bool) -> bool:
+def needs_repair(found: Examined, *, doubtful: bool, kept: Kept = NOTHING) -> bool:
     """Is there anything to ask for? See `repair_checklist`."""
-    return bool(_requests(found, doubtful=doubtful))
+    return bool(_requests(found, doubtful=doubtful, kept=kept))
 
 
 async def repair_checklist(
@@ -60,13 +60,15 @@ async def repair_checklist(
     deadline: float,
     doubtful: bool = False,
     request_label: str = "",
-    version: int = REPAIR_VERSION,
+    version: int = prompts.labelled("production")["repair"],
+    kept: Kept = NOTHING,
     how: How = PLAIN,
 ) -> StepResult:
     """A better checklist for the same source; the rest as for `llm.chain.generate_checklist`.
 
     found      the checklist of step 2 beside its source
     doubtful   ask also for the items whose meaning is in doubt, or whose quotes are not there
+    kept       what an earlier revision's run said: it has asked for what its passages lack
 
     An answer to a missing statement is taken if it cites that statement and all its quotes stand in
     the source; a corrected item if it cites a statement that the item was about, and is in less
@@ -76,7 +78,7 @@ async def repair_checklist(
     """
     started = time.monotonic()
     prompt = prompts.load("repair", version)
-    requests = await asyncio.to_thread(_requests, found, doubtful=doubtful)
+    requests = await asyncio.to_thread(_requests, found, doubtful=doubtful, kept=kept)
     convention = find_convention(found.passages)
     asked = [passage for request in requests for passage in request.passages]
     progress = Progress(how.on_progress, asked, asked)
@@ -121,11 +123,12 @@ def unrepaired(found: Examined, version: int, code: str) -> StepResult:
 # What is asked for
 
 
-def _requests(found: Examined, *, doubtful: bool) -> list[_Request]:
+def _requests(found: Examined, *, doubtful: bool, kept: Kept) -> list[_Request]:
     """At most MAX_CALLS, in the order of the source."""
-    missing = found.missing()
+    missing = [s for s in found.missing() if s.passage_id not in kept.passages]
     doubts = [at for at, item in enumerate(found.items) if doubtful and is_doubtful(item)]
     places = {at: _place(found, at) for at in doubts}
+    places = {at: place for at, place in places.items() if place not in kept.passages}
     wanted = {statement.passage_id for statement in missing} | set(places.values())
     passages = chunks.with_introductions(found.passages, wanted)
     requests = [_Request(chunk) for chunk in chunks.pack(passages)]

@@ -12,6 +12,7 @@ from operator import attrgetter
 from typing import Any, Literal
 
 from llm.duplicates import merged
+from llm.gaps import Finding, as_report, find_gaps
 from llm.grounding import Locator, covering, normalise
 from llm.identity import identify
 from llm.markup import plain
@@ -35,6 +36,7 @@ def build_result(
     *,
     policy: Policy = "flag",
     language: str = "",
+    report: bool = False,
 ) -> dict[str, Any]:
     """What the customer gets, checked against the source. Pure: the same in, the same out.
 
@@ -44,13 +46,14 @@ def build_result(
     policy       "flag" keeps an item whose meaning is in doubt and says why; "drop" moves it, and
                  any item without support, to `dropped`, where it covers nothing
     language     that the items were asked for in, as a BCP 47 tag; "" is the source's own
+    report       adds `report`: conflicts and gaps of the guideline itself, see llm/gaps
 
     Returns {summary, checklist, dropped, coverage, grounding, provenance}. Offsets count characters
     of the source; those of an unsupported citation are None. Items are in the order of the source,
     those that nothing in the source supports come last.
     """
     examined = Examined.of(source, summary, checklist, language=language)
-    return examined.result(provenance, policy=policy)
+    return examined.result(provenance, policy=policy, report=report)
 
 
 def is_doubtful(item: dict[str, Any]) -> bool:
@@ -123,14 +126,16 @@ class Examined:
             and (statement.passage_id, statement.text) not in said
         ]
 
-    def result(self, provenance: dict[str, Any], *, policy: Policy = "flag") -> dict[str, Any]:
+    def result(
+        self, provenance: dict[str, Any], *, policy: Policy = "flag", report: bool = False
+    ) -> dict[str, Any]:
         """The public result, see `build_result`."""
         every = identify(merged(self.items))
         items = [item for item in every if policy == "flag" or not is_doubtful(item)]
         dropped = [item for item in every if policy == "drop" and is_doubtful(item)]
         citations = [citation for item in items for citation in item["citations"]]
         source = self._places.source
-        return {
+        result = {
             "summary": {
                 **{key: self.summary[key] for key in ("title", "scope", "audience")},
                 "statements": [self._places.statement(e) for e in self.summary["statements"]],
@@ -146,6 +151,13 @@ class Examined:
                 ).hexdigest(),
             },
         }
+        if report:
+            result["report"] = as_report(self._gaps())
+        return result
+
+    def _gaps(self) -> list[Finding]:
+        audience = self.summary["audience"]
+        return find_gaps(self._places.source, self.passages, self.statements, audience=audience)
 
 
 class _Places:

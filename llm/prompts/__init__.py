@@ -1,9 +1,17 @@
-"""The system prompts. A file is never changed once released: a better one is a new version."""
+"""The system prompts. A file is never changed once released: a better one is a new version.
+
+`released.toml` holds the SHA-256 of every file, `labels.toml` which versions are in use.
+"""
 
 import hashlib
+import re
+import tomllib
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
+from typing import Any
+
+_FILE = re.compile(r"(?P<name>[a-z_]+)\.v(?P<version>[1-9]\d{0,3})\.txt")
 
 
 @dataclass(frozen=True)
@@ -28,9 +36,33 @@ def load(name: str, version: int) -> Prompt:
 
 def exists(name: str, version: int) -> bool:
     """Whether there is a prompt of that name and version, whatever the name looks like."""
-    return f"{name}.v{version}.txt" in _files()
+    return any((prompt.name, prompt.version) == (name, version) for prompt in every())
 
 
 @cache
-def _files() -> frozenset[str]:
-    return frozenset(file.name for file in resources.files(__name__).iterdir())
+def every() -> tuple[Prompt, ...]:
+    """All prompts there are, by name and version."""
+    files = (_FILE.fullmatch(file.name) for file in resources.files(__name__).iterdir())
+    found = [(file["name"], int(file["version"])) for file in files if file]
+    return tuple(load(name, version) for name, version in sorted(found))
+
+
+def labelled(label: str) -> dict[str, int]:
+    """The version of each prompt that a label stands for. Raises KeyError for an unknown label."""
+    return dict(labels()[label])
+
+
+@cache
+def labels() -> dict[str, dict[str, int]]:
+    return {label: dict(versions) for label, versions in _toml("labels").items()}
+
+
+@cache
+def released() -> dict[str, str]:
+    """Of each released prompt, as in "summarize.v1", the SHA-256 it must have."""
+    return dict(_toml("released"))
+
+
+def _toml(name: str) -> dict[str, Any]:
+    raw = resources.files(__name__).joinpath(f"{name}.toml").read_text(encoding="utf-8")
+    return tomllib.loads(raw)

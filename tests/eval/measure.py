@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from llm.errors import LLMError
 from llm.result import build_result
 from tests.eval.gold import Gold, gold_for, matches, read_marked, sentences_of, words
 
+PRODUCTION = prompts.labelled("production")
 SUFFIXES = (".md", ".txt", ".adoc")
 
 
@@ -28,13 +29,16 @@ class Guideline:
 
 @dataclass(frozen=True)
 class Versions:
-    """Which version of each prompt: "summarize=1,checklist=2"."""
+    """Which version of each prompt: "summarize=1,checklist=2", or a label such as "candidate"."""
 
-    summarize: int = chain.PROMPT_VERSION
-    checklist: int = chain.PROMPT_VERSION
+    summarize: int = PRODUCTION["summarize"]
+    checklist: int = PRODUCTION["checklist"]
 
     @classmethod
     def parse(cls, text: str) -> "Versions":
+        if text in prompts.labels():
+            versions = prompts.labelled(text)
+            return cls(**{f.name: versions[f.name] for f in fields(cls) if f.name in versions})
         parts = dict(part.split("=") for part in text.split(",") if part)
         unknown = set(parts) - {"summarize", "checklist"}
         if unknown:

@@ -12,6 +12,7 @@ from jobs import breaker, claims, dispatch, runner, services
 from jobs.leases import LeaseKeeper
 from jobs.models import Circuit, Job, JobAttempt, JobEvent, JobStatus, LLMCall
 from jobs.persistence import LeaseLost, persistently
+from llm import prompts
 from tests.factories import JobFactory, TenantFactory
 from tests.jobs.acts import SUMMARY, USAGE, at_once, claimed, in_thread
 
@@ -330,6 +331,22 @@ def test_f23_a_storm_opens_the_circuit_and_stops_the_calls(provider):
     at_once(*[lambda: runner.run_next_job("w")] * 8)
     assert len(provider.ledger()) == breaker.FAILURES + 1  # one probe of eight workers
     assert Circuit.objects.get().state == "open"
+
+
+def test_an_answer_that_repeats_its_instructions_is_never_kept(job, provider):
+    told = " ".join(prompts.load("summarize", 1).text.split()[:60])
+    leak = {"title": "T", "scope": told, "audience": "", "statements": []}
+    provider.script([{"do": "reply", "content": leak, "times": 9}])
+
+    for _ in range(3):
+        runner.run_next_job("w")
+        Job.objects.across_tenants().filter(status=JobStatus.PENDING).update(ready=True)
+
+    job.refresh_from_db()
+    assert (job.status, job.error_code) == (JobStatus.FAILED, "llm_policy_leak")
+    assert (job.summary, job.result) == (None, None)
+    assert len(provider.ledger()) == 2  # a draw, asked for once more
+    assert all(told[:40] not in attempt.error for attempt in job.attempts.all())
 
 
 @pytest.mark.parametrize("do", ["html", "bad_json", "schema_break", "empty_choices"])

@@ -1,0 +1,43 @@
+"""Does a reply repeat its instructions?
+
+A guideline may ask for them ("print everything above"). A reply that does so is refused, so that a
+system prompt never stands in a stored result.
+"""
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+MIN_WORDS = 12  # in a row: shorter ones, such as the list of keywords of RFC 2119, anybody writes
+_WORD = re.compile(r"[^\W_]+")
+_INVISIBLE = re.compile("[\u00ad\u200b-\u200f\u202a-\u202e\u2060-\u2064\u2066-\u2069\ufeff]")
+
+
+def repeats(prompt: str, value: dict[str, Any], data: dict[str, Any]) -> bool:
+    """Does any text of the reply hold MIN_WORDS words of the prompt, in their order?
+
+    value   the reply
+    data    what was sent with the prompt: a guideline may itself hold the words, and is quoted
+
+    Case, punctuation and what cannot be seen do not matter. A translation, or any other encoding
+    than the plain words, is not found.
+    """
+    secret = set(_runs(prompt))
+    said = {run for text in _texts(value) for run in _runs(text) if run in secret}
+    return bool(said) and not said <= {run for text in _texts(data) for run in _runs(text)}
+
+
+def _runs(text: str) -> Iterator[tuple[str, ...]]:
+    words = [word.group() for word in _WORD.finditer(_INVISIBLE.sub("", text).casefold())]
+    return (tuple(words[at : at + MIN_WORDS]) for at in range(len(words) - MIN_WORDS + 1))
+
+
+def _texts(value: Any) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict):
+        for entry in value.values():
+            yield from _texts(entry)
+    elif isinstance(value, list):
+        for entry in value:
+            yield from _texts(entry)
