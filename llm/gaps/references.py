@@ -40,6 +40,9 @@ _CAPTION = re.compile(
 _IMAGE = re.compile(r"!\[|<img\b|\bimage::", re.IGNORECASE)
 _LINKED = re.compile(r"[^\[\]\n]{0,60}\]{1,2}\((?P<to>[^()\s]{1,300})")
 _LINKED_ELSEWHERE = re.compile(r"[^\[\]\n]{0,60}\](?:\[|:)")  # "[Section 4][]", "[Section 4]: url"
+_AFTER_A_LINK = re.compile(
+    r"\]\([^#()\s][^()\s]{0,80}\)[\s,]{1,3}$"
+)  # "[The manual](m.html), section 4"
 _SQUEEZE = re.compile(r"[\W_]+")
 _TARGETS: tuple[Target, ...] = ("section", "appendix", "table", "figure")
 _MAX_SECTION = 99  # "Section 508" is one of a law
@@ -108,6 +111,8 @@ def _means_this_document(
     """Not "section 4 of the Act", "[SP 800-63B], Section 4" or a link to another page."""
     behind = source[end : end + BESIDE].partition("\n")[0]
     if _LINKED_ELSEWHERE.match(source, end):
+        return False
+    if _AFTER_A_LINK.search(source[max(0, start - BESIDE) : start]):
         return False
     link = _LINKED.match(source, end)
     if link:

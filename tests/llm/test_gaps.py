@@ -199,6 +199,7 @@ def test_a_reference_to_what_is_not_there_is_reported(sentence, target):
         "Staff must follow ISO 27001, section 9.4.",
         "Staff must follow [Section 9.4](handbook.html#s94).",
         "Staff must follow [Section 9.4][handbook].",
+        "Staff must follow [the rota](rota.html), section 9.4 on keys.",
         "Staff must meet Section 508.",
         "Staff must use the list.\n\n| A | B |\n|---|---|\n| c | d |\n\nThis is Table 1.",
         "Staff must use Appendix C.\n\n# Appendix C\n\nIt is empty.",
