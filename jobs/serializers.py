@@ -67,7 +67,6 @@ class OptionsSerializer(StrictSerializer):
         help_text="False refuses an earlier result for the same text, options and versions.",
     )
 
-
     def validate_language(self, tag: str) -> str:
         try:
             return languages.canonical(tag)
