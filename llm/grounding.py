@@ -86,13 +86,14 @@ class Locator:
         if not wanted:
             return None
         folded = self._fold()
-        at = folded.text.find(wanted)
+        low, high = folded.window(start, end)
+        at = folded.text.find(wanted, low, high)
         while at >= 0:
             first, last = folded.span(at, at + len(wanted))
             inside = start <= first and last <= end
             if inside and self._is_same(first, last, wanted):
                 return Match(first, last, "normalised")
-            at = folded.text.find(wanted, at + 1)
+            at = folded.text.find(wanted, at + 1, high)
         return None
 
     def _nearly(self, quote: str, passage: Passage | None) -> Match | None:

@@ -1,5 +1,6 @@
 """A job repairs its checklist, keeps what it has paid for, and never ends worse for it."""
 
+import json
 import threading
 import time
 
@@ -223,6 +224,28 @@ def test_the_checkpoint_is_sealed_fenced_and_may_be_repeated(provider):
         services.save_checklist(claim, CHECKLIST)
     job.refresh_from_db()
     assert job.llm_calls == spent
+
+
+def test_the_language_that_was_asked_for_is_told_in_each_step_and_judged_by(provider):
+    german = [
+        item("Hände 30 Sekunden lang waschen", WASH, actor="Personal"),
+        item("Keine Blumen mitbringen", FLOWERS, "must_not", "Besucher", 2),
+    ]
+    right = item("Keine Blumen mitbringen", FLOWERS, "should_not", "Besucher", 2)
+    job = job_for(provider, *german, language="de", on_doubt="repair")
+    repairs(provider, corrected=[{"number": 1, "item": right}])
+    seen, original = [], provider.open_call
+    provider.open_call = lambda step, label, said: (
+        seen.append(json.loads(said.user)["language"]) or original(step, label, said)
+    )
+
+    run(job)
+
+    assert seen == ["de", "de", "de"]
+    assert [(i["action"], i["level"], i["flags"]) for i in job.result["checklist"]] == [
+        (german[0]["action"], "must", []),
+        (right["action"], "should_not", []),
+    ]
 
 
 # --- Progress -------------------------------------------------------------------------------

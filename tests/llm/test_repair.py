@@ -93,6 +93,13 @@ def test_a_checklist_without_gaps_or_doubts_needs_none():
     assert needs_repair(examined(TRUE), doubtful=False)
 
 
+def test_a_passage_that_repeats_a_sentence_word_for_word_is_not_asked_about_again():
+    source = "Staff must rest. Staff must rest.\n\nStaff must rest."
+    one = item("Rest", "Staff must rest.", actor="Staff", passage=1)
+
+    assert [s.passage_id for s in examined([one], source).missing()] == [2]
+
+
 def test_what_is_in_doubt_is_shown_with_what_was_lost_and_put_right(offline):
     found, seen = examined([WRONG, *TRUE[1:], OBEYED]), messages(offline)
     replies(offline, corrected=[{"number": 0, "item": TRUE[0]}])
@@ -152,7 +159,8 @@ def test_an_item_that_was_not_in_doubt_cannot_be_replaced(offline, number):
 
 def test_invented_items_and_items_that_nobody_asked_for_are_left_out(offline):
     found = examined(TRUE[:3])
-    replies(offline, items=[INVENTED, {**INVENTED, "citations": []}, WRONG, TRUE[1]])
+    half = {**TRUE[3], "citations": [*TRUE[3]["citations"], *INVENTED["citations"]]}
+    replies(offline, items=[INVENTED, {**INVENTED, "citations": []}, WRONG, TRUE[1], half])
 
     result, _ = repaired(offline, found)
 

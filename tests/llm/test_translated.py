@@ -64,6 +64,7 @@ def test_an_item_in_the_sources_language_after_all_is_judged_word_by_word():
         item("Keep the cold room at 5 °C or above", QUOTES[0]),
         item("Hire a pastry cook who is the best of them all", QUOTES[0], actor="The owner"),
         item("Visit the kitchen", QUOTES[5], "may", "Guests"),
+        item("Let them all in at any of the doors", QUOTES[4], "may", "Staff"),
     ]
 
     assert flags(TRUE, "de") == [[]] * len(TRUE)
