@@ -62,8 +62,12 @@ class Line:
 
 def read(content: bytes) -> Reading:
     """Raises Unreadable, or whatever pypdf raises on hostile input."""
+    tables_until = process_time() + TABLE_SECONDS
     try:
-        pages = [_lines(page, number) for number, page in enumerate(_pages(content))]
+        pages = [
+            _lines(page, number, with_tables=process_time() < tables_until)
+            for number, page in enumerate(_pages(content))
+        ]
     except LimitReachedError as error:
         raise Unreadable(UNSAFE, "The PDF holds more than any ordinary document does.") from error
     except PyPdfError as error:
@@ -95,7 +99,7 @@ def _pages(content: bytes) -> Iterator[PageObject]:
 # --- Lines ------------------------------------------------------------------------------------
 
 
-def _lines(page: PageObject, number: int) -> list[Line]:
+def _lines(page: PageObject, number: int, *, with_tables: bool) -> list[Line]:
     lines: list[Line] = []
     going = False  # on with the last line
 
@@ -118,7 +122,7 @@ def _lines(page: PageObject, number: int) -> list[Line]:
     page.extract_text(orientations=(0,), visitor_text=visit, visitor_operand_before=places.visit)
     for line in lines:
         line.text = one_line(line.text)
-    if places.may_be_table() and process_time() < TABLE_SECONDS:
+    if with_tables and places.may_be_table():
         _find_cells(page, lines)
     bottom, top = float(page.mediabox.bottom), float(page.mediabox.top)
     margin = EDGE * (top - bottom)

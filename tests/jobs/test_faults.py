@@ -114,8 +114,8 @@ def test_f39_pumps_at_the_same_moment_take_each_lost_job_back_once(settings, mon
     lapse()
     settings.JOB_LEASE = timedelta()  # else the tests' PostgreSQL has only just been started
     sent = []
-    monkeypatch.setattr(dispatch, "publish", sent.append)
-    monkeypatch.setattr(dispatch, "waiting_wake_ups", lambda: 0)
+    monkeypatch.setattr(dispatch, "publish", lambda count, kind: sent.append(count))
+    monkeypatch.setattr(dispatch, "waiting_wake_ups", lambda kind: 0)
 
     assert not any(isinstance(r, Exception) for r in at_once(*[services.pump] * 4))
 
