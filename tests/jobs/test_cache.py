@@ -23,6 +23,11 @@ from tests.jobs.test_revisions import OLD, job_of, run, submit, work
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
+@pytest.fixture(autouse=True)
+def another_model(settings):
+    settings.MODELS = ["gpt-other"]
+
+
 @pytest.fixture
 def other(db):
     return TenantFactory()

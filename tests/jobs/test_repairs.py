@@ -181,7 +181,7 @@ def test_a_provider_that_stays_away_is_given_up_and_the_breaker_hears_of_it(prov
     monkeypatch.setattr(retries, "MAX_FAILURES", 1)
     job, heard = job_for(provider, RIGHT), []
     provider.script([{"do": "status", "status": 503, "step": "repair"}])
-    monkeypatch.setattr(breaker, "failed", heard.append)
+    monkeypatch.setattr(breaker, "failed", lambda code, name: heard.append(code))
 
     run(job)
 
@@ -283,7 +283,7 @@ def test_progress_is_written_once_a_second_and_at_the_beginning_of_a_step(monkey
         for said in [(0, 9), (1, 9), (2, 9), (0, 7), (1, 7), (7, 7)]:
             await writer(*said)
 
-    model_loop.model_loop().start(lambda _: tell(progress.ProgressWriter(None))).result(20)
+    model_loop.model_loop().start(tell(progress.ProgressWriter(None))).result(20)
 
     assert written == [(0, 9), (0, 7)]
 

@@ -30,6 +30,11 @@ Nurses should rest daily.
 NEW = OLD.replace("20 seconds", "40 seconds")
 
 
+@pytest.fixture(autouse=True)
+def another_model(settings):
+    settings.MODELS = ["gpt-other"]
+
+
 @pytest.fixture
 def other(db):
     return TenantFactory()
