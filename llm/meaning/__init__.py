@@ -1,5 +1,6 @@
 """The meaning guard: numbers, units, negations, strength and conditions survive, or are flagged."""
 
-from llm.meaning.guard import FLAG_KINDS, Cited, Context, Flag, check
+from llm.meaning.evidence import Cited, Context, Flag
+from llm.meaning.guard import FLAG_KINDS, check
 
 __all__ = ["FLAG_KINDS", "Cited", "Context", "Flag", "check"]

@@ -11,8 +11,7 @@ from llm.passages import split_passages
 from llm.statements import find_convention
 
 GUIDELINES = Path(__file__).resolve().parents[3] / "shared" / "guidelines"
-_FILE = Path(__file__).with_name("pairs.txt")
-
+_FOLDER = Path(__file__).parent
 
 NO_SUMMARY = {"title": "", "scope": "", "audience": "", "statements": []}
 
@@ -27,10 +26,10 @@ class Pair:
     summary: dict = field(default_factory=lambda: {**NO_SUMMARY})
 
 
-def own_pairs() -> list[Pair]:
-    """What pairs.txt holds: every sentence with each of its items."""
+def own_pairs(name: str = "pairs.txt") -> list[Pair]:
+    """What a file here holds: every sentence with each of its items."""
     pairs = []
-    for section in _FILE.read_text(encoding="utf-8").split("\n## ")[1:]:
+    for section in (_FOLDER / name).read_text(encoding="utf-8").split("\n## ")[1:]:
         title, *lines = section.splitlines()
         document = _document(title, lines)
         pairs.extend(_items(title, document, lines))

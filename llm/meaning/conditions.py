@@ -1,0 +1,93 @@
+"""When it applies: no condition lost, turned round or made up."""
+
+from collections.abc import Iterator, Sequence
+
+from llm.meaning.clauses import Clause, Part, kinds
+from llm.meaning.evidence import Flag, Item, Source
+from llm.meaning.quantities import find_quantities
+from llm.meaning.words import Vocabulary, content, share
+
+CONDITION_KEPT = 0.51  # of a condition's words, by the other text
+SAME_CONDITION = 0.5  # of the words of one of two conditions, by the other
+
+
+def conditions(item: Item, source: Source) -> Iterator[Flag]:
+    taken = source.taken_up(item)
+    yield from _lost_conditions(item, taken)
+    yield from _new_conditions(item, source)
+    yield from _lost_only(item, source, taken)
+
+
+def _lost_conditions(item: Item, taken: Sequence[Clause]) -> Iterator[Flag]:
+    mine = [(part, clause) for clause in item.parsed.clauses for part in clause.conditions]
+    for clause in taken:
+        for condition in clause.conditions:
+            flag = _survives(condition, clause, mine, item)
+            if flag:
+                yield flag
+
+
+def _survives(
+    condition: Part, clause: Clause, mine: Sequence[tuple[Part, Clause]], item: Item
+) -> Flag | None:
+    lost = f"{condition.marker_words} {condition.text}".strip()
+    everything = Vocabulary([*item.parsed.vocabulary.stems, *content(item.actor)])
+    if share(condition.stems, everything) < CONDITION_KEPT:
+        return Flag("condition", lost, "")
+    if not condition.stems:  # "as soon as it is needed"; "2 days after it was made"
+        like = any(kinds(p, whose) & kinds(condition, clause) for p, whose in mine)
+        return (
+            None
+            if like or not condition.text or find_quantities(clause.text)
+            else Flag("condition", lost, "")
+        )
+    candidates = [(part, whose) for part, whose in mine if _same_condition(part, condition)]
+    if not candidates:  # said without a marker: "if hands are dirty", "dirty hands"
+        weak = condition.marker in ("if", "when", "while", "once", "only")
+        return None if weak else Flag("condition", lost, "")
+    wanted = kinds(condition, clause)
+    for part, whose in candidates:
+        loose = part.marker == "field" and condition.marker not in _STRONG
+        agrees = loose or wanted & kinds(part, whose)
+        if agrees and part.is_negated == condition.is_negated:
+            return None
+    part = candidates[0][0]
+    return Flag("condition", lost, f"{part.marker_words} {part.text}".strip())
+
+
+def _same_condition(one: Part, other: Part) -> bool:
+    if not one.stems or not other.stems:
+        return False
+    shares = share(one.stems, Vocabulary(other.stems)), share(other.stems, Vocabulary(one.stems))
+    return max(shares) >= SAME_CONDITION
+
+
+def _new_conditions(item: Item, source: Source) -> Iterator[Flag]:
+    theirs = [(part, clause) for clause in source.clauses for part in clause.conditions]
+    for clause in item.parsed.clauses:
+        for part in clause.conditions:
+            found = f"{part.marker_words} {part.text}".strip()
+            if share(part.stems, source.vocabulary) < SAME_CONDITION:
+                yield Flag("condition", "", found)
+            elif part.marker in _TURNING and part.stems:
+                like = [(p, whose) for p, whose in theirs if _same_condition(part, p)]
+                said = any(kinds(part, clause) & kinds(p, whose) for p, whose in like)
+                if not said and (like or part.marker in ("unless", "even")):
+                    yield Flag("condition", "", found)
+
+
+_STRONG = ("unless", "until", "before", "even")
+_TURNING = ("unless", "even", "before", "after", "until", "if", "when")
+
+
+def _lost_only(item: Item, source: Source, taken: Sequence[Clause]) -> Iterator[Flag]:
+    mine = item.parsed.clauses
+    if any(c.says_only for c in taken) and not any("gate" in gates(c) for c in mine):
+        yield Flag("condition", "only", "")
+    if any(c.says_only for c in mine) and not any("gate" in gates(c) for c in source.clauses):
+        yield Flag("condition", "", "only")
+
+
+def gates(clause: Clause) -> set[str]:
+    found = {kind for part in clause.conditions for kind in kinds(part, clause)}
+    return found | ({"gate"} if clause.says_only else set())

@@ -1,0 +1,157 @@
+"""What is compared: the item, all that it cites, and what its words may mean there."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Literal
+
+from llm.meaning.clauses import Clause, Parsed, Part, parse
+from llm.meaning.words import Vocabulary, content, readable, share
+from llm.rules import Level
+from llm.statements import opens_list
+
+FlagKind = Literal[
+    "number",
+    "unit",
+    "comparison",
+    "negation",
+    "modal",
+    "condition",
+    "actor",
+    "citation",
+    "invented",
+]
+TAKEN_UP = 0.6  # of a clause of the source, by the item; from here on the item speaks of it
+MAX_WORDS = 160  # characters of a flag's `lost` and `found`
+
+
+@dataclass(frozen=True)
+class Flag:
+    """lost: the source's words; found: the item's, "" where it has none."""
+
+    kind: FlagKind
+    lost: str
+    found: str
+
+    def as_dict(self) -> dict[str, str]:
+        return {"kind": self.kind, "lost": self.lost[:MAX_WORDS], "found": self.found[:MAX_WORDS]}
+
+
+@dataclass(frozen=True)
+class Cited:
+    """One cited sentence, as found in the source, and what it cannot be understood without.
+
+    levels    of the sentence, its list's introduction included; () where it asks nothing
+    stem      what introduces the list it stands in; the column heads of a table
+    section   the headings above it
+    """
+
+    text: str
+    levels: tuple[Level, ...] = ()
+    stem: str = ""
+    section: str = ""
+
+    @cached_property
+    def parsed(self) -> Parsed:
+        text = readable(self.text)
+        stem = readable(self.stem)
+        if stem and " | " not in stem and stem not in text:
+            joint = " " if opens_list(stem) else " . "
+            text = f"{stem.rstrip(': ')}{joint}{text}"
+        return parse(text)
+
+    @cached_property
+    def vocabulary(self) -> Vocabulary:
+        return Vocabulary(content(f"{self.parsed.text} {readable(self.stem)} {self.section}"))
+
+
+@dataclass(frozen=True)
+class Context:
+    """Who may be meant where a sentence names nobody: the audience, the rest of the section."""
+
+    audience: str = ""
+    nearby: str = ""
+
+    @cached_property
+    def vocabulary(self) -> Vocabulary:
+        return Vocabulary(content(readable(f"{self.audience} . {self.nearby}")))
+
+
+NO_CONTEXT = Context()
+
+
+@dataclass(frozen=True)
+class Item:
+    """The parts of an item that carry meaning."""
+
+    action: str
+    actor: str
+    level: str
+    condition: str
+    parsed: Parsed = field(init=False)
+
+    def __post_init__(self) -> None:
+        action, condition = readable(self.action), readable(self.condition)
+        parsed = parse(action)
+        extra = _conditions_of(f"{' ' * len(action)}   {condition}")  # offsets in the joint text
+        for clause in parsed.clauses:
+            clause.conditions.extend(extra)
+        object.__setattr__(
+            self,
+            "parsed",
+            Parsed(f"{action} . {condition}" if condition else action, parsed.clauses),
+        )
+
+
+def _conditions_of(text: str) -> list[Part]:
+    """A condition field holds conditions whether or not it says "if"."""
+    found: list[Part] = []
+    for clause in parse(text).clauses:
+        if clause.text:
+            found.append(Part(clause.text, clause.start, "field"))
+        found.extend(part for part in clause.conditions if part not in found)
+    return found
+
+
+class Source:
+    """All that an item cites, seen together."""
+
+    def __init__(self, cited: Sequence[Cited]) -> None:
+        self.cited = cited
+        self.clauses = [clause for c in cited for clause in c.parsed.clauses]
+        self.quantities = [q for c in cited for q in c.parsed.quantities]
+        self.vocabulary = Vocabulary(stem for c in cited for stem in c.vocabulary.stems)
+        self.text = " . ".join(c.parsed.text for c in cited)
+
+    def best_for(self, clause: Part) -> Clause | None:
+        """The clause that shares most words; the earlier one where two share as many."""
+        best, most = None, 0.0
+        for candidate in self.clauses:
+            if candidate.text == clause.text:
+                return candidate
+            shared = _resemblance(clause.stems, candidate)
+            if shared > most:
+                best, most = candidate, shared
+        return best
+
+    def taken_up(self, item: Item) -> list[Clause]:
+        """The clauses that the item speaks of."""
+        best = [found for clause in item.parsed.clauses if (found := self.best_for(clause))]
+        chosen = {id(clause) for clause in best}
+        return [
+            clause
+            for clause in self.clauses
+            if id(clause) in chosen
+            or (
+                len(clause.predicate) > 1
+                and share(clause.predicate, item.parsed.vocabulary) >= TAKEN_UP
+            )
+        ]
+
+
+def _resemblance(stems: Sequence[str], clause: Clause) -> float:
+    """What is done counts more than who does it: the clauses of a sentence share their subject."""
+    everything, wanted = clause.words_with_conditions, set(stems)
+    held = sum(map(everything.holds, wanted)) + sum(map(everything.says, wanted))
+    done = sum(map(clause.does.holds, wanted)) + sum(map(clause.does.says, wanted))
+    return (held + 2 * done) / (4 + len(clause.stems)) if held else 0.0

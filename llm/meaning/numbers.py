@@ -1,0 +1,141 @@
+"""Numbers, units and comparisons: none new, none lost, none exchanged."""
+
+import re
+from collections.abc import Iterator, Sequence
+
+from llm.meaning.clauses import Clause, Parsed
+from llm.meaning.evidence import Cited, Flag, Item, Source
+from llm.meaning.quantities import Quantity, find_quantities, flipped, ordinals
+from llm.meaning.words import readable, words
+
+MAX_AROUND = 40  # characters beside a number that tell what it is the number of
+MAX_EXCHANGED = 20  # numbers of one item that are looked at in pairs
+
+
+def numbers(item: Item, source: Source) -> Iterator[Flag]:
+    found = [*item.parsed.quantities, *find_quantities(readable(item.actor))]
+    for quantity in item.parsed.quantities:
+        is_new = quantity.raw not in {q.raw for q in source.quantities}
+        if not quantity.is_soft or (quantity.words[:1].isdigit() and is_new):
+            yield from _number(quantity, item, source)
+    taken = source.taken_up(item)
+    for quantity in (q for c in source.cited for q in _quantities_of(c, taken)):
+        lost = not any(quantity.equals(q) or quantity.raw == q.raw for q in found)
+        if not quantity.is_soft and lost:
+            yield Flag("number", quantity.words, "")
+    yield from _exchanged(item, source)
+    known = ordinals(source.text)
+    for ordinal in sorted(ordinals(item.parsed.text) - known):
+        yield Flag("number", ", ".join(sorted(known)), ordinal)
+
+
+def _exchanged(item: Item, source: Source) -> Iterator[Flag]:
+    """Two numbers of the source that changed places: each stands among the other's words."""
+    found = [q for q in item.parsed.quantities if not q.is_soft][:MAX_EXCHANGED]
+    for at, one in enumerate(found):
+        for other in found[at + 1 :]:
+            places = _place_of(one, source), _place_of(other, source)
+            if one.equals(other) or one.dimension != other.dimension or None in places:
+                continue
+            mine = _around(item.parsed.text, one), _around(item.parsed.text, other)
+            straight = len(mine[0] & (places[0] or set())) + len(mine[1] & (places[1] or set()))
+            crossed = len(mine[0] & (places[1] or set())) + len(mine[1] & (places[0] or set()))
+            if crossed > straight:
+                yield Flag("number", f"{other.words} ... {one.words}", one.words)
+
+
+def _place_of(quantity: Quantity, source: Source) -> set[str] | None:
+    """The words around it in the source, if it stands there once."""
+    places = [(c, q) for c in source.cited for q in c.parsed.quantities if quantity.equals(q)]
+    if len(places) != 1:
+        return None
+    cited, found = places[0]
+    return _around(cited.parsed.text, found)
+
+
+def _around(text: str, quantity: Quantity) -> set[str]:
+    before = words(text[max(0, quantity.start - MAX_AROUND) : quantity.start])[-3:]
+    after = words(text[quantity.end : quantity.end + MAX_AROUND])[:3]
+    return {f"-{word}" for word in before} | {f"+{word}" for word in after}
+
+
+def _quantities_of(cited: Cited, taken: Sequence[Clause]) -> Iterator[Quantity]:
+    """Those that stand in a clause taken up, or in a condition of one."""
+    spans = [
+        (part.start, part.start + len(part.text) + len(part.marker_words) + 2)
+        for clause in taken
+        if clause in cited.parsed.clauses
+        for part in (clause, *clause.conditions)
+    ]
+    for quantity in cited.parsed.quantities:
+        if any(start <= quantity.start < end for start, end in spans):
+            yield quantity
+
+
+def _number(quantity: Quantity, item: Item, source: Source) -> Iterator[Flag]:
+    same = [q for q in source.quantities if quantity.equals(q)]
+    if same:
+        yield from _comparison(quantity, same, item, source)
+        return
+    like = [q for q in source.quantities if q.raw == quantity.raw]
+    if not like:
+        close = [q for q in source.quantities if q.dimension == quantity.dimension]
+        yield Flag("number", close[0].words if close else "", quantity.words)
+    elif not _unit_is_said_elsewhere(quantity, like, item, source):
+        yield Flag("unit", like[0].words, quantity.words)
+    else:
+        yield from _comparison(quantity, like, item, source)
+
+
+def _unit_is_said_elsewhere(
+    quantity: Quantity, like: Sequence[Quantity], item: Item, source: Source
+) -> bool:
+    """ "8 or more characters", "characters: 8": one of the two has its unit further away."""
+    if quantity.dimension and all(q.dimension for q in like):
+        return False
+    if quantity.dimension:
+        if quantity.words.endswith(("year", "years")) and _AGE.search(source.text):
+            return True
+        return _units_in(quantity) <= set(words(source.text))
+    return bool(_units_in(like[0])) and _units_in(like[0]) <= set(words(item.parsed.text))
+
+
+def _units_in(quantity: Quantity) -> set[str]:
+    return set(words(quantity.words)[-1:])
+
+
+_AGE = re.compile(r"\b(?:aged?|older|younger|under|over)\b", re.IGNORECASE)
+
+
+def _comparison(
+    quantity: Quantity, same: Sequence[Quantity], item: Item, source: Source
+) -> Iterator[Flag]:
+    negated = _negated_at(item.parsed, quantity)
+    for other in same:
+        turned = negated != any(
+            _negated_at(c.parsed, other) for c in source.cited if other in c.parsed.quantities
+        )
+        wanted = flipped(other.comparison) if turned else other.comparison
+        if quantity.comparison in (wanted, other.comparison) and (
+            quantity.comparison == wanted or not turned or not other.comparison
+        ):
+            return
+        if {quantity.comparison, wanted} in ({"", "after"}, {"by", "le"}, {"", "range"}):
+            return
+    yield Flag("comparison", _with_words_before(same[0], source.text), quantity.words)
+
+
+def _negated_at(parsed: Parsed, quantity: Quantity) -> bool:
+    """Is the clause negated in which this number, or the condition with this number, stands?"""
+    for clause in parsed.clauses:
+        for part in (clause, *clause.conditions):
+            if part.start <= quantity.start <= part.start + len(part.text) + 1:
+                return part.is_negated
+    return False
+
+
+def _with_words_before(quantity: Quantity, text: str) -> str:
+    at = text.find(quantity.words)
+    return (
+        text[max(0, at - 20) : at].partition(" ")[2] + quantity.words if at > 0 else quantity.words
+    )
