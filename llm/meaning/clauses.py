@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 from llm.meaning.quantities import Quantity, find_quantities
-from llm.meaning.words import Vocabulary, content, words
+from llm.meaning.words import Vocabulary, content, share, words
 from llm.verbs import is_imperative, leading_verb
 
 # Each kind of condition, and the kinds that say the same when the main clause is negated or not:
@@ -132,6 +132,33 @@ class Clause(Part):
         return Vocabulary(self.predicate)
 
     @cached_property
+    def segments(self) -> list[Part]:
+        """What is joined by "and": "be signed within 2 days", "filed". A bare number joins on."""
+        cuts = [match.span() for match in _JOINT.finditer(self.text)]
+        found: list[Part] = []
+        start = 0
+        for end, following in [*cuts, (len(self.text), len(self.text))]:
+            part = Part(self.text[start:end], self.start + start)
+            if found and not part.stems:
+                part = Part(self.text[found[-1].start - self.start : end], found[-1].start)
+                found.pop()
+            found.append(part)
+            start = following
+        return found
+
+    def spoken_of(self, item: Vocabulary) -> list[Part]:
+        """The segments that a text with these words takes up; all where it takes up none."""
+        spoken = [part for n, part in enumerate(self.segments) if _takes_up(part, item, n > 0)]
+        return spoken or self.segments
+
+    def conditions_of(self, item: Vocabulary) -> list[Part]:
+        """Those of the segments taken up: what stands behind the last one is the last one's."""
+        last = self.segments[-1]
+        if any(part.start == last.start for part in self.spoken_of(item)):
+            return self.conditions
+        return [part for part in self.conditions if part.start < self.start]
+
+    @cached_property
     def words_with_conditions(self) -> Vocabulary:
         return Vocabulary([*self.stems, *(s for part in self.conditions for s in part.stems)])
 
@@ -139,6 +166,33 @@ class Clause(Part):
     def says_only(self) -> bool:
         said = words(self.text)
         return "only" in said or "solely" in said or any(p.is_only for p in self.conditions)
+
+
+_JOINT = re.compile(r"(?:,|;)\s+(?:(?:and|or|but)\s+)?|\s+(?:and|or|but|then)\s+", re.IGNORECASE)
+_SEGMENT_TAKEN_UP = 0.5  # of what a segment asks, by the item
+
+
+def _takes_up(segment: Part, item: Vocabulary, is_later: bool) -> bool:
+    """After "and" a segment begins with its own verb, which alone tells."""
+    asks = _ASKS.search(segment.text)
+    asked = content(_unnumbered(segment.text[asks.end() :])) if asks else []
+    asked = asked or content(_unnumbered(segment.text)) or segment.stems
+    if is_later and asked and item.holds(asked[0]):
+        return True
+    held = share(asked, item)
+    return held > _SEGMENT_TAKEN_UP if is_later else held >= _SEGMENT_TAKEN_UP
+
+
+_ASKS = re.compile(rf"{MODAL.pattern}|\brequires?\b|\bneeds?\b", re.IGNORECASE)
+
+
+def _unnumbered(text: str) -> str:
+    """Without its quantities: two "business days" tell of nothing in common."""
+    kept, at = "", 0
+    for quantity in find_quantities(text):
+        kept += f"{text[at : quantity.start]} "
+        at = max(at, quantity.end)
+    return kept + text[at:]
 
 
 @dataclass(frozen=True)
@@ -278,7 +332,8 @@ def _orders(part: Part) -> Iterator[Part]:
     start = 0
     for match in _AND_ORDER.finditer(part.text):
         before = part.text[start : match.start()]
-        if len(before.split()) > 1 and _is_order(part.text[match.end() : match.end() + 80]):
+        enough = 0 if part.marker else 1  # "before leaving and check": nothing is listed there
+        if len(before.split()) > enough and _is_order(part.text[match.end() : match.end() + 80]):
             yield _cut_from(part, start, match.start())
             start = match.end()
     yield _cut_from(part, start, len(part.text))

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from llm.meaning.clauses import Clause, Part, kinds
 from llm.meaning.evidence import Flag, Item, Source
 from llm.meaning.quantities import find_quantities
-from llm.meaning.words import Vocabulary, content, share
+from llm.meaning.words import Vocabulary, positive, share
 
 CONDITION_KEPT = 0.51  # of a condition's words, by the other text
 SAME_CONDITION = 0.5  # of the words of one of two conditions, by the other
@@ -21,7 +21,7 @@ def conditions(item: Item, source: Source) -> Iterator[Flag]:
 def _lost_conditions(item: Item, taken: Sequence[Clause]) -> Iterator[Flag]:
     mine = [(part, clause) for clause in item.parsed.clauses for part in clause.conditions]
     for clause in taken:
-        for condition in clause.conditions:
+        for condition in clause.conditions_of(item.vocabulary):
             flag = _survives(condition, clause, mine, item)
             if flag:
                 yield flag
@@ -31,9 +31,11 @@ def _survives(
     condition: Part, clause: Clause, mine: Sequence[tuple[Part, Clause]], item: Item
 ) -> Flag | None:
     lost = f"{condition.marker_words} {condition.text}".strip()
-    everything = Vocabulary([*item.parsed.vocabulary.stems, *content(item.actor)])
-    if share(condition.stems, everything) < CONDITION_KEPT:
-        return Flag("condition", lost, "")
+    if share(condition.stems, item.vocabulary) < CONDITION_KEPT:
+        reworded = any(_is_reworded(part, whose, condition, clause) for part, whose in mine)
+        return None if reworded else Flag("condition", lost, "")
+    if _is_prefixed(condition, item):
+        return None
     if not condition.stems:  # "as soon as it is needed"; "2 days after it was made"
         like = any(kinds(p, whose) & kinds(condition, clause) for p, whose in mine)
         return (
@@ -44,6 +46,7 @@ def _survives(
     candidates = [(part, whose) for part, whose in mine if _same_condition(part, condition)]
     if not candidates:  # said without a marker: "if hands are dirty", "dirty hands"
         weak = condition.marker in ("if", "when", "while", "once", "only")
+        weak = weak or _counts_from(condition, clause)
         return None if weak else Flag("condition", lost, "")
     wanted = kinds(condition, clause)
     for part, whose in candidates:
@@ -53,6 +56,26 @@ def _survives(
             return None
     part = candidates[0][0]
     return Flag("condition", lost, f"{part.marker_words} {part.text}".strip())
+
+
+def _is_reworded(part: Part, whose: Clause, condition: Part, clause: Clause) -> bool:
+    """The same sort of condition, and one word at least in common."""
+    agrees = part.marker == "field" or kinds(part, whose) & kinds(condition, clause)
+    same = bool(agrees) and part.is_negated == condition.is_negated
+    return same and any(map(Vocabulary(part.stems).holds, condition.stems))
+
+
+def _counts_from(condition: Part, clause: Clause) -> bool:
+    """ "72 hours after it was noticed", "72 hours of noticing it": where a time limit begins."""
+    times = [q for q in find_quantities(clause.text) if q.dimension in ("time", "months")]
+    at_end = times and not clause.text[times[-1].end :].strip()
+    return condition.marker == "after" and bool(at_end)
+
+
+def _is_prefixed(condition: Part, item: Item) -> bool:
+    """ "24 months without activity", "24 months of inactivity"."""
+    prefixed = {positive(word) for word in item.parsed.vocabulary.stems}
+    return condition.marker_words.lower() == "without" and bool(prefixed & set(condition.stems))
 
 
 def _same_condition(one: Part, other: Part) -> bool:
@@ -71,9 +94,16 @@ def _new_conditions(item: Item, source: Source) -> Iterator[Flag]:
                 yield Flag("condition", "", found)
             elif part.marker in _TURNING and part.stems:
                 like = [(p, whose) for p, whose in theirs if _same_condition(part, p)]
-                said = any(kinds(part, clause) & kinds(p, whose) for p, whose in like)
+                known = like + [(p, whose) for p, whose in theirs if _same_time(part, p)]
+                said = any(kinds(part, clause) & kinds(p, whose) for p, whose in known)
                 if not said and (like or part.marker in ("unless", "even")):
                     yield Flag("condition", "", found)
+
+
+def _same_time(one: Part, other: Part) -> bool:
+    """ "After 24 months", said of "after 24 months of inactivity"."""
+    times = find_quantities(other.text) if not other.stems else []
+    return any(mine.equals(q) for q in times for mine in find_quantities(one.text))
 
 
 _STRONG = ("unless", "until", "before", "even")

@@ -5,9 +5,11 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Literal
 
+from llm.language import detect_passage
 from llm.meaning.clauses import Clause, Parsed, Part, parse
+from llm.meaning.glossaries import in_english
 from llm.meaning.words import Vocabulary, content, readable, share
-from llm.rules import Level
+from llm.rules import Language, Level
 from llm.statements import opens_list
 
 FlagKind = Literal[
@@ -52,17 +54,22 @@ class Cited:
     section: str = ""
 
     @cached_property
+    def language(self) -> Language:
+        """Two small words in a row of headings, introduction and sentence tell it."""
+        return detect_passage(f"{self.section} {self.stem} {self.text}", "en", at_least=2)
+
+    @cached_property
     def parsed(self) -> Parsed:
-        text = readable(self.text)
-        stem = readable(self.stem)
+        text, stem = readable(self.text), readable(self.stem)
         if stem and " | " not in stem and stem not in text:
-            joint = " " if opens_list(stem) else " . "
+            joint = " " if opens_list(stem, self.language) else " . "
             text = f"{stem.rstrip(': ')}{joint}{text}"
-        return parse(text)
+        return parse(in_english(text, self.language))
 
     @cached_property
     def vocabulary(self) -> Vocabulary:
-        return Vocabulary(content(f"{self.parsed.text} {readable(self.stem)} {self.section}"))
+        around = in_english(readable(f"{self.stem} {self.section}"), self.language)
+        return Vocabulary(content(f"{self.parsed.text} {around}"))
 
 
 @dataclass(frozen=True)
@@ -88,10 +95,12 @@ class Item:
     actor: str
     level: str
     condition: str
+    language: Language = "en"
     parsed: Parsed = field(init=False)
 
     def __post_init__(self) -> None:
-        action, condition = readable(self.action), readable(self.condition)
+        action = in_english(readable(self.action), self.language)
+        condition = in_english(readable(self.condition), self.language)
         parsed = parse(action)
         extra = _conditions_of(f"{' ' * len(action)}   {condition}")  # offsets in the joint text
         for clause in parsed.clauses:
@@ -101,6 +110,11 @@ class Item:
             "parsed",
             Parsed(f"{action} . {condition}" if condition else action, parsed.clauses),
         )
+
+    @cached_property
+    def vocabulary(self) -> Vocabulary:
+        """All its words, those of its actor too."""
+        return Vocabulary([*self.parsed.vocabulary.stems, *content(self.actor)])
 
 
 def _conditions_of(text: str) -> list[Part]:
@@ -118,6 +132,7 @@ class Source:
 
     def __init__(self, cited: Sequence[Cited]) -> None:
         self.cited = cited
+        self.language = cited[0].language
         self.clauses = [clause for c in cited for clause in c.parsed.clauses]
         self.quantities = [q for c in cited for q in c.parsed.quantities]
         self.vocabulary = Vocabulary(stem for c in cited for stem in c.vocabulary.stems)

@@ -41,8 +41,8 @@ def check(
     """All that did not survive, worst first; [] for a faithful item, or where nothing is cited."""
     if not cited:
         return []
-    item = Item(action, actor, level, condition)
     source = Source(list(dict.fromkeys(cited)))
+    item = Item(action, actor, level, condition, source.language)
     if _is_too_long(item.parsed, MAX_ITEM):
         return [Flag("invented", "", action)]
     if sum(len(c.parsed.clauses) + len(c.parsed.quantities) for c in source.cited) > MAX_SOURCE:

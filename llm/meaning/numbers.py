@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator, Sequence
 
 from llm.meaning.clauses import Clause, Parsed
-from llm.meaning.evidence import Cited, Flag, Item, Source
+from llm.meaning.evidence import Flag, Item, Source
 from llm.meaning.quantities import Quantity, find_quantities, flipped, ordinals
 from llm.meaning.words import readable, words
 
@@ -18,8 +18,8 @@ def numbers(item: Item, source: Source) -> Iterator[Flag]:
         is_new = quantity.raw not in {q.raw for q in source.quantities}
         if not quantity.is_soft or (quantity.words[:1].isdigit() and is_new):
             yield from _number(quantity, item, source)
-    taken = source.taken_up(item)
-    for quantity in (q for c in source.cited for q in _quantities_of(c, taken)):
+    spans = [span for clause in source.taken_up(item) for span in _spans(clause, item)]
+    for quantity in _quantities_in(source, spans):
         lost = not any(quantity.equals(q) or quantity.raw == q.raw for q in found)
         if not quantity.is_soft and lost:
             yield Flag("number", quantity.words, "")
@@ -59,17 +59,19 @@ def _around(text: str, quantity: Quantity) -> set[str]:
     return {f"-{word}" for word in before} | {f"+{word}" for word in after}
 
 
-def _quantities_of(cited: Cited, taken: Sequence[Clause]) -> Iterator[Quantity]:
-    """Those that stand in a clause taken up, or in a condition of one."""
-    spans = [
-        (part.start, part.start + len(part.text) + len(part.marker_words) + 2)
-        for clause in taken
-        if clause in cited.parsed.clauses
-        for part in (clause, *clause.conditions)
-    ]
-    for quantity in cited.parsed.quantities:
-        if any(start <= quantity.start < end for start, end in spans):
-            yield quantity
+def _spans(clause: Clause, item: Item) -> Iterator[tuple[Clause, int, int]]:
+    """Where in a clause taken up its numbers must survive: not in the half that is left out."""
+    for part in (*clause.spoken_of(item.vocabulary), *clause.conditions_of(item.vocabulary)):
+        yield clause, part.start, part.start + len(part.text) + len(part.marker_words) + 2
+
+
+def _quantities_in(source: Source, spans: Sequence[tuple[Clause, int, int]]) -> Iterator[Quantity]:
+    for cited in source.cited:
+        own = {id(clause) for clause in cited.parsed.clauses}
+        places = [(start, end) for clause, start, end in spans if id(clause) in own]
+        for quantity in cited.parsed.quantities:
+            if any(start <= quantity.start < end for start, end in places):
+                yield quantity
 
 
 def _number(quantity: Quantity, item: Item, source: Source) -> Iterator[Flag]:
@@ -78,6 +80,8 @@ def _number(quantity: Quantity, item: Item, source: Source) -> Iterator[Flag]:
         yield from _comparison(quantity, same, item, source)
         return
     like = [q for q in source.quantities if q.raw == quantity.raw]
+    if not like and _is_said_of_each(quantity, source):
+        return
     if not like:
         close = [q for q in source.quantities if q.dimension == quantity.dimension]
         yield Flag("number", close[0].words if close else "", quantity.words)
@@ -85,6 +89,12 @@ def _number(quantity: Quantity, item: Item, source: Source) -> Iterator[Flag]:
         yield Flag("unit", like[0].words, quantity.words)
     else:
         yield from _comparison(quantity, like, item, source)
+
+
+def _is_said_of_each(quantity: Quantity, source: Source) -> bool:
+    """ "Each month's report" for "reports on the month"."""
+    said = words(quantity.words)
+    return said[:1] in (["each"], ["every"]) and said[-1] in words(source.text)
 
 
 def _unit_is_said_elsewhere(

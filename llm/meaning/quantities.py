@@ -19,7 +19,7 @@ _WORD_VALUES = {word: float(value) for value, word in enumerate(_ONES)} | {
     word: float(20 + 10 * at) for at, word in enumerate(_TENS)
 }
 _WORD_VALUES |= {"once": 1.0, "twice": 2.0, "thrice": 3.0, "half": 0.5, "dozen": 12.0}
-_WORD_VALUES |= {"both": 2.0}
+_WORD_VALUES |= {"both": 2.0, "pair": 2.0, "pairs": 2.0}
 _SCALES = {"hundred": 100.0, "thousand": 1e3, "million": 1e6, "billion": 1e9}
 
 # unit: the dimension and the factor to its base. Months are no multiple of days.
@@ -32,7 +32,7 @@ _UNIT_LINES = """
     time 1209600: fortnight fortnights
     months 1: month months
     months 3: quarter quarters
-    months 12: year years yr yrs
+    months 12: year years yr yrs annum
     time 0.001: ms millisecond milliseconds
     mass 0.001: µg μg mcg ug microgram micrograms
     mass 1: mg milligram milligrams
@@ -189,6 +189,13 @@ _AFTER: list[tuple[Comparison, re.Pattern[str]]] = [
         re.compile(rf"\s?(?:\w+\s)?(?:or|and)\s(?:{_DOWN}|below|under)\b|\smaximum\b", re.I),
     ),
 ]
+_AGENT = re.compile(rf"\bby{_TO_NUMBER}", re.IGNORECASE)
+_CLOCK_OR_DATE = re.compile(
+    r"\s?(?:[ap]\.?m\b|:\d\d|o'clock|h\b|uhr\b|(?:of\s)?(?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov"
+    r"|dec)\w{0,6}\b)",
+    re.IGNORECASE,
+)
+_SOFT_WORDS = frozenset({"one", "once", "both", "half", "pair", "pairs"})
 _OR_MORE = re.compile(r"\b(?:or|and) (more|fewer|less|above|over)\b", re.IGNORECASE)
 _OF_HALF = re.compile(r"\ban?\s")
 _MAY_COMPARE = re.compile(r"[<>≤≥]|[A-Za-z]{2}")  # saves eight searches beside most numbers
@@ -207,7 +214,7 @@ class Quantity:
     dimension   "" where no unit is given
     raw         the number as written, before the unit's factor
     words       the text itself, with its unit
-    is_soft     "one", "both": as often a pronoun as a number; need not survive
+    is_soft     "one", "both", "a pair": as often no number at all; need not survive
     """
 
     value: float
@@ -295,15 +302,24 @@ def _quantity(text: str, match: re.Match[str], at: int) -> Quantity:
         dimension = "times"
     money_start = match.start("money") if match["money"] else at
     comparison = _comparison(text, money_start, end)
+    if comparison == "by" and not _is_deadline(text, money_start, end, dimension):
+        comparison = ""
     if not comparison and unit and end == unit.end():
         comparison = _or_more(unit.group())
-    is_word = bool(match["word"]) and match["word"].casefold() in ("one", "once", "both", "half")
+    is_word = bool(match["word"]) and match["word"].casefold() in _SOFT_WORDS
     soft = (is_word and dimension in ("", "times") and not comparison) or bool(
         _REFERENCE.search(text[max(0, at - _WINDOW) : at])
     )
     return Quantity(
         round(raw * factor, 9), dimension, raw, comparison, text[money_start:end], at, end, soft
     )
+
+
+def _is_deadline(text: str, start: int, end: int, dimension: str) -> bool:
+    """ "By 9 a.m." and "by 31 March" are; "by two people" names who does it."""
+    if dimension in ("time", "months") or not _AGENT.search(text[max(0, start - _WINDOW) : start]):
+        return True
+    return bool(_CLOCK_OR_DATE.match(text, end))
 
 
 def _or_more(unit: str) -> Comparison:

@@ -20,7 +20,7 @@ _SUFFIX_LIST = """
     ifications ification ifying ifies ified ify izations ization isations isation ations ation
     itions ition ments ment ness ances ance ences ence ities ity ings ing ions ion ally als al
     ively ive ables able ibles ible izes ize ises ise ers er ors or ants ant ents ent eds ed ies
-    es ic ly s y e
+    es en ic ly s y e
 """
 _SUFFIXES = _SUFFIX_LIST.split()
 _MIN_STEM = 3
@@ -35,6 +35,11 @@ _IRREGULAR_FORMS = """
     drunk:drink fed:feed hottest:hot
 """
 _IRREGULAR = dict(form.split(":") for form in _IRREGULAR_FORMS.split())
+# "eingeschaltet" and "einzuschalten" are forms of "einschalten", "gelagert" is one of "lagern".
+_GERMAN_PARTICIPLE = re.compile(
+    r"((?:ab|an|auf|aus|be|bei|durch|ein|fest|her|hin|mit|nach|um|vor|weg|weiter|zurück|zusammen)"
+    r"(?=ge|zu)|(?=ge))(?:ge|zu)(\w{3,30}?)(?:t|en)$"
+)
 _STOP_WORDS = """
     a an the this that these those it its they them their there he she his her him we us our
     you your i me my who whom which what whose and or nor but if then else so than as of in on at by
@@ -169,6 +174,10 @@ _GENERIC_WORDS = """
     you organisation organization company everyone everybody anyone all staff employee personnel
     team member people person worker reader audience recipient department institution body firm
     provider business responsible relevant appropriate concerned user
+    healthcare professional clinician practitioner
+    mitarbeitende mitarbeiter mitarbeiterin beschäftigte personal sie einrichtung unternehmen
+    personnel salarié employé vous organisme entreprise établissement
+    empleado trabajador usted organización empresa entidad
 """
 
 
@@ -183,6 +192,9 @@ def stem(word: str) -> str:
     """What the forms of one word share; crude on purpose, the same for both texts."""
     word = word.casefold().removesuffix("'s").removesuffix("'")
     word = _IRREGULAR.get(word, word)
+    participle = _GERMAN_PARTICIPLE.match(word)
+    if participle:
+        word = f"{participle[1]}{participle[2]}"
     for _ in range(2):
         word = _without_suffix(word)
     if len(word) > _MIN_STEM and word[-1] == word[-2]:
@@ -226,6 +238,15 @@ def words(text: str) -> list[str]:
     return [match.group().casefold() for match in _WORD.finditer(text)]
 
 
+def positive(word: str) -> str:
+    """ "inactive" without its negation; "" where it has none."""
+    match = _NEGATIVE_PREFIX.match(word)
+    return word[match.end() :] if match else ""
+
+
+_NEGATIVE_PREFIX = re.compile(r"(?:in|im|un|non|dis)(?=\w{4})")
+
+
 class Vocabulary:
     """The stems of a text, asked whether they hold a word or one used in its place."""
 
@@ -233,9 +254,12 @@ class Vocabulary:
         self.stems = set(stems)
         self._groups = {group for word in self.stems for group in _MEMBERSHIP.get(word, ())}
         self._starts = {word[:5] for word in self.stems if len(word) >= 5}
+        self._positives = {p for word in self.stems if (p := positive(word))}
 
     def holds(self, word: str) -> bool:
         if word in self.stems or (len(word) >= 5 and word[:5] in self._starts):
+            return True
+        if word in self._positives or positive(word) in self.stems:  # "inactivity", "no activity"
             return True
         return any(group in self._groups for group in _MEMBERSHIP.get(word, ()))
 

@@ -1,0 +1,41 @@
+"""The small words that decide a meaning, put into English: "mindestens", "sauf", "no debe".
+
+The guard knows numbers, units, comparisons, negations, modal verbs and conditions in English alone.
+A text in another language is not translated: only these words are, and its articles are left out,
+since they would make any two texts resemble each other. All other words stay as they are.
+
+`<language>.toml` holds for each English word what is said for it, parts separated by "|".
+"""
+
+import re
+import tomllib
+from functools import cache
+from importlib import resources
+
+from llm.rules import Language, for_language
+
+_THOUSANDS = re.compile(r"(?<![\d.,])\d{1,3}(?:\.\d{3})+(?![.,]?\d)")
+_DECIMAL = re.compile(r"(?<![\d.,])(\d{1,9}),(\d{1,2})(?![.,]?\d)")
+
+
+def in_english(text: str, language: Language) -> str:
+    if language == "en":
+        return text
+    pattern, meanings = _glossary(language)
+    text = _THOUSANDS.sub(lambda match: match.group().replace(".", ","), text)
+    text = _DECIMAL.sub(r"\1.\2", text)
+    return pattern.sub(lambda match: meanings.get(match.group().lower(), ""), text)
+
+
+@cache
+def _glossary(language: Language) -> tuple[re.Pattern[str], dict[str, str]]:
+    data = tomllib.loads(
+        resources.files(__name__).joinpath(f"{language}.toml").read_text(encoding="utf-8")
+    )
+    meanings = {
+        said.strip(): english for english, all_said in data.items() for said in all_said.split("|")
+    }
+    silent = [word for word in for_language(language).stop_words if word not in meanings]
+    phrases = sorted([*meanings, *silent], key=len, reverse=True)
+    alternatives = "|".join(re.escape(p) + ("" if p.endswith("'") else r"(?!\w)") for p in phrases)
+    return re.compile(rf"(?<!\w)(?:{alternatives})", re.IGNORECASE), meanings
