@@ -1,7 +1,7 @@
 """Who acts: whom the source names, or whom its section is for."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from llm.meaning.clauses import MODAL, Clause
 from llm.meaning.evidence import Context, Flag, Item, Source
@@ -22,13 +22,23 @@ def actor(item: Item, source: Source, context: Context) -> Iterator[Flag]:
         is_known = all(source.vocabulary.holds(s) or context.vocabulary.says(s) for s in own)
         if not (is_known and _is_same_actor(item.actor, named)):
             yield Flag("actor", named, item.actor)
-    elif not all(source.vocabulary.says(s) or context.vocabulary.says(s) for s in own):
+    elif not (_are_said(own, source, context) and _are_roles(item.actor, source, context)):
         yield Flag("actor", "", item.actor)
     known = Vocabulary([*source.vocabulary.stems, *stems])
     for role in dict.fromkeys(roles(item.parsed.text)):
         if not known.holds(stem(role)) and stem(role) not in GENERIC:
             yield Flag("actor", named, role)
     yield from _own_subject(item, source)
+
+
+def _are_said(stems: Iterable[str], source: Source, context: Context) -> bool:
+    return all(source.vocabulary.says(s) or context.vocabulary.says(s) for s in stems)
+
+
+def _are_roles(actor: str, source: Source, context: Context) -> bool:
+    """ "Waiters" are no role of a text that says "wait"."""
+    known = Vocabulary(map(stem, roles(f"{source.text} {context.text}")))
+    return all(known.holds(s) or s in GENERIC for s in map(stem, roles(actor)))
 
 
 def _own_subject(item: Item, source: Source) -> Iterator[Flag]:

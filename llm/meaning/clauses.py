@@ -124,8 +124,8 @@ class Clause(Part):
 
     @cached_property
     def predicate(self) -> list[str]:
-        modal = MODAL.search(self.text)
-        return content(self.text[modal.end() :]) if modal else self.stems
+        asks = _ASKS.search(self.text)
+        return content(self.text[asks.end() :]) if asks else self.stems
 
     @cached_property
     def does(self) -> Vocabulary:

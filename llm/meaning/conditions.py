@@ -1,11 +1,12 @@
 """When it applies: no condition lost, turned round or made up."""
 
+import re
 from collections.abc import Iterator, Sequence
 
 from llm.meaning.clauses import Clause, Part, kinds
 from llm.meaning.evidence import Flag, Item, Source
 from llm.meaning.quantities import find_quantities
-from llm.meaning.words import Vocabulary, positive, share
+from llm.meaning.words import GENERIC, Vocabulary, content, positive, share, words
 
 CONDITION_KEPT = 0.51  # of a condition's words, by the other text
 SAME_CONDITION = 0.5  # of the words of one of two conditions, by the other
@@ -16,6 +17,7 @@ def conditions(item: Item, source: Source) -> Iterator[Flag]:
     yield from _lost_conditions(item, taken)
     yield from _new_conditions(item, source)
     yield from _lost_only(item, source, taken)
+    yield from _lost_phrases(item, taken)
 
 
 def _lost_conditions(item: Item, taken: Sequence[Clause]) -> Iterator[Flag]:
@@ -94,16 +96,36 @@ def _new_conditions(item: Item, source: Source) -> Iterator[Flag]:
                 yield Flag("condition", "", found)
             elif part.marker in _TURNING and part.stems:
                 like = [(p, whose) for p, whose in theirs if _same_condition(part, p)]
-                known = like + [(p, whose) for p, whose in theirs if _same_time(part, p)]
+                known = like + [t for t in theirs if not t[0].stems and _may_be_same(part, t[0])]
                 said = any(kinds(part, clause) & kinds(p, whose) for p, whose in known)
                 if not said and (like or part.marker in ("unless", "even")):
                     yield Flag("condition", "", found)
 
 
-def _same_time(one: Part, other: Part) -> bool:
-    """ "After 24 months", said of "after 24 months of inactivity"."""
-    times = find_quantities(other.text) if not other.stems else []
-    return any(mine.equals(q) for q in times for mine in find_quantities(one.text))
+def _may_be_same(one: Part, bare: Part) -> bool:
+    """ "Until it is still" and "after 24 months" have no words of their own to compare."""
+    times = find_quantities(bare.text)
+    return not times or any(mine.equals(q) for q in times for mine in find_quantities(one.text))
+
+
+# "in an emergency", "for deep wounds", "with written consent": a condition without a marker.
+_PHRASE = re.compile(
+    r"\b(?:for|with|in|under|on|at|by|from|within|throughout)\b(?P<of>(?:\s[\w'-]{1,40}){1,7}?)"
+    r"(?=\s(?:for|with|in|under|on|at|by|from|and|or|must|shall|should|may|is|are|of|to|within|has"
+    r"|have|can)\b|[,.;:]|$)",
+    re.IGNORECASE,
+)
+
+
+def _lost_phrases(item: Item, taken: Sequence[Clause]) -> Iterator[Flag]:
+    """Of what the item takes up, a phrase of which it keeps no word at all."""
+    for clause in taken:
+        for segment in clause.spoken_of(item.vocabulary):
+            for phrase in _PHRASE.finditer(segment.text):
+                stems = [word for word in content(phrase["of"]) if word not in GENERIC]
+                kept = any(map(item.vocabulary.holds, stems)) or find_quantities(phrase.group())
+                if stems and not kept:
+                    yield Flag("condition", phrase.group(), "")
 
 
 _STRONG = ("unless", "until", "before", "even")
@@ -114,7 +136,8 @@ def _lost_only(item: Item, source: Source, taken: Sequence[Clause]) -> Iterator[
     mine = item.parsed.clauses
     if any(c.says_only for c in taken) and not any("gate" in gates(c) for c in mine):
         yield Flag("condition", "only", "")
-    if any(c.says_only for c in mine) and not any("gate" in gates(c) for c in source.clauses):
+    gated = any("gate" in gates(c) for c in source.clauses) or "alone" in words(source.text)
+    if any(c.says_only for c in mine) and not gated:
         yield Flag("condition", "", "only")
 
 

@@ -6,7 +6,7 @@ from functools import cached_property
 from typing import Literal
 
 from llm.language import detect_passage
-from llm.meaning.clauses import Clause, Parsed, Part, parse
+from llm.meaning.clauses import MODAL, Clause, Parsed, Part, parse
 from llm.meaning.glossaries import in_english
 from llm.meaning.words import Vocabulary, content, readable, share
 from llm.rules import Language, Level
@@ -80,8 +80,12 @@ class Context:
     nearby: str = ""
 
     @cached_property
+    def text(self) -> str:
+        return readable(f"{self.audience} . {self.nearby}")
+
+    @cached_property
     def vocabulary(self) -> Vocabulary:
-        return Vocabulary(content(readable(f"{self.audience} . {self.nearby}")))
+        return Vocabulary(content(self.text))
 
 
 NO_CONTEXT = Context()
@@ -169,4 +173,5 @@ def _resemblance(stems: Sequence[str], clause: Clause) -> float:
     everything, wanted = clause.words_with_conditions, set(stems)
     held = sum(map(everything.holds, wanted)) + sum(map(everything.says, wanted))
     done = sum(map(clause.does.holds, wanted)) + sum(map(clause.does.says, wanted))
-    return (held + 2 * done) / (4 + len(clause.stems)) if held else 0.0
+    asks = 1.1 if MODAL.search(clause.text) else 1.0  # before one that only tells
+    return asks * (held + 2 * done) / (4 + len(clause.stems)) if held else 0.0

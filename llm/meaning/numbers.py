@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 
 from llm.meaning.clauses import Clause, Parsed
 from llm.meaning.evidence import Flag, Item, Source
+from llm.meaning.glossaries import in_english
 from llm.meaning.quantities import Quantity, find_quantities, flipped, ordinals
 from llm.meaning.words import readable, words
 
@@ -13,7 +14,8 @@ MAX_EXCHANGED = 20  # numbers of one item that are looked at in pairs
 
 
 def numbers(item: Item, source: Source) -> Iterator[Flag]:
-    found = [*item.parsed.quantities, *find_quantities(readable(item.actor))]
+    actor = in_english(readable(item.actor), item.language)
+    found = [*item.parsed.quantities, *find_quantities(actor)]
     for quantity in item.parsed.quantities:
         is_new = quantity.raw not in {q.raw for q in source.quantities}
         if not quantity.is_soft or (quantity.words[:1].isdigit() and is_new):
@@ -107,6 +109,8 @@ def _unit_is_said_elsewhere(
         if quantity.words.endswith(("year", "years")) and _AGE.search(source.text):
             return True
         return _units_in(quantity) <= set(words(source.text))
+    if like[0].words.endswith(("year", "years")) and _AGE.search(item.parsed.text):
+        return True
     return bool(_units_in(like[0])) and _units_in(like[0]) <= set(words(item.parsed.text))
 
 

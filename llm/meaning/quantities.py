@@ -84,6 +84,7 @@ _UNIT_LINES = """
     speed 1: km/h kph kmh
     speed 1.609: mph
     times 1: time times
+    ratio 1: :1
 """
 _RATES = {
     "hourly": "hour",
@@ -136,7 +137,7 @@ _UNIT = re.compile(
     r"(?:(?:working|business|calendar|full|consecutive|further|additional|more|whole|an|a|of an)"
     r"\s){0,2})?"
     r"\s?(?P<name>degrees?\s(?:celsius|c)\b|per\scent\b|km/h|°\s?[cf]\b|%"
-    rf"|(?:{_UNIT_NAMES})(?![\w]))"
+    rf"|(?:{_UNIT_NAMES})(?!\w))"
     rf"(?:\s?(?:/|per\s)\s?(?P<per>(?:{_MASSES})(?!\w)))?",
     re.IGNORECASE,
 )
@@ -186,7 +187,10 @@ _AFTER: list[tuple[Comparison, re.Pattern[str]]] = [
     ),
     (
         "le",
-        re.compile(rf"\s?(?:\w+\s)?(?:or|and)\s(?:{_DOWN}|below|under)\b|\smaximum\b", re.I),
+        re.compile(
+            rf"\s?(?:\w+\s)?(?:or|and)\s(?:{_DOWN}|below|under)\b|\smaximum\b|\sat the latest\b",
+            re.I,
+        ),
     ),
 ]
 _AGENT = re.compile(rf"\bby{_TO_NUMBER}", re.IGNORECASE)
@@ -283,10 +287,10 @@ def _rates(text: str, number_ends: set[int]) -> list[Quantity]:
 def _numbers(text: str) -> list[Quantity]:
     listed = _LIST_NUMBER.match(text)
     labels = {at for match in _LABEL.finditer(text) for at in range(*match.span())}
-    found = []
+    found: list[Quantity] = []
     for match in _NUMBER.finditer(text):
         at = match.start("digits") if match["digits"] else match.start("word")
-        if (listed and at < listed.end()) or at in labels:
+        if (listed and at < listed.end()) or at in labels or (found and at < found[-1].end):
             continue
         found.append(_quantity(text, match, at))
     return found

@@ -28,8 +28,14 @@ def strength(item: Item, source: Source) -> Iterator[Flag]:
     strength = item.level.removesuffix("_not")
     for clause in item.parsed.clauses:
         match = _MODAL.search(clause.text)
+        if match and _INSIDE.search(clause.text, 0, match.start()):
+            continue
         if match and match.lastgroup != strength and not _says(match, item, source):
             yield Flag("modal", item.level.replace("_", " "), match.group())
+
+
+# "Explain how it can be corrected", "language that children can read": of what, not how strongly.
+_INSIDE = re.compile(r"\w\s+(?:how|that|which|who|whom|what|where|whether|so)\b", re.IGNORECASE)
 
 
 def _says(match: re.Match[str], item: Item, source: Source) -> bool:

@@ -54,6 +54,8 @@ _STOP_WORDS = """
     nine ten eleven twelve soon now here just even still yet least exactly prior upon again
     be'd don't doesn't isn't aren't mustn't shouldn't can't itself themselves yourself himself
     used recommended permitted allowed prohibited forbidden
+    fully completely properly strictly entirely simply normally usually generally routinely rule
+    period time irrespective regardless whose whereas thereof therein thereafter afterwards
     minimum maximum min max hour day week month year minute second hours days weeks months years
     minutes seconds half twice percent mg ml kg km cm mm degree degrees celsius daily weekly monthly
     yearly hourly quarterly annually annual quarter quarters shorter longer older younger higher
@@ -152,6 +154,94 @@ _GROUPS = """
     compare match
     secret password passcode
     encrypt encryption cipher
+    usable operable use operate
+    finish complete end conclude over past
+    deteriorate worsen worse decline
+    improve better recover
+    increase raise lift grow rise more
+    decrease reduce lower drop fall decline sink less
+    restrict limit confine
+    share pass disclose transfer hand give forward
+    right entitled entitlement
+    correct right proper accurate
+    affected concerned relevant respective
+    drink fluid liquid
+    exclude rule
+    consult ask seek advice confer
+    suitable appropriate adequate fit
+    sufficient adequate enough
+    incident event occurrence
+    accident injury
+    illness disease sickness ill sick unwell
+    drug medicine medication medicament pharmaceutical substance
+    hospital ward clinic inpatient
+    admission admit arrival arrive
+    discharge leave home release
+    machine device equipment appliance apparatus unit tool instrument
+    software application program programme app
+    location place site position spot
+    building premises facility house
+    room area space zone
+    waste rubbish trash garbage refuse litter
+    agreement contract
+    legal law statutory lawful
+    head leader chief lead manager supervisor superior boss
+    supplier vendor provider contractor
+    private personal own
+    individual person human
+    parent parental guardian
+    erase delete anonymise
+    interval period time duration
+    feasible possible practicable
+    live resident residence reside
+    value worth amount sum
+    breakable fragile
+    frequently regularly often
+    thoroughly carefully
+    document documentation paper form file record
+    evidence proof
+    withdraw revoke take
+    finally last final
+    begin onset first start beginning
+    damage defect defective faulty broken worn
+    missing lost lose
+    empty drain
+    obtain seek secure get
+    require demand call
+    skip miss omit bypass
+    arrange organise schedule plan
+    provide supply furnish
+    separate apart distinct own
+    consent permission approval authorisation agreement
+    approve sign authorise consent
+    turn switch set put
+    shut close turn switch off
+    nearby close near next adjacent
+    child minor
+    woman female
+    man male
+    worker labourer operative operator
+    autoplay automatic play
+    notice inform information announce warning notification
+    prior advance previous before
+    emergency urgent crisis
+    suspect suspicion suspected
+    immediately prompt
+    regularly periodic periodically
+    work function operate run
+    weekend saturday sunday
+    visitor guest
+    vehicle car van
+    physician doctor consultant specialist
+    pain painful ache
+    blood haemorrhage bleed
+    raise escalate report
+    breach violation infringement
+    purpose aim goal
+    explain justify reason
+    observe watch monitor supervise
+    treat treatment therapy
+    urine catheter catheterise
 """
 _ROLE_WORDS = """
     nurse doctor physician surgeon clinician midwife therapist pharmacist consultant porter matron

@@ -2,7 +2,8 @@
 
 The guard knows numbers, units, comparisons, negations, modal verbs and conditions in English alone.
 A text in another language is not translated: only these words are, and its articles are left out,
-since they would make any two texts resemble each other. All other words stay as they are.
+since they would make any two texts resemble each other. All other words stay as they are. English
+has a file too, for turns of speech such as "without delay".
 
 `<language>.toml` holds for each English word what is said for it, parts separated by "|".
 """
@@ -17,14 +18,16 @@ from llm.rules import Language, for_language
 _THOUSANDS = re.compile(r"(?<![\d.,])\d{1,3}(?:\.\d{3})+(?![.,]?\d)")
 _DECIMAL = re.compile(r"(?<![\d.,])(\d{1,9}),(\d{1,2})(?![.,]?\d)")
 
+_AT_THE_LATEST = re.compile(r"\bafter ((?:\S{1,20} ){1,3})at the latest\b", re.IGNORECASE)
+
 
 def in_english(text: str, language: Language) -> str:
-    if language == "en":
-        return text
     pattern, meanings = _glossary(language)
-    text = _THOUSANDS.sub(lambda match: match.group().replace(".", ","), text)
-    text = _DECIMAL.sub(r"\1.\2", text)
-    return pattern.sub(lambda match: meanings.get(match.group().lower(), ""), text)
+    if language != "en":
+        text = _THOUSANDS.sub(lambda match: match.group().replace(".", ","), text)
+        text = _DECIMAL.sub(r"\1.\2", text)
+    text = pattern.sub(lambda match: meanings.get(match.group().lower(), ""), text)
+    return _AT_THE_LATEST.sub(r"within \1", text)
 
 
 @cache
@@ -35,7 +38,8 @@ def _glossary(language: Language) -> tuple[re.Pattern[str], dict[str, str]]:
     meanings = {
         said.strip(): english for english, all_said in data.items() for said in all_said.split("|")
     }
-    silent = [word for word in for_language(language).stop_words if word not in meanings]
+    articles = for_language(language).stop_words if language != "en" else frozenset()
+    silent = [word for word in articles if word not in meanings]
     phrases = sorted([*meanings, *silent], key=len, reverse=True)
     alternatives = "|".join(re.escape(p) + ("" if p.endswith("'") else r"(?!\w)") for p in phrases)
     return re.compile(rf"(?<!\w)(?:{alternatives})", re.IGNORECASE), meanings
