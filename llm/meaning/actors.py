@@ -24,7 +24,7 @@ def actor(item: Item, source: Source, context: Context) -> Iterator[Flag]:
             yield Flag("actor", named, item.actor)
     elif not (_are_said(own, source, context) and _are_roles(item.actor, source, context)):
         yield Flag("actor", "", item.actor)
-    known = Vocabulary([*source.vocabulary.stems, *stems])
+    known = Vocabulary([*source.vocabulary.stems, *stems, *map(stem, roles(context.text))])
     for role in dict.fromkeys(roles(item.parsed.text)):
         if not known.holds(stem(role)) and stem(role) not in GENERIC:
             yield Flag("actor", named, role)

@@ -79,7 +79,8 @@ _NEGATOR = re.compile(
     re.IGNORECASE,
 )
 _NOT_MORE = re.compile(
-    r"\bnot\s+(?:more|less|fewer|later|longer|greater|higher|lower|below|under|above|over)\b"
+    r"\bnot\s+(?:(?:more|less|fewer|later|longer|greater|higher|lower)(?=\s+than\b)"
+    r"|(?:below|under|above|over)\b)"
     r"|\bno longer (?=than\b)|\bwhether or not\b|\bif not\b",
     re.IGNORECASE,
 )
@@ -297,9 +298,12 @@ def _sentences(parts: Iterator[tuple[Part, str]]) -> Iterator[list[Part]]:
 def _hung_on(sentence: list[Part]) -> Iterator[Clause]:
     """A condition belongs to the clause before it; at the beginning, to all that follow."""
     leading: list[Part] = []
+    pending: list[Part] = []  # "stop, and if it rings, leave": the condition of what follows
     clauses: list[Clause] = []
     for part in sentence:
-        if part.marker and clauses:
+        if part.marker and clauses and _JOINS_ON.search(clauses[-1].text):
+            pending.append(part)
+        elif part.marker and clauses:
             condition, *orders = _orders(part)  # "when it rings and open the door"
             clauses[-1].conditions.append(condition)
             clauses.extend(c for p in orders for c in _clauses_of(p, clauses[-1].subject))
@@ -311,12 +315,21 @@ def _hung_on(sentence: list[Part]) -> Iterator[Clause]:
                 Clause(f"{last.text} {part.text}", last.start, conditions=last.conditions)
             )
         else:
-            clauses.extend(_clauses_of(part, clauses[-1].subject if clauses else ""))
+            found = list(_clauses_of(part, clauses[-1].subject if clauses else ""))
+            for clause in found:
+                clause.conditions.extend(pending)
+            clauses.extend(found)
+            pending = [] if found else pending
+    if clauses:
+        clauses[-1].conditions.extend(pending)
     if not clauses and leading:
         clauses = [Clause("", leading[0].start)]
     for clause in clauses:
         clause.conditions.extend(leading)
     return iter(clauses)
+
+
+_JOINS_ON = re.compile(r"\b(?:and|or|but)\W*$", re.IGNORECASE)
 
 
 def _clauses_of(part: Part, subject: str) -> Iterator[Clause]:

@@ -10,6 +10,7 @@ from llm.meaning.words import GENERIC, Vocabulary, content, positive, share, wor
 
 CONDITION_KEPT = 0.51  # of a condition's words, by the other text
 SAME_CONDITION = 0.5  # of the words of one of two conditions, by the other
+KNOWN_CONDITION = 0.51  # of the words of an item's condition, by all that it cites
 
 
 def conditions(item: Item, source: Source) -> Iterator[Flag]:
@@ -92,7 +93,9 @@ def _new_conditions(item: Item, source: Source) -> Iterator[Flag]:
     for clause in item.parsed.clauses:
         for part in clause.conditions:
             found = f"{part.marker_words} {part.text}".strip()
-            if share(part.stems, source.vocabulary) < SAME_CONDITION:
+            if any(_is_reworded(part, clause, *theirs_too) for theirs_too in theirs):
+                continue
+            if share(part.stems, source.vocabulary) < KNOWN_CONDITION:
                 yield Flag("condition", "", found)
             elif part.marker in _TURNING and part.stems:
                 like = [(p, whose) for p, whose in theirs if _same_condition(part, p)]
@@ -110,7 +113,7 @@ def _may_be_same(one: Part, bare: Part) -> bool:
 
 # "in an emergency", "for deep wounds", "with written consent": a condition without a marker.
 _PHRASE = re.compile(
-    r"\b(?:for|with|in|under|on|at|by|from|within|throughout)\b(?P<of>(?:\s[\w'-]{1,40}){1,7}?)"
+    r"\b(?:for|with|in|under|on|throughout)\b(?P<of>(?:\s[\w'-]{1,40}){1,7}?)"
     r"(?=\s(?:for|with|in|under|on|at|by|from|and|or|must|shall|should|may|is|are|of|to|within|has"
     r"|have|can)\b|[,.;:]|$)",
     re.IGNORECASE,

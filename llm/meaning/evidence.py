@@ -173,5 +173,7 @@ def _resemblance(stems: Sequence[str], clause: Clause) -> float:
     everything, wanted = clause.words_with_conditions, set(stems)
     held = sum(map(everything.holds, wanted)) + sum(map(everything.says, wanted))
     done = sum(map(clause.does.holds, wanted)) + sum(map(clause.does.says, wanted))
-    asks = 1.1 if MODAL.search(clause.text) else 1.0  # before one that only tells
+    if stems and clause.does.holds(stems[0]):  # what an item begins with is what it is about
+        done += 1 + clause.does.says(stems[0])
+    asks = 1.2 if MODAL.search(clause.text) else 1.0  # before one that only tells
     return asks * (held + 2 * done) / (4 + len(clause.stems)) if held else 0.0

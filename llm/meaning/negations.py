@@ -21,10 +21,25 @@ def negation(item: Item, source: Source) -> Iterator[Flag]:
             yield Flag(
                 "negation", lost[0] if lost else best.text, found[0] if found else clause.text
             )
+    yield from _turned_conditions(item, source)
     yield from _lost_prefix(item, source)
     prohibits = item.level in ("must_not", "should_not")
     if prohibits and not any(negators(clause.text) for clause in item.parsed.clauses):
         yield Flag("negation", item.level.replace("_", " "), item.action)
+
+
+def _turned_conditions(item: Item, source: Source) -> Iterator[Flag]:
+    """ "If it is not needed", where nothing cited says "not", "unless", "without" or "un-"."""
+    if negators(source.text) or _NEGATES.search(source.text):
+        return
+    for clause in item.parsed.clauses:
+        for part in clause.conditions:
+            if part.is_negated:
+                yield Flag("negation", "", f"{part.marker_words} {part.text}".strip())
+                return
+
+
+_NEGATES = re.compile(r"\b(?:unless|without|except|only|until|un\w{4}|in\w{5}|lack)", re.IGNORECASE)
 
 
 def _is_turned(clause: Clause, other: Clause) -> bool:

@@ -94,9 +94,14 @@ def _number(quantity: Quantity, item: Item, source: Source) -> Iterator[Flag]:
 
 
 def _is_said_of_each(quantity: Quantity, source: Source) -> bool:
-    """ "Each month's report" for "reports on the month"."""
-    said = words(quantity.words)
-    return said[:1] in (["each"], ["every"]) and said[-1] in words(source.text)
+    """ "Each month's report" for "reports on the month", "one millisecond" for "millisecond"."""
+    last = words(quantity.words)[-1:] or [""]
+    if last[0] not in words(source.text):
+        return False
+    of_one = quantity.raw == 1 and quantity.dimension not in {
+        q.dimension for q in source.quantities
+    }
+    return of_one or quantity.words.casefold().startswith(("each ", "every "))
 
 
 def _unit_is_said_elsewhere(
@@ -136,7 +141,18 @@ def _comparison(
             return
         if {quantity.comparison, wanted} in ({"", "after"}, {"by", "le"}, {"", "range"}):
             return
+        if {quantity.comparison, wanted} == {"", "le"} and _is_window(quantity, item.parsed.text):
+            return
     yield Flag("comparison", _with_words_before(same[0], source.text), quantity.words)
+
+
+def _is_window(quantity: Quantity, text: str) -> bool:
+    """ "In the 24 hours before" is "within 24 hours before"."""
+    before = text[max(0, quantity.start - 20) : quantity.start]
+    return quantity.dimension == "time" and bool(_WINDOW.search(before))
+
+
+_WINDOW = re.compile(r"\b(?:in|during)\s(?:the|any|a)?\s?$", re.IGNORECASE)
 
 
 def _negated_at(parsed: Parsed, quantity: Quantity) -> bool:

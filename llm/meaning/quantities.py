@@ -142,7 +142,7 @@ _UNIT = re.compile(
     re.IGNORECASE,
 )
 _RATE = re.compile(
-    rf"(?:\b(?P<adverb>{'|'.join(_RATES)})"
+    rf"(?:\b(?:once\s+)?(?P<adverb>{'|'.join(_RATES)})"
     r"|(?<=\w)\s?/\s?(?P<per>h|hr|min|s|d|day|week|hour|minute|month|year)"
     r"|\b(?:(?P<once>once|one time)\s+)?(?:every|each|per|(?P<article>an?))\s+"
     rf"(?:working\s|calendar\s|business\s)?(?P<unit>{_TIME_NAMES}))\b(?!-)",
@@ -231,7 +231,7 @@ class Quantity:
     is_soft: bool = False
 
     def equals(self, other: "Quantity") -> bool:
-        near = abs(self.value - other.value) <= 1e-6 * max(1.0, abs(self.value))
+        near = abs(self.value - other.value) <= 1e-6 * max(abs(self.value), abs(other.value))
         return near and self.dimension == other.dimension
 
 
@@ -273,7 +273,7 @@ def _rates(text: str, number_ends: set[int]) -> list[Quantity]:
         name = _RATES.get((match["adverb"] or "").casefold())
         name = name or (match["unit"] or match["per"]).casefold()
         dimension, factor = _UNITS[name]
-        comparison = _comparison(text, *match.span())
+        comparison = _of_interval(_comparison(text, *match.span()), match)
         after_number = match.start() in number_ends or match.start() - 1 in number_ends
         soft = bool(match["article"]) and not (match["once"] or after_number)
         found.append(
@@ -375,11 +375,21 @@ def _comparison(text: str, start: int, end: int) -> Comparison:
     before = text[max(0, start - _WINDOW) : start]
     for comparison, pattern in _BEFORE if _MAY_COMPARE.search(before) else ():
         if pattern.search(before):
-            return comparison
+            return _of_interval(comparison, _EVERY.search(before))
     for comparison, pattern in _AFTER:
         if pattern.match(text, end):
-            return comparison
+            return _of_interval(comparison, _EVERY.search(before))
     return ""
+
+
+def _of_interval(comparison: Comparison, rate: object) -> Comparison:
+    """ "At least every 6 months" is "at intervals of at most 6 months"."""
+    if not rate:
+        return comparison
+    return {"ge": "le", "le": "ge"}.get(comparison, comparison)  # type: ignore[return-value]
+
+
+_EVERY = re.compile(r"\b(?:every|each)\s?$", re.IGNORECASE)
 
 
 def _with_shared_units(text: str, found: list[Quantity]) -> list[Quantity]:

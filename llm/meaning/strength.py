@@ -22,6 +22,8 @@ def strength(item: Item, source: Source) -> Iterator[Flag]:
     allowed = _levels(item, source)
     if not allowed and not any(_DESCRIBES.match(c.parsed.text) for c in source.cited):
         allowed = {"must", "must_not"}  # an order with a verb that we do not know
+    if not allowed and _SAID_OTHERWISE[item.level].search(source.text):
+        allowed = {item.level}
     if item.level not in allowed:
         said = ", ".join(sorted(allowed)).replace("_", " ")
         yield Flag("modal", said, item.level.replace("_", " "))
@@ -32,6 +34,29 @@ def strength(item: Item, source: Source) -> Iterator[Flag]:
             continue
         if match and match.lastgroup != strength and not _says(match, item, source):
             yield Flag("modal", item.level.replace("_", " "), match.group())
+
+
+# Where neither the finder nor a modal verb tells: words that ask, forbid or allow all the same.
+_ASKS = re.compile(
+    r"\b(?:necessary|needed|essential|crucial|vital|imperative|mandatory|compulsory|duty|obliged"
+    r"|responsib\w+|expected|important|recommend\w*|advis\w+|prefer\w*)\b",
+    re.IGNORECASE,
+)
+_FORBIDS = re.compile(
+    r"\b(?:no|not|never|nobody|none|bann?ed|off limits|unacceptable|avoid\w*|out of bounds"
+    r"|refrain\w*|prohibit\w*|forbid\w*|forbidden)\b",
+    re.IGNORECASE,
+)
+_ALLOWS = re.compile(
+    r"\b(?:free to|option\w*|entitled|right to|allow\w*|permi\w+|welcome to|can)\b", re.IGNORECASE
+)
+_SAID_OTHERWISE = {
+    "must": _ASKS,
+    "should": _ASKS,
+    "must_not": _FORBIDS,
+    "should_not": _FORBIDS,
+    "may": _ALLOWS,
+}
 
 
 # "Explain how it can be corrected", "language that children can read": of what, not how strongly.

@@ -32,7 +32,11 @@ _IRREGULAR_FORMS = """
     worked:work begun:begin began:begin dying:die lying:lie people:person men:man women:woman
     children:child feet:foot teeth:tooth said:say hung:hang built:build spent:spend
     understood:understand withdrawn:withdraw payslips:payslip whose:who lent:lend loans:loan
-    drunk:drink fed:feed hottest:hot
+    drunk:drink fed:feed hottest:hot repaid:repay prepaid:prepay unpaid:pay fallen:fall fell:fall
+    rang:ring rung:ring rose:rise risen:rise sank:sink sunk:sink cut:cut laid:lay led:lead
+    bled:bleed bitten:bite torn:tear grown:grow grew:grow got:get gotten:get became:become
+    came:come felt:feel dealt:deal swollen:swell forgotten:forget sought:seek taught:teach
+    caught:catch thrown:throw worse:bad worst:bad better:good best:good
 """
 _IRREGULAR = dict(form.split(":") for form in _IRREGULAR_FORMS.split())
 # "eingeschaltet" and "einzuschalten" are forms of "einschalten", "gelagert" is one of "lagern".
@@ -65,6 +69,7 @@ _STOP = frozenset(_STOP_WORDS.split())
 _GROUPS = """
     ensure verify check confirm validate inspect examine control assess test review
     inform notify tell report alert warn advise announce communicate contact call message phone
+    telephone phone call ring
     staff employee personnel worker workforce colleague team member people person
     doctor physician clinician medic
     user subscriber customer client account

@@ -41,5 +41,7 @@ def _glossary(language: Language) -> tuple[re.Pattern[str], dict[str, str]]:
     articles = for_language(language).stop_words if language != "en" else frozenset()
     silent = [word for word in articles if word not in meanings]
     phrases = sorted([*meanings, *silent], key=len, reverse=True)
-    alternatives = "|".join(re.escape(p) + ("" if p.endswith("'") else r"(?!\w)") for p in phrases)
+    alternatives = "|".join(
+        re.escape(phrase) + (r"(?!\w)" if phrase[-1].isalnum() else "") for phrase in phrases
+    )
     return re.compile(rf"(?<!\w)(?:{alternatives})", re.IGNORECASE), meanings
