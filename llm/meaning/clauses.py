@@ -169,7 +169,13 @@ class Clause(Part):
         return "only" in said or "solely" in said or any(p.is_only for p in self.conditions)
 
 
-_JOINT = re.compile(r"(?:,|;)\s+(?:(?:and|or|but)\s+)?|\s+(?:and|or|but|then)\s+", re.IGNORECASE)
+# Not where numbers are joined: "EUR 10,000 or more", "between 2 and 4 wheels".
+_JOINT = re.compile(
+    r"(?:[,;]\s+(?:(?:and|or|but)\s+)?|\s+(?:and|or|but|then)\s+)"
+    r"(?!\d|(?:two|three|four|five|six|seven|eight|nine|ten|twelve)\b"
+    r"|(?:more|less|fewer|above|over|below|under|sooner|[a-z]{3,7}er)\b)",
+    re.IGNORECASE,
+)
 _SEGMENT_TAKEN_UP = 0.5  # of what a segment asks, by the item
 
 

@@ -15,6 +15,8 @@ def negation(item: Item, source: Source) -> Iterator[Flag]:
         best = source.best_for(clause)
         if best is None or not clause.text or _turns_a_comparison(clause, best, item, source):
             continue
+        if negators(clause.text) and _count(clause) == _count(best) > 1:
+            continue  # "not in anyone who is not ...", of which a half stands in the condition
         turned = _is_turned(clause, best) != _is_turned(best, clause)
         if turned != _has_antonym(clause, best) and not _gates_agree(clause, best):
             lost, found = negators(best.text), negators(clause.text)
@@ -26,6 +28,10 @@ def negation(item: Item, source: Source) -> Iterator[Flag]:
     prohibits = item.level in ("must_not", "should_not")
     if prohibits and not any(negators(clause.text) for clause in item.parsed.clauses):
         yield Flag("negation", item.level.replace("_", " "), item.action)
+
+
+def _count(clause: Clause) -> int:
+    return len(negators(clause.text)) + sum(len(negators(p.text)) for p in clause.conditions)
 
 
 def _turned_conditions(item: Item, source: Source) -> Iterator[Flag]:

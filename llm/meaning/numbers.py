@@ -1,9 +1,9 @@
 """Numbers, units and comparisons: none new, none lost, none exchanged."""
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
-from llm.meaning.clauses import Clause, Parsed
+from llm.meaning.clauses import Parsed, Part
 from llm.meaning.evidence import Flag, Item, Source
 from llm.meaning.glossaries import in_english
 from llm.meaning.quantities import Quantity, find_quantities, flipped, ordinals
@@ -20,11 +20,8 @@ def numbers(item: Item, source: Source) -> Iterator[Flag]:
         is_new = quantity.raw not in {q.raw for q in source.quantities}
         if not quantity.is_soft or (quantity.words[:1].isdigit() and is_new):
             yield from _number(quantity, item, source)
-    spans = [span for clause in source.taken_up(item) for span in _spans(clause, item)]
-    for quantity in _quantities_in(source, spans):
-        lost = not any(quantity.equals(q) or quantity.raw == q.raw for q in found)
-        if not quantity.is_soft and lost:
-            yield Flag("number", quantity.words, "")
+    for quantity in _lost(item, source, found):
+        yield Flag("number", quantity.words, "")
     yield from _exchanged(item, source)
     known = ordinals(source.text)
     for ordinal in sorted(ordinals(item.parsed.text) - known):
@@ -33,7 +30,7 @@ def numbers(item: Item, source: Source) -> Iterator[Flag]:
 
 def _exchanged(item: Item, source: Source) -> Iterator[Flag]:
     """Two numbers of the source that changed places: each stands among the other's words."""
-    found = [q for q in item.parsed.quantities if not q.is_soft][:MAX_EXCHANGED]
+    found = [q for q in item.parsed.quantities if not (q.is_soft or q.is_rate)][:MAX_EXCHANGED]
     for at, one in enumerate(found):
         for other in found[at + 1 :]:
             places = _place_of(one, source), _place_of(other, source)
@@ -61,19 +58,29 @@ def _around(text: str, quantity: Quantity) -> set[str]:
     return {f"-{word}" for word in before} | {f"+{word}" for word in after}
 
 
-def _spans(clause: Clause, item: Item) -> Iterator[tuple[Clause, int, int]]:
-    """Where in a clause taken up its numbers must survive: not in the half that is left out."""
-    for part in (*clause.spoken_of(item.vocabulary), *clause.conditions_of(item.vocabulary)):
-        yield clause, part.start, part.start + len(part.text) + len(part.marker_words) + 2
+def _lost(item: Item, source: Source, found: Sequence[Quantity]) -> Iterator[Quantity]:
+    """Numbers of the clauses taken up that the item has not, nor needs."""
+    for clause in source.taken_up(item):
+        cited = next(c for c in source.cited if any(own is clause for own in c.parsed.clauses))
+        halves = [
+            [q for q in cited.parsed.quantities if _stands_in(q, part) and not q.is_soft]
+            for part in clause.spoken_of(item.vocabulary)
+        ]
+        kept = [[q for q in half if _is_among(q, found)] for half in halves]
+        for half, of_it in zip(halves, kept, strict=True):
+            if of_it or not any(kept):  # the item's numbers tell which half it is about
+                yield from (q for q in half if not _is_among(q, found))
+        for condition in clause.conditions_of(item.vocabulary):
+            inside = [q for q in cited.parsed.quantities if _stands_in(q, condition)]
+            yield from (q for q in inside if not (q.is_soft or _is_among(q, found)))
 
 
-def _quantities_in(source: Source, spans: Sequence[tuple[Clause, int, int]]) -> Iterator[Quantity]:
-    for cited in source.cited:
-        own = {id(clause) for clause in cited.parsed.clauses}
-        places = [(start, end) for clause, start, end in spans if id(clause) in own]
-        for quantity in cited.parsed.quantities:
-            if any(start <= quantity.start < end for start, end in places):
-                yield quantity
+def _is_among(quantity: Quantity, found: Iterable[Quantity]) -> bool:
+    return any(quantity.equals(q) or quantity.raw == q.raw for q in found)
+
+
+def _stands_in(quantity: Quantity, part: Part) -> bool:
+    return part.start <= quantity.start < part.start + len(part.text) + len(part.marker_words) + 2
 
 
 def _number(quantity: Quantity, item: Item, source: Source) -> Iterator[Flag]:

@@ -160,9 +160,15 @@ _ORDINAL = re.compile(
     re.IGNORECASE,
 )
 _LABEL = re.compile(r"\d+(?:\.\d+){2,}")
-_UP = r"(?:more|greater|higher|longer|later|older|larger|faster|heavier|hotter|deeper|wider|taller)"
-_DOWN = r"(?:less|fewer|lower|shorter|earlier|younger|smaller|slower|lighter|colder)"
-_TO_NUMBER = r"(?:\s(?:of|a|an|the|once|about|approximately|every|each|in|value|EUR|USD))*\s?$"
+_UP = (
+    r"(?:more often|more frequently|more|greater|higher|longer|later|older|larger|faster|heavier"
+    r"|hotter|deeper|wider|taller)"
+)
+_DOWN = (
+    r"(?:less often|less frequently|less|fewer|lower|shorter|earlier|younger|smaller|slower|lighter"
+    r"|colder)"
+)
+_TO_NUMBER = r"(?:\s(?:of|a|an|the|age|once|about|approximately|every|each|in|value|EUR|USD))*\s?$"
 _COMPARISON_WORDS: list[tuple[Comparison, str]] = [
     ("ge", rf"\bat least|\b(?:no|not|never) {_DOWN} than|\bminimum|\bmin\.?|≥|>="),
     ("ge", r"\bnot (?:below|under)|\bno(?:t)? sooner than"),
@@ -201,6 +207,7 @@ _CLOCK_OR_DATE = re.compile(
 )
 _SOFT_WORDS = frozenset({"one", "once", "both", "half", "pair", "pairs"})
 _OR_MORE = re.compile(r"\b(?:or|and) (more|fewer|less|above|over)\b", re.IGNORECASE)
+_OF_INTERVAL = re.compile(r"\s(?:every|each|in|per)\s", re.IGNORECASE)  # "once every 2 years"
 _OF_HALF = re.compile(r"\ban?\s")
 _MAY_COMPARE = re.compile(r"[<>≤≥]|[A-Za-z]{2}")  # saves eight searches beside most numbers
 _FLIPS: dict[Comparison, Comparison] = {"gt": "le", "le": "gt", "lt": "ge", "ge": "lt"}
@@ -229,6 +236,11 @@ class Quantity:
     start: int
     end: int
     is_soft: bool = False
+
+    @property
+    def is_rate(self) -> bool:
+        """ "Daily", "every year": how often, rather than how much."""
+        return self.raw == 1 and not any(sign.isdigit() for sign in self.words)
 
     def equals(self, other: "Quantity") -> bool:
         near = abs(self.value - other.value) <= 1e-6 * max(abs(self.value), abs(other.value))
@@ -311,7 +323,8 @@ def _quantity(text: str, match: re.Match[str], at: int) -> Quantity:
     if not comparison and unit and end == unit.end():
         comparison = _or_more(unit.group())
     is_word = bool(match["word"]) and match["word"].casefold() in _SOFT_WORDS
-    soft = (is_word and dimension in ("", "times") and not comparison) or bool(
+    counted = bool(comparison) and not _OF_INTERVAL.match(text, end)
+    soft = (is_word and dimension in ("", "times") and not counted) or bool(
         _REFERENCE.search(text[max(0, at - _WINDOW) : at])
     )
     return Quantity(

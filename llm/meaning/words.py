@@ -59,7 +59,7 @@ _STOP_WORDS = """
     be'd don't doesn't isn't aren't mustn't shouldn't can't itself themselves yourself himself
     used recommended permitted allowed prohibited forbidden
     fully completely properly strictly entirely simply normally usually generally routinely rule
-    period time irrespective regardless whose whereas thereof therein thereafter afterwards
+    period time irrespective regardless whose whereas thereof therein age aged
     minimum maximum min max hour day week month year minute second hours days weeks months years
     minutes seconds half twice percent mg ml kg km cm mm degree degrees celsius daily weekly monthly
     yearly hourly quarterly annually annual quarter quarters shorter longer older younger higher
