@@ -24,6 +24,7 @@ FlagKind = Literal[
     "invented",
 ]
 TAKEN_UP = 0.6  # of a clause of the source, by the item; from here on the item speaks of it
+MAX_NEARBY = 20_000  # characters of a section in which an actor may be named
 MAX_WORDS = 160  # characters of a flag's `lost` and `found`
 
 
@@ -81,7 +82,7 @@ class Context:
 
     @cached_property
     def text(self) -> str:
-        return readable(f"{self.audience} . {self.nearby}")
+        return readable(f"{self.audience[:MAX_NEARBY]} . {self.nearby[:MAX_NEARBY]}")
 
     @cached_property
     def vocabulary(self) -> Vocabulary:

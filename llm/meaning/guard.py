@@ -22,12 +22,16 @@ from llm.meaning.conditions import conditions
 from llm.meaning.evidence import NO_CONTEXT, Cited, Context, Flag, FlagKind, Item, Source
 from llm.meaning.negations import negation
 from llm.meaning.numbers import numbers
+from llm.meaning.quantities import count_numbers
 from llm.meaning.strength import strength
 from llm.meaning.topics import about_something_else, invented
 
 FLAG_KINDS: tuple[FlagKind, ...] = get_args(FlagKind)
-MAX_ITEM = 60  # clauses, conditions and numbers of one item; a longer one is no thing to do
-MAX_SOURCE = 1_000  # clauses and numbers of all that one item cites
+# What is longer or holds more is not compared, but flagged: reading it would cost too much.
+MAX_ITEM_LENGTH = 2_000  # characters of an item, 350 words; a longer one is no thing to do
+MAX_ITEM = 60  # clauses, conditions and numbers of one item
+MAX_CITED_LENGTH = 10_000  # characters of all that one item cites
+MAX_CITED = 250  # clauses and numbers of all that one item cites
 
 
 def check(
@@ -41,11 +45,16 @@ def check(
     """All that did not survive, worst first; [] for a faithful item, or where nothing is cited."""
     if not cited:
         return []
-    source = Source(list(dict.fromkeys(cited)))
-    item = Item(action, actor, level, condition, source.language)
-    if _is_too_long(item.parsed, MAX_ITEM):
+    if _is_too_much([action, condition, actor], MAX_ITEM_LENGTH, MAX_ITEM):
         return [Flag("invented", "", action)]
-    if sum(len(c.parsed.clauses) + len(c.parsed.quantities) for c in source.cited) > MAX_SOURCE:
+    whole = list(dict.fromkeys(cited))
+    if _is_too_much([f"{c.stem} {c.text}" for c in whole], MAX_CITED_LENGTH, MAX_CITED):
+        return [Flag("citation", whole[0].text, action)]
+    source = Source(whole)
+    item = Item(action, actor, level, condition, source.language)
+    if _parts(item.parsed) > MAX_ITEM:
+        return [Flag("invented", "", action)]
+    if sum(len(c.parsed.clauses) + len(c.parsed.quantities) for c in source.cited) > MAX_CITED:
         return [Flag("citation", source.text, action)]
     found = [
         *about_something_else(item, source),
@@ -59,6 +68,13 @@ def check(
     return list(dict.fromkeys(found))
 
 
-def _is_too_long(parsed: Parsed, most: int) -> bool:
+def _is_too_much(texts: Sequence[str], most_characters: int, most_numbers: int) -> bool:
+    """Told before anything is read closely."""
+    if sum(map(len, texts)) > most_characters:
+        return True
+    return sum(count_numbers(text, most_numbers + 1) for text in texts) > most_numbers
+
+
+def _parts(parsed: Parsed) -> int:
     conditions = {id(part) for clause in parsed.clauses for part in clause.conditions}
-    return len(parsed.clauses) + len(conditions) + len(parsed.quantities) > most
+    return len(parsed.clauses) + len(conditions) + len(parsed.quantities)

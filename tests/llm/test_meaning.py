@@ -189,9 +189,21 @@ def cpu_seconds(read, text):
 
 
 @pytest.mark.parametrize("text", HOSTILE, ids=lambda text: text[:12])
-def test_a_hostile_item_is_checked_in_bounded_time(text):
-    started = time.perf_counter()
+@pytest.mark.parametrize("length", [660, 3_300, 100_000])
+def test_a_check_costs_less_than_50_ms_however_hostile_its_texts_are(text, length):
+    part = text[:length]
+    plain = Cited("Wash hands.", ("must",))
 
-    check(text[:4_000], text[:4_000], "must", text[:4_000], [Cited(text[:8_000], ("must",))] * 3)
+    item = cpu_seconds(lambda _: check(part, part, "must", part, [plain]), part)
+    cited = cpu_seconds(lambda _: check("Wash", "You", "must", "", [Cited(part)] * 3), part)
+    near = cpu_seconds(
+        lambda _: check("Wash", "Cooks", "must", "", [plain], Context(part, part)), part
+    )
 
-    assert time.perf_counter() - started < 2.0
+    assert max(item, cited, near) < 0.05
+
+
+def test_what_is_too_much_to_compare_is_flagged():
+    assert kinds("Wash hands " * 200, "Wash hands.") == ["invented"]
+    assert kinds("Wash hands", "Wash hands. " * 900) == ["citation"]
+    assert kinds("Wash hands", "Wash hands. " + "1 " * 300) == ["citation"]
