@@ -15,7 +15,8 @@ _RECEIVES = re.compile(
 
 
 def actor(item: Item, source: Source, context: Context) -> Iterator[Flag]:
-    named = _named_by_source(item, source)
+    all_named = list(_named_by_source(item, source))
+    named = next((n for n in all_named if _is_same_actor(item.actor, n)), "".join(all_named[:1]))
     stems = content(item.actor)
     own = [stem for stem in stems if stem not in GENERIC]
     if named:
@@ -25,7 +26,8 @@ def actor(item: Item, source: Source, context: Context) -> Iterator[Flag]:
     elif not (_are_said(own, source, context) and _are_roles(item.actor, source, context)):
         yield Flag("actor", "", item.actor)
     known = Vocabulary([*source.vocabulary.stems, *stems, *map(stem, roles(context.text))])
-    for role in dict.fromkeys(roles(item.parsed.text)):
+    said = roles(item.parsed.text) if item.language == "en" else ()  # "tester" is a French verb
+    for role in dict.fromkeys(said):
         if not known.holds(stem(role)) and stem(role) not in GENERIC:
             yield Flag("actor", named, role)
     yield from _own_subject(item, source)
@@ -54,7 +56,8 @@ def _own_subject(item: Item, source: Source) -> Iterator[Flag]:
 def _is_led(item: Item, named: str) -> bool:
     """ "Do not let workers under 18 take part": who acts in the source is named in the action."""
     said = Vocabulary(content(item.parsed.text))
-    return bool(roles(named)) and all(said.says(stem(role)) for role in roles(named))
+    who = list(map(stem, roles(named))) or content(named)
+    return bool(who) and all(map(said.says, who))
 
 
 def _is_same_actor(actor: str, named: str) -> bool:
@@ -64,13 +67,12 @@ def _is_same_actor(actor: str, named: str) -> bool:
     return share(mine or content(actor), Vocabulary(content(named))) >= 0.5
 
 
-def _named_by_source(item: Item, source: Source) -> str:
-    """The subject of the clauses taken up, or the agent of a passive; "" where nobody is named."""
+def _named_by_source(item: Item, source: Source) -> Iterator[str]:
+    """The subjects of the clauses taken up, or the agents of passives, where they name someone."""
     for clause in source.taken_up(item):
         found = _agent(clause)
         if roles(found) or any(stem in GENERIC for stem in content(found)):
-            return found
-    return ""
+            yield found
 
 
 def _agent(clause: Clause) -> str:

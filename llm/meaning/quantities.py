@@ -326,7 +326,7 @@ def _quantity(text: str, match: re.Match[str], at: int) -> Quantity:
     money_start = match.start("money") if match["money"] else at
     comparison = _comparison(text, money_start, end)
     if comparison == "by" and not _is_deadline(text, money_start, end, dimension):
-        comparison = ""
+        comparison = _comparison_after(text, end)
     if not comparison and unit and end == unit.end():
         comparison = _or_more(unit.group())
     is_word = bool(match["word"]) and match["word"].casefold() in _SOFT_WORDS
@@ -396,10 +396,11 @@ def _comparison(text: str, start: int, end: int) -> Comparison:
     for comparison, pattern in _BEFORE if _MAY_COMPARE.search(before) else ():
         if pattern.search(before):
             return _of_interval(comparison, _EVERY.search(before))
-    for comparison, pattern in _AFTER:
-        if pattern.match(text, end):
-            return _of_interval(comparison, _EVERY.search(before))
-    return ""
+    return _of_interval(_comparison_after(text, end), _EVERY.search(before))
+
+
+def _comparison_after(text: str, end: int) -> Comparison:
+    return next((comparison for comparison, found in _AFTER if found.match(text, end)), "")
 
 
 def _of_interval(comparison: Comparison, rate: object) -> Comparison:

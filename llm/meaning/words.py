@@ -267,7 +267,7 @@ _ROLE_WORDS = """
 """
 _GENERIC_WORDS = """
     you organisation organization company everyone everybody anyone all staff employee personnel
-    team member people person worker reader audience recipient department institution body firm
+    team member people person worker reader audience recipient department institution firm
     provider business responsible relevant appropriate concerned user
     healthcare professional clinician practitioner
     mitarbeitende mitarbeiter mitarbeiterin beschäftigte personal sie einrichtung unternehmen

@@ -59,7 +59,8 @@ def test_an_item_that_cites_what_is_no_gold_lowers_precision_and_flags_are_count
     proposed = [item(quote, citations=[{"passage": 1, "quote": quote}]) for quote in quotes]
     summary = {"title": "", "scope": "", "audience": "", "statements": []}
     result = build_result(source, summary, {"items": proposed}, {})
-    result["checklist"][0]["flags"], result["checklist"][1]["flags"] = ["number"], []
+    flag = {"kind": "number", "lost": "2", "found": "3"}
+    result["checklist"][0]["flags"], result["checklist"][1]["flags"] = [flag], []
     row = Row("a", len(source))
 
     fill(row, result, Guideline("a", source, gold, []))
@@ -94,7 +95,9 @@ def test_versions_and_prices_are_read():
     assert Versions.parse("checklist=2") == Versions(1, 2)
     with pytest.raises(ValueError, match="no such step: reduce"):
         Versions.parse("reduce=1")
-    assert Prices(2.0, 8.0).cost({"prompt_tokens": 500_000, "completion_tokens": 250_000}) == 3.0
+    assert Prices.of("m", {}) == Prices()
+    prices = Prices.of("m", {"m": {"prompt": 2.0, "completion": 8.0}})
+    assert prices.cost({"prompt_tokens": 500_000, "completion_tokens": 250_000}) == 3.0
 
 
 def test_the_command_measures_a_folder_and_writes_a_report(tmp_path, capsys):
