@@ -55,7 +55,9 @@ _STOP_WORDS = """
     much many at per via etc eg ie ensure make made making let lets get gets sure take carry ought
     need needs needed required require requires order case way ways thing things please always
     both anyone nobody anybody someone somebody everyone one two three four five six seven eight
-    nine ten eleven twelve soon now here just even still yet least exactly prior upon again
+    nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen eighteen nineteen twenty
+    thirty forty fifty sixty seventy eighty ninety hundred thousand million pair pairs
+    soon now here just even still yet least exactly prior upon again
     be'd don't doesn't isn't aren't mustn't shouldn't can't itself themselves yourself himself
     used recommended permitted allowed prohibited forbidden
     fully completely properly strictly entirely simply normally usually generally routinely rule

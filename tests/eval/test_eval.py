@@ -1,11 +1,13 @@
 import hashlib
 import json
+import re
 
 import pytest
 
 from llm.chain import build_result
 from tests.eval import __main__ as command
 from tests.eval import gold as golds
+from tests.eval import report
 from tests.eval.compare import compare
 from tests.eval.gold import Gold, gold_for, read_marked, score
 from tests.eval.measure import Guideline, Prices, Row, Versions, fill
@@ -128,6 +130,23 @@ def test_the_command_measures_a_folder_and_writes_a_report(tmp_path, capsys):
     )
     text = report.read_text(encoding="utf-8")
     assert "<svg" in text and "b&lt;i&gt;.md" in text and "<script" not in text
+
+
+def test_the_report_shows_both_versions_and_what_to_look_at_and_escapes_all_of_it():
+    flag = {"kind": "unit", "lost": "2 <g>", "found": "2 kg"}
+    before = Row("a<b>.md", 9, must=2, must_covered=2, checklist=[item("Wash <i>.", flags=[flag])])
+    after = Row("a<b>.md", 9, must=2, must_covered=1, checklist=[item("Rinse <i>.")])
+    before.missing = ["Staff <must> go."]
+    changes = {"a<b>.md": compare(before.checklist, after.checklist)}
+
+    text = report.html(report.About("m<x>", "total", "v1", "v2"), [before], [after], changes)
+
+    assert "2/2 → <ins>1/2</ins>" in text
+    assert "<del>Wash &lt;i&gt;.</del>" in text and "<ins>Rinse &lt;i&gt;.</ins>" in text
+    assert "Staff &lt;must&gt; go." in text and "<del>2 &lt;g&gt;</del>" in text
+    assert not {"<b>", "<i>", "<x>", "<g>", "<must>", "<script"} & set(
+        re.findall("<[a-z]+>?", text)
+    )
 
 
 def test_a_guideline_that_fails_is_named_and_the_status_says_so(tmp_path, capsys):

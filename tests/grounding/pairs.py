@@ -78,11 +78,6 @@ def as_item(level, actor, action, condition, quotes):
     }
 
 
-def is_held_out(number: int) -> bool:
-    """Every third pair was written with the others, and looked at only after tuning."""
-    return number % 3 == 2
-
-
 def flags_of(pair: Pair, item: dict | None = None) -> list[dict]:
     """Through the door that a job uses: the whole result is built."""
     result = build_result(pair.document, pair.summary, {"items": [item or pair.item]}, {})

@@ -7,6 +7,10 @@ from llm.meaning.clauses import parse
 from llm.meaning.quantities import find_quantities
 from llm.meaning.words import readable
 
+GERMAN = "Die Hände sind mindestens 30 Sekunden lang zu waschen."
+FRENCH = "Les freins doivent être testés au moins deux fois par an."
+SPANISH = "El personal debe guardar los libros durante 15 días."
+
 
 def kinds(action, source, *, level="must", actor="You", condition="", levels=("must",), **more):
     cited = Cited(source, levels, more.get("stem", ""), more.get("section", ""))
@@ -85,6 +89,47 @@ def test_a_number_of_the_other_half_is_noticed():
     )
 
     assert flags
+
+
+@pytest.mark.parametrize(
+    ("action", "source"),
+    [
+        ("See a doctor", "Rinse them with water for at least 15 min and see a doctor."),
+        ("Test plans every 2 years", "Plans must be tested every two years and updated when used."),
+        ("Work in pairs", "Work shall be carried out by two people."),
+        ("Check it at least every 6 months", "Check it at intervals of no more than six months."),
+        ("Delete it within 72 hours", "Delete it after 72 hours at the latest."),
+        ("Stop the pump", "Stop the pump and, if it rings, call the guard."),
+    ],
+)
+def test_what_belongs_to_the_other_half_or_is_said_otherwise_is_not_lost(action, source):
+    assert kinds(action, source) == []
+
+
+@pytest.mark.parametrize(
+    ("action", "source", "expected"),
+    [
+        ("Hände mindestens 30 Sekunden waschen", GERMAN, []),
+        ("Hände wenigstens dreißig Sekunden waschen", GERMAN, []),
+        ("Hände höchstens 30 Sekunden waschen", GERMAN, ["comparison"]),
+        ("Hände mindestens 30 Minuten waschen", GERMAN, ["unit"]),
+        ("Hände nicht mindestens 30 Sekunden waschen", GERMAN, ["comparison", "negation"]),
+        ("Tester les freins au moins deux fois par an", FRENCH, []),
+        ("Ne pas tester les freins au moins deux fois par an", FRENCH, ["comparison", "negation"]),
+        ("Guardar los libros durante quince días", SPANISH, []),
+        ("Guardar los libros durante 15 semanas", SPANISH, ["unit"]),
+    ],
+)
+def test_small_words_of_other_languages_decide_as_the_english_ones_do(action, source, expected):
+    assert kinds(action, source) == expected
+
+
+def test_a_condition_without_a_marker_may_be_reworded_but_not_lost():
+    source = "You may start oxygen in an emergency."
+
+    assert kinds("Start oxygen in emergencies", source, level="may", levels=("may",)) == []
+    lost = kinds("Start oxygen", source, level="may", levels=("may",))
+    assert lost == ["condition"]
 
 
 def test_numbers_that_change_places_are_noticed():
