@@ -21,6 +21,13 @@ _DELIMITER = re.compile(r"(-{4,}|\.{4,}|={4,}|_{4,}|\*{4,}|\+{4,}|/{4,}|--|`{3,}
 _ITEM = re.compile(r"[ \t]*(\*{1,5}|\.{1,5}|-)[ \t]+(?:\[[ *x]\][ \t]+)?(?=\S)")
 _TABLE = re.compile(r"[|,:!]===$")
 _ADMONITION = re.compile(r"\[(?:NOTE|TIP|IMPORTANT|WARNING|CAUTION)\b")
+# "[rule,id=CI-01]", "[.requirement]": what the block below is, by the author's own mark.
+_RULE_BLOCK = re.compile(
+    r"\[(?:role=)?[\"'.]{0,2}(?:(?P<rule>rule|requirement|req|policy|control|must)"
+    r"|(?P<advice>recommendation|recommended|guideline|advice|should))\b",
+    re.IGNORECASE,
+)
+_CELL_STYLE = re.compile(r"(?:(?<=\s)|^)(?:\d+(?:\.\d+)?[+*])?[<^>]?(?:\.[<^>])?[adehlms]?$")
 _COLUMNS = re.compile(r"cols=\"?(?:(\d+)\*|([^\"\]]*))")
 _SIGN = re.compile(
     r"={1,6}[ \t]+\S|:[\w-]+:(?:[ \t]|$)|\[\[[^\]\n]+\]\]$|\|===$|(?:include|ifdef|image|toc)::"
@@ -95,13 +102,29 @@ def _block(texts: Sequence[str], at: int) -> Element:
 
 def _is_said(texts: Sequence[str], at: int) -> bool:
     """Is this ==== the border of an admonition, or the end of a block whose beginning was read?"""
-    if any(_ADMONITION.match(text) for text in _attributes(texts, at)):
+    if _is_announced(texts, at):
         return True
     mark = texts[at].rstrip()
     for number in range(at - 1, max(-1, at - MAX_LOOK), -1):
         if texts[number].rstrip() == mark:
-            return any(_ADMONITION.match(text) for text in _attributes(texts, number))
+            return _is_announced(texts, number)
     return False
+
+
+def _is_announced(texts: Sequence[str], at: int) -> bool:
+    """Do the lines above a block say that it is an admonition or a rule?"""
+    above = _attributes(texts, at)
+    return any(_ADMONITION.match(text) or _RULE_BLOCK.match(text) for text in above)
+
+
+def rule_label(texts: Sequence[str], at: int) -> str:
+    """ "Rule:" or "Recommendation:" for the first line of a block that is marked as one."""
+    border = at - 1 if at and _DELIMITER.match(texts[at - 1].rstrip()) else at
+    for text in _attributes(texts, border):
+        found = _RULE_BLOCK.match(text)
+        if found:
+            return "Rule:" if found["rule"] else "Recommendation:"
+    return ""
 
 
 def _attributes(texts: Sequence[str], at: int) -> list[str]:
@@ -131,7 +154,16 @@ def table_cells(content: str) -> list[tuple[int, int]]:
     """The spans of the cells of a table, their borders not included."""
     borders = [match.start() for match in re.finditer(r"(?<!\\)\|", content)]
     ends = [*borders[1:], len(content)] if borders else []
-    return [(start + 1, end) for start, end in zip(borders, ends, strict=True)]
+    cells = [(start + 1, end) for start, end in zip(borders, ends, strict=True)]
+    return [(start, _without_style(content, start, end)) for start, end in cells]
+
+
+def _without_style(content: str, start: int, end: int) -> int:
+    """The end of a cell without what the next one says about its style: the "a" of "a|"."""
+    if end == len(content):
+        return end
+    style = _CELL_STYLE.search(content[max(start, end - 12) : end])
+    return end - len(style.group()) if style else end
 
 
 def table_columns(texts: Sequence[str], at: int) -> int:

@@ -25,11 +25,11 @@ def detect(texts: Iterable[str], default: Language = "en") -> Language:
     return best if hits[best] > hits[default] else default
 
 
-def detect_passage(text: str, document: Language) -> Language:
+def detect_passage(text: str, document: Language, at_least: int = MIN_HITS) -> Language:
     """The language of one passage, which is the document's unless it clearly is not."""
     hits = _hits(_words(text[:2_000]))
     best = max(LANGUAGES, key=lambda language: hits[language])
-    clear = hits[best] >= MIN_HITS and hits[best] >= MIN_LEAD * max(hits[document], 1)
+    clear = hits[best] >= at_least and hits[best] >= MIN_LEAD * max(hits[document], 1)
     return best if clear else document
 
 

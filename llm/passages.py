@@ -185,6 +185,8 @@ class _Splitter:
                 self._continue(self.block, line, line.start)
             else:
                 self._start_paragraph(line, line.start, in_quote=False)
+                if self.block and not self.block.stem:
+                    self.block.stem = asciidoc.rule_label(texts, at)
             return found.end
         self._close()
         if found.kind == "heading":

@@ -49,11 +49,19 @@ _BARE_STEM = re.compile(
     re.IGNORECASE,
 )
 # "Each party shall at its own expense:": an order that follows completes it.
+# "The record must include:": its items are objects, not orders.
+_OBJECT_STEM = re.compile(
+    r"\b(?:must|shall|should|may)(?:\s+not|\s+never)?(?:\s+(?:\w+ly|also|only|at least))*"
+    r"\s+(?:include|contain|cover|have|state|provide|specify|record|document|comprise|consist of"
+    r"|wear|carry|bring|list|describe|name)"
+    r"(?:\s+(?:at least|the following|all of the following))*\s*:$",
+    re.IGNORECASE,
+)
 _FAR_STEM = re.compile(
     r"\b(must|shall|should|may)(\s+not|\s+never)?\b(?:\s+[\w'-]+){0,8}\s*:$", re.IGNORECASE
 )
 _NEGATED = re.compile(r"(?:not|never)\b", re.IGNORECASE)
-_LABEL = re.compile(r"(?P<label>[^:.!?\n|]{2,30}):\s+(?=\S)")
+_LABEL = re.compile(r"(?P<label>[^:.!?\n|]{2,30})::?\s+(?=\S)")
 _DOT_LEADER = re.compile(r"(?:\.{3,}|(?:\. ){3,}|…)\s*\d{1,4}$")  # in a table of contents
 _LINK = re.compile(r"\[[^\[\]]{0,200}\]\([^()\s]{0,500}\)|<a\s[^<>]{0,500}>[^<>]{0,200}</a>")
 _MAX_PARTS = 4  # commas after which an order may begin: "Avant tout transport, étiqueter ..."
@@ -147,7 +155,7 @@ def find_levels(
     text = found.text
     if text.rstrip("\"'”’»)]*_ ").endswith("?") or _BOILERPLATE.search(text):
         return ()
-    if _DOT_LEADER.search(text[-40:]) or _LINK.fullmatch(text):
+    if _DOT_LEADER.search(text[-40:]) or _LINK.fullmatch(text) or tables.is_level(text, rules):
         return ()
     if passage.kind == "table_row" and (level := tables.cell_level(passage, found.start, rules)):
         return (level,)
@@ -167,6 +175,8 @@ def _plain_levels(text: str, passage: Passage, rules: Rules) -> tuple[Level, ...
     if label and name in rules.labels and rules.labels[name] is None:
         return ()
     labelled = rules.labels.get(name) if label and len(text) > label.end() else None
+    if passage.text.startswith(text[:20]):  # the first sentence of what is headed "Rule:"
+        labelled = labelled or rules.labels.get(passage.stem.rstrip(":").lower())
     asked = _modal_or_inherited(text, passage, rules)
     if asked or labelled:
         return asked or (labelled,)  # type: ignore[return-value]
@@ -271,11 +281,14 @@ def _stem_level(text: str, stem: str, rules: Rules, *, capitals: bool) -> Level 
     do = _DO_STEM.search(stem)
     if do and not capitals:
         return "must_not" if do["never"] else "must"
+    objects = _OBJECT_STEM.search(stem[-200:])
     modal = _STEM_MODAL.search(stem[-200:]) or _FAR_STEM.search(stem[-200:])
     if modal is None or (capitals and not modal[1].isupper()):
         return None
     verb = leading_verb(text)
-    completes = _BARE_STEM.search(stem) or (verb is not None and is_imperative(text, verb))
+    completes = (
+        objects or _BARE_STEM.search(stem) or (verb is not None and is_imperative(text, verb))
+    )
     negated = bool(modal[2]) or bool(_NEGATED.match(text))
     return _level_of(modal[1].lower(), negated=negated) if completes else None
 

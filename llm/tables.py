@@ -17,6 +17,11 @@ def is_history(passage: Passage, rules: Rules) -> bool:
     return sum(bool(history.match(head)) for head in _heads(passage)) >= 2
 
 
+def is_level(text: str, rules: Rules) -> bool:
+    """Is this only the name of a level, as in a column of them?"""
+    return any(pattern.match(text.strip(" .").lower()) for _, pattern in rules.cells)
+
+
 def cell_level(passage: Passage, at: int, rules: Rules) -> Level | None:
     """The level that the table gives to the cell which holds the character at this offset.
 

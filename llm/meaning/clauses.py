@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 from llm.meaning.quantities import Quantity, find_quantities
-from llm.meaning.words import Vocabulary, content, words
+from llm.meaning.words import Vocabulary, content, share, words
 from llm.verbs import is_imperative, leading_verb
 
 # Each kind of condition, and the kinds that say the same when the main clause is negated or not:
@@ -79,7 +79,8 @@ _NEGATOR = re.compile(
     re.IGNORECASE,
 )
 _NOT_MORE = re.compile(
-    r"\bnot\s+(?:more|less|fewer|later|longer|greater|higher|lower|below|under|above|over)\b"
+    r"\bnot\s+(?:(?:more|less|fewer|later|longer|greater|higher|lower)(?=\s+than\b)"
+    r"|(?:below|under|above|over)\b)"
     r"|\bno longer (?=than\b)|\bwhether or not\b|\bif not\b",
     re.IGNORECASE,
 )
@@ -124,12 +125,39 @@ class Clause(Part):
 
     @cached_property
     def predicate(self) -> list[str]:
-        modal = MODAL.search(self.text)
-        return content(self.text[modal.end() :]) if modal else self.stems
+        asks = _ASKS.search(self.text)
+        return content(self.text[asks.end() :]) if asks else self.stems
 
     @cached_property
     def does(self) -> Vocabulary:
         return Vocabulary(self.predicate)
+
+    @cached_property
+    def segments(self) -> list[Part]:
+        """What is joined by "and": "be signed within 2 days", "filed". A bare number joins on."""
+        cuts = [match.span() for match in _JOINT.finditer(self.text)]
+        found: list[Part] = []
+        start = 0
+        for end, following in [*cuts, (len(self.text), len(self.text))]:
+            part = Part(self.text[start:end], self.start + start)
+            if found and not part.stems:
+                part = Part(self.text[found[-1].start - self.start : end], found[-1].start)
+                found.pop()
+            found.append(part)
+            start = following
+        return found
+
+    def spoken_of(self, item: Vocabulary) -> list[Part]:
+        """The segments that a text with these words takes up; all where it takes up none."""
+        spoken = [part for n, part in enumerate(self.segments) if _takes_up(part, item, n > 0)]
+        return spoken or self.segments
+
+    def conditions_of(self, item: Vocabulary) -> list[Part]:
+        """Those of the segments taken up: what stands behind the last one is the last one's."""
+        last = self.segments[-1]
+        if any(part.start == last.start for part in self.spoken_of(item)):
+            return self.conditions
+        return [part for part in self.conditions if part.start < self.start]
 
     @cached_property
     def words_with_conditions(self) -> Vocabulary:
@@ -139,6 +167,39 @@ class Clause(Part):
     def says_only(self) -> bool:
         said = words(self.text)
         return "only" in said or "solely" in said or any(p.is_only for p in self.conditions)
+
+
+# Not where numbers are joined: "EUR 10,000 or more", "between 2 and 4 wheels".
+_JOINT = re.compile(
+    r"(?:[,;]\s+(?:(?:and|or|but)\s+)?|\s+(?:and|or|but|then)\s+)"
+    r"(?!\d|(?:two|three|four|five|six|seven|eight|nine|ten|twelve)\b"
+    r"|(?:more|less|fewer|above|over|below|under|sooner|[a-z]{3,7}er)\b)",
+    re.IGNORECASE,
+)
+_SEGMENT_TAKEN_UP = 0.5  # of what a segment asks, by the item
+
+
+def _takes_up(segment: Part, item: Vocabulary, is_later: bool) -> bool:
+    """After "and" a segment begins with its own verb, which alone tells."""
+    asks = _ASKS.search(segment.text)
+    asked = content(_unnumbered(segment.text[asks.end() :])) if asks else []
+    asked = asked or content(_unnumbered(segment.text)) or segment.stems
+    if is_later and asked and item.holds(asked[0]):
+        return True
+    held = share(asked, item)
+    return held > _SEGMENT_TAKEN_UP if is_later else held >= _SEGMENT_TAKEN_UP
+
+
+_ASKS = re.compile(rf"{MODAL.pattern}|\brequires?\b|\bneeds?\b", re.IGNORECASE)
+
+
+def _unnumbered(text: str) -> str:
+    """Without its quantities: two "business days" tell of nothing in common."""
+    kept, at = "", 0
+    for quantity in find_quantities(text):
+        kept += f"{text[at : quantity.start]} "
+        at = max(at, quantity.end)
+    return kept + text[at:]
 
 
 @dataclass(frozen=True)
@@ -243,9 +304,12 @@ def _sentences(parts: Iterator[tuple[Part, str]]) -> Iterator[list[Part]]:
 def _hung_on(sentence: list[Part]) -> Iterator[Clause]:
     """A condition belongs to the clause before it; at the beginning, to all that follow."""
     leading: list[Part] = []
+    pending: list[Part] = []  # "stop, and if it rings, leave": the condition of what follows
     clauses: list[Clause] = []
     for part in sentence:
-        if part.marker and clauses:
+        if part.marker and clauses and _JOINS_ON.search(clauses[-1].text):
+            pending.append(part)
+        elif part.marker and clauses:
             condition, *orders = _orders(part)  # "when it rings and open the door"
             clauses[-1].conditions.append(condition)
             clauses.extend(c for p in orders for c in _clauses_of(p, clauses[-1].subject))
@@ -257,12 +321,21 @@ def _hung_on(sentence: list[Part]) -> Iterator[Clause]:
                 Clause(f"{last.text} {part.text}", last.start, conditions=last.conditions)
             )
         else:
-            clauses.extend(_clauses_of(part, clauses[-1].subject if clauses else ""))
+            found = list(_clauses_of(part, clauses[-1].subject if clauses else ""))
+            for clause in found:
+                clause.conditions.extend(pending)
+            clauses.extend(found)
+            pending = [] if found else pending
+    if clauses:
+        clauses[-1].conditions.extend(pending)
     if not clauses and leading:
         clauses = [Clause("", leading[0].start)]
     for clause in clauses:
         clause.conditions.extend(leading)
     return iter(clauses)
+
+
+_JOINS_ON = re.compile(r"\b(?:and|or|but)\W*$", re.IGNORECASE)
 
 
 def _clauses_of(part: Part, subject: str) -> Iterator[Clause]:
@@ -278,7 +351,8 @@ def _orders(part: Part) -> Iterator[Part]:
     start = 0
     for match in _AND_ORDER.finditer(part.text):
         before = part.text[start : match.start()]
-        if len(before.split()) > 1 and _is_order(part.text[match.end() : match.end() + 80]):
+        enough = 0 if part.marker else 1  # "before leaving and check": nothing is listed there
+        if len(before.split()) > enough and _is_order(part.text[match.end() : match.end() + 80]):
             yield _cut_from(part, start, match.start())
             start = match.end()
     yield _cut_from(part, start, len(part.text))

@@ -5,6 +5,7 @@ Ordinals, section numbers and the numbers of lists are no quantities: an item ma
 
 import re
 from dataclasses import dataclass
+from itertools import islice
 from typing import Literal
 
 Comparison = Literal["", "ge", "gt", "le", "lt", "range", "after", "by"]
@@ -19,7 +20,7 @@ _WORD_VALUES = {word: float(value) for value, word in enumerate(_ONES)} | {
     word: float(20 + 10 * at) for at, word in enumerate(_TENS)
 }
 _WORD_VALUES |= {"once": 1.0, "twice": 2.0, "thrice": 3.0, "half": 0.5, "dozen": 12.0}
-_WORD_VALUES |= {"both": 2.0}
+_WORD_VALUES |= {"both": 2.0, "pair": 2.0, "pairs": 2.0}
 _SCALES = {"hundred": 100.0, "thousand": 1e3, "million": 1e6, "billion": 1e9}
 
 # unit: the dimension and the factor to its base. Months are no multiple of days.
@@ -32,7 +33,7 @@ _UNIT_LINES = """
     time 1209600: fortnight fortnights
     months 1: month months
     months 3: quarter quarters
-    months 12: year years yr yrs
+    months 12: year years yr yrs annum
     time 0.001: ms millisecond milliseconds
     mass 0.001: µg μg mcg ug microgram micrograms
     mass 1: mg milligram milligrams
@@ -84,6 +85,7 @@ _UNIT_LINES = """
     speed 1: km/h kph kmh
     speed 1.609: mph
     times 1: time times
+    ratio 1: :1
 """
 _RATES = {
     "hourly": "hour",
@@ -136,12 +138,12 @@ _UNIT = re.compile(
     r"(?:(?:working|business|calendar|full|consecutive|further|additional|more|whole|an|a|of an)"
     r"\s){0,2})?"
     r"\s?(?P<name>degrees?\s(?:celsius|c)\b|per\scent\b|km/h|°\s?[cf]\b|%"
-    rf"|(?:{_UNIT_NAMES})(?![\w]))"
+    rf"|(?:{_UNIT_NAMES})(?!\w))"
     rf"(?:\s?(?:/|per\s)\s?(?P<per>(?:{_MASSES})(?!\w)))?",
     re.IGNORECASE,
 )
 _RATE = re.compile(
-    rf"(?:\b(?P<adverb>{'|'.join(_RATES)})"
+    rf"(?:\b(?:once\s+)?(?P<adverb>{'|'.join(_RATES)})"
     r"|(?<=\w)\s?/\s?(?P<per>h|hr|min|s|d|day|week|hour|minute|month|year)"
     r"|\b(?:(?P<once>once|one time)\s+)?(?:every|each|per|(?P<article>an?))\s+"
     rf"(?:working\s|calendar\s|business\s)?(?P<unit>{_TIME_NAMES}))\b(?!-)",
@@ -153,15 +155,22 @@ _REFERENCE = re.compile(
     r"\.?|§)\s*(?:[A-Za-z]{0,3}[\s-])?$",
     re.IGNORECASE,
 )
+_FIGURE = re.compile(r"\d+")
 _LIST_NUMBER = re.compile(r"^\W*\d{1,3}(?:\.\d{1,3}){0,5}[.)]\s")
 _ORDINAL = re.compile(
     r"\b(?:second|third|fourth|fifth|sixth|seventh|eighth|ninth|tenth|last|\d{1,3}(?:st|nd|rd|th))\b",
     re.IGNORECASE,
 )
 _LABEL = re.compile(r"\d+(?:\.\d+){2,}")
-_UP = r"(?:more|greater|higher|longer|later|older|larger|faster|heavier|hotter|deeper|wider|taller)"
-_DOWN = r"(?:less|fewer|lower|shorter|earlier|younger|smaller|slower|lighter|colder)"
-_TO_NUMBER = r"(?:\s(?:of|a|an|the|once|about|approximately|every|each|in|value|EUR|USD))*\s?$"
+_UP = (
+    r"(?:more often|more frequently|more|greater|higher|longer|later|older|larger|faster|heavier"
+    r"|hotter|deeper|wider|taller)"
+)
+_DOWN = (
+    r"(?:less often|less frequently|less|fewer|lower|shorter|earlier|younger|smaller|slower|lighter"
+    r"|colder)"
+)
+_TO_NUMBER = r"(?:\s(?:of|a|an|the|age|once|about|approximately|every|each|in|value|EUR|USD))*\s?$"
 _COMPARISON_WORDS: list[tuple[Comparison, str]] = [
     ("ge", rf"\bat least|\b(?:no|not|never) {_DOWN} than|\bminimum|\bmin\.?|≥|>="),
     ("ge", r"\bnot (?:below|under)|\bno(?:t)? sooner than"),
@@ -186,10 +195,21 @@ _AFTER: list[tuple[Comparison, re.Pattern[str]]] = [
     ),
     (
         "le",
-        re.compile(rf"\s?(?:\w+\s)?(?:or|and)\s(?:{_DOWN}|below|under)\b|\smaximum\b", re.I),
+        re.compile(
+            rf"\s?(?:\w+\s)?(?:or|and)\s(?:{_DOWN}|below|under)\b|\smaximum\b|\sat the latest\b",
+            re.I,
+        ),
     ),
 ]
+_AGENT = re.compile(rf"\bby{_TO_NUMBER}", re.IGNORECASE)
+_CLOCK_OR_DATE = re.compile(
+    r"\s?(?:[ap]\.?m\b|:\d\d|o'clock|h\b|uhr\b|(?:of\s)?(?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov"
+    r"|dec)\w{0,6}\b)",
+    re.IGNORECASE,
+)
+_SOFT_WORDS = frozenset({"one", "once", "both", "half", "pair", "pairs"})
 _OR_MORE = re.compile(r"\b(?:or|and) (more|fewer|less|above|over)\b", re.IGNORECASE)
+_OF_INTERVAL = re.compile(r"\s(?:every|each|in|per)\s", re.IGNORECASE)  # "once every 2 years"
 _OF_HALF = re.compile(r"\ban?\s")
 _MAY_COMPARE = re.compile(r"[<>≤≥]|[A-Za-z]{2}")  # saves eight searches beside most numbers
 _FLIPS: dict[Comparison, Comparison] = {"gt": "le", "le": "gt", "lt": "ge", "ge": "lt"}
@@ -207,7 +227,7 @@ class Quantity:
     dimension   "" where no unit is given
     raw         the number as written, before the unit's factor
     words       the text itself, with its unit
-    is_soft     "one", "both": as often a pronoun as a number; need not survive
+    is_soft     "one", "both", "a pair": as often no number at all; need not survive
     """
 
     value: float
@@ -219,8 +239,13 @@ class Quantity:
     end: int
     is_soft: bool = False
 
+    @property
+    def is_rate(self) -> bool:
+        """ "Daily", "every year": how often, rather than how much."""
+        return self.raw == 1 and not any(sign.isdigit() for sign in self.words)
+
     def equals(self, other: "Quantity") -> bool:
-        near = abs(self.value - other.value) <= 1e-6 * max(1.0, abs(self.value))
+        near = abs(self.value - other.value) <= 1e-6 * max(abs(self.value), abs(other.value))
         return near and self.dimension == other.dimension
 
 
@@ -231,6 +256,11 @@ def flipped(comparison: Comparison) -> Comparison:
 
 def ordinals(text: str) -> set[str]:
     return {match.group().casefold() for match in _ORDINAL.finditer(text)}
+
+
+def count_numbers(text: str, at_most: int) -> int:
+    """How many figures stand in it, told without looking at what they mean."""
+    return sum(1 for _ in islice(_FIGURE.finditer(text), at_most))
 
 
 def find_quantities(text: str) -> list[Quantity]:
@@ -262,7 +292,7 @@ def _rates(text: str, number_ends: set[int]) -> list[Quantity]:
         name = _RATES.get((match["adverb"] or "").casefold())
         name = name or (match["unit"] or match["per"]).casefold()
         dimension, factor = _UNITS[name]
-        comparison = _comparison(text, *match.span())
+        comparison = _of_interval(_comparison(text, *match.span()), match)
         after_number = match.start() in number_ends or match.start() - 1 in number_ends
         soft = bool(match["article"]) and not (match["once"] or after_number)
         found.append(
@@ -276,10 +306,10 @@ def _rates(text: str, number_ends: set[int]) -> list[Quantity]:
 def _numbers(text: str) -> list[Quantity]:
     listed = _LIST_NUMBER.match(text)
     labels = {at for match in _LABEL.finditer(text) for at in range(*match.span())}
-    found = []
+    found: list[Quantity] = []
     for match in _NUMBER.finditer(text):
         at = match.start("digits") if match["digits"] else match.start("word")
-        if (listed and at < listed.end()) or at in labels:
+        if (listed and at < listed.end()) or at in labels or (found and at < found[-1].end):
             continue
         found.append(_quantity(text, match, at))
     return found
@@ -295,15 +325,25 @@ def _quantity(text: str, match: re.Match[str], at: int) -> Quantity:
         dimension = "times"
     money_start = match.start("money") if match["money"] else at
     comparison = _comparison(text, money_start, end)
+    if comparison == "by" and not _is_deadline(text, money_start, end, dimension):
+        comparison = _comparison_after(text, end)
     if not comparison and unit and end == unit.end():
         comparison = _or_more(unit.group())
-    is_word = bool(match["word"]) and match["word"].casefold() in ("one", "once", "both", "half")
-    soft = (is_word and dimension in ("", "times") and not comparison) or bool(
+    is_word = bool(match["word"]) and match["word"].casefold() in _SOFT_WORDS
+    counted = bool(comparison) and not _OF_INTERVAL.match(text, end)
+    soft = (is_word and dimension in ("", "times") and not counted) or bool(
         _REFERENCE.search(text[max(0, at - _WINDOW) : at])
     )
     return Quantity(
         round(raw * factor, 9), dimension, raw, comparison, text[money_start:end], at, end, soft
     )
+
+
+def _is_deadline(text: str, start: int, end: int, dimension: str) -> bool:
+    """ "By 9 a.m." and "by 31 March" are; "by two people" names who does it."""
+    if dimension in ("time", "months") or not _AGENT.search(text[max(0, start - _WINDOW) : start]):
+        return True
+    return bool(_CLOCK_OR_DATE.match(text, end))
 
 
 def _or_more(unit: str) -> Comparison:
@@ -355,11 +395,22 @@ def _comparison(text: str, start: int, end: int) -> Comparison:
     before = text[max(0, start - _WINDOW) : start]
     for comparison, pattern in _BEFORE if _MAY_COMPARE.search(before) else ():
         if pattern.search(before):
-            return comparison
-    for comparison, pattern in _AFTER:
-        if pattern.match(text, end):
-            return comparison
-    return ""
+            return _of_interval(comparison, _EVERY.search(before))
+    return _of_interval(_comparison_after(text, end), _EVERY.search(before))
+
+
+def _comparison_after(text: str, end: int) -> Comparison:
+    return next((comparison for comparison, found in _AFTER if found.match(text, end)), "")
+
+
+def _of_interval(comparison: Comparison, rate: object) -> Comparison:
+    """ "At least every 6 months" is "at intervals of at most 6 months"."""
+    if not rate:
+        return comparison
+    return {"ge": "le", "le": "ge"}.get(comparison, comparison)  # type: ignore[return-value]
+
+
+_EVERY = re.compile(r"\b(?:every|each)\s?$", re.IGNORECASE)
 
 
 def _with_shared_units(text: str, found: list[Quantity]) -> list[Quantity]:

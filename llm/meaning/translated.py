@@ -11,7 +11,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from llm.language import share_of_stop_words
-from llm.meaning.guard import MIN_SUPPORT, Cited, Flag
+from llm.meaning.evidence import Cited, Flag
+from llm.meaning.topics import MIN_SUPPORT
 from llm.meaning.words import content, readable, share
 from llm.rules import LANGUAGES, Language
 

@@ -20,7 +20,7 @@ _SUFFIX_LIST = """
     ifications ification ifying ifies ified ify izations ization isations isation ations ation
     itions ition ments ment ness ances ance ences ence ities ity ings ing ions ion ally als al
     ively ive ables able ibles ible izes ize ises ise ers er ors or ants ant ents ent eds ed ies
-    es ic ly s y e
+    es en ic ly s y e
 """
 _SUFFIXES = _SUFFIX_LIST.split()
 _MIN_STEM = 3
@@ -32,9 +32,18 @@ _IRREGULAR_FORMS = """
     worked:work begun:begin began:begin dying:die lying:lie people:person men:man women:woman
     children:child feet:foot teeth:tooth said:say hung:hang built:build spent:spend
     understood:understand withdrawn:withdraw payslips:payslip whose:who lent:lend loans:loan
-    drunk:drink fed:feed hottest:hot
+    drunk:drink fed:feed hottest:hot repaid:repay prepaid:prepay unpaid:pay fallen:fall fell:fall
+    rang:ring rung:ring rose:rise risen:rise sank:sink sunk:sink cut:cut laid:lay led:lead
+    bled:bleed bitten:bite torn:tear grown:grow grew:grow got:get gotten:get became:become
+    came:come felt:feel dealt:deal swollen:swell forgotten:forget sought:seek taught:teach
+    caught:catch thrown:throw worse:bad worst:bad better:good best:good
 """
 _IRREGULAR = dict(form.split(":") for form in _IRREGULAR_FORMS.split())
+# "eingeschaltet" and "einzuschalten" are forms of "einschalten", "gelagert" is one of "lagern".
+_GERMAN_PARTICIPLE = re.compile(
+    r"((?:ab|an|auf|aus|be|bei|durch|ein|fest|her|hin|mit|nach|um|vor|weg|weiter|zurück|zusammen)"
+    r"(?=ge|zu)|(?=ge))(?:ge|zu)(\w{3,30}?)(?:t|en)$"
+)
 _STOP_WORDS = """
     a an the this that these those it its they them their there he she his her him we us our
     you your i me my who whom which what whose and or nor but if then else so than as of in on at by
@@ -46,9 +55,13 @@ _STOP_WORDS = """
     much many at per via etc eg ie ensure make made making let lets get gets sure take carry ought
     need needs needed required require requires order case way ways thing things please always
     both anyone nobody anybody someone somebody everyone one two three four five six seven eight
-    nine ten eleven twelve soon now here just even still yet least exactly prior upon again
+    nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen eighteen nineteen twenty
+    thirty forty fifty sixty seventy eighty ninety hundred thousand million pair pairs
+    soon now here just even still yet least exactly prior upon again
     be'd don't doesn't isn't aren't mustn't shouldn't can't itself themselves yourself himself
     used recommended permitted allowed prohibited forbidden
+    fully completely properly strictly entirely simply normally usually generally routinely rule
+    period time irrespective regardless whose whereas thereof therein age aged
     minimum maximum min max hour day week month year minute second hours days weeks months years
     minutes seconds half twice percent mg ml kg km cm mm degree degrees celsius daily weekly monthly
     yearly hourly quarterly annually annual quarter quarters shorter longer older younger higher
@@ -58,6 +71,7 @@ _STOP = frozenset(_STOP_WORDS.split())
 _GROUPS = """
     ensure verify check confirm validate inspect examine control assess test review
     inform notify tell report alert warn advise announce communicate contact call message phone
+    telephone phone call ring
     staff employee personnel worker workforce colleague team member people person
     doctor physician clinician medic
     user subscriber customer client account
@@ -147,6 +161,94 @@ _GROUPS = """
     compare match
     secret password passcode
     encrypt encryption cipher
+    usable operable use operate
+    finish complete end conclude over past
+    deteriorate worsen worse decline
+    improve better recover
+    increase raise lift grow rise more
+    decrease reduce lower drop fall decline sink less
+    restrict limit confine
+    share pass disclose transfer hand give forward
+    right entitled entitlement
+    correct right proper accurate
+    affected concerned relevant respective
+    drink fluid liquid
+    exclude rule
+    consult ask seek advice confer
+    suitable appropriate adequate fit
+    sufficient adequate enough
+    incident event occurrence
+    accident injury
+    illness disease sickness ill sick unwell
+    drug medicine medication medicament pharmaceutical substance
+    hospital ward clinic inpatient
+    admission admit arrival arrive
+    discharge leave home release
+    machine device equipment appliance apparatus unit tool instrument
+    software application program programme app
+    location place site position spot
+    building premises facility house
+    room area space zone
+    waste rubbish trash garbage refuse litter
+    agreement contract
+    legal law statutory lawful
+    head leader chief lead manager supervisor superior boss
+    supplier vendor provider contractor
+    private personal own
+    individual person human
+    parent parental guardian
+    erase delete anonymise
+    interval period time duration
+    feasible possible practicable
+    live resident residence reside
+    value worth amount sum
+    breakable fragile
+    frequently regularly often
+    thoroughly carefully
+    document documentation paper form file record
+    evidence proof
+    withdraw revoke take
+    finally last final
+    begin onset first start beginning
+    damage defect defective faulty broken worn
+    missing lost lose
+    empty drain
+    obtain seek secure get
+    require demand call
+    skip miss omit bypass
+    arrange organise schedule plan
+    provide supply furnish
+    separate apart distinct own
+    consent permission approval authorisation agreement
+    approve sign authorise consent
+    turn switch set put
+    shut close turn switch off
+    nearby close near next adjacent
+    child minor
+    woman female
+    man male
+    worker labourer operative operator
+    autoplay automatic play
+    notice inform information announce warning notification
+    prior advance previous before
+    emergency urgent crisis
+    suspect suspicion suspected
+    immediately prompt
+    regularly periodic periodically
+    work function operate run
+    weekend saturday sunday
+    visitor guest
+    vehicle car van
+    physician doctor consultant specialist
+    pain painful ache
+    blood haemorrhage bleed
+    raise escalate report
+    breach violation infringement
+    purpose aim goal
+    explain justify reason
+    observe watch monitor supervise
+    treat treatment therapy
+    urine catheter catheterise
 """
 _ROLE_WORDS = """
     nurse doctor physician surgeon clinician midwife therapist pharmacist consultant porter matron
@@ -167,8 +269,12 @@ _ROLE_WORDS = """
 """
 _GENERIC_WORDS = """
     you organisation organization company everyone everybody anyone all staff employee personnel
-    team member people person worker reader audience recipient department institution body firm
+    team member people person worker reader audience recipient department institution firm
     provider business responsible relevant appropriate concerned user
+    healthcare professional clinician practitioner
+    mitarbeitende mitarbeiter mitarbeiterin beschäftigte personal sie einrichtung unternehmen
+    personnel salarié employé vous organisme entreprise établissement
+    empleado trabajador usted organización empresa entidad
 """
 
 
@@ -183,6 +289,9 @@ def stem(word: str) -> str:
     """What the forms of one word share; crude on purpose, the same for both texts."""
     word = word.casefold().removesuffix("'s").removesuffix("'")
     word = _IRREGULAR.get(word, word)
+    participle = _GERMAN_PARTICIPLE.match(word)
+    if participle:
+        word = f"{participle[1]}{participle[2]}"
     for _ in range(2):
         word = _without_suffix(word)
     if len(word) > _MIN_STEM and word[-1] == word[-2]:
@@ -226,6 +335,15 @@ def words(text: str) -> list[str]:
     return [match.group().casefold() for match in _WORD.finditer(text)]
 
 
+def positive(word: str) -> str:
+    """ "inactive" without its negation; "" where it has none."""
+    match = _NEGATIVE_PREFIX.match(word)
+    return word[match.end() :] if match else ""
+
+
+_NEGATIVE_PREFIX = re.compile(r"(?:in|im|un|non|dis)(?=\w{4})")
+
+
 class Vocabulary:
     """The stems of a text, asked whether they hold a word or one used in its place."""
 
@@ -233,9 +351,12 @@ class Vocabulary:
         self.stems = set(stems)
         self._groups = {group for word in self.stems for group in _MEMBERSHIP.get(word, ())}
         self._starts = {word[:5] for word in self.stems if len(word) >= 5}
+        self._positives = {p for word in self.stems if (p := positive(word))}
 
     def holds(self, word: str) -> bool:
         if word in self.stems or (len(word) >= 5 and word[:5] in self._starts):
+            return True
+        if word in self._positives or positive(word) in self.stems:  # "inactivity", "no activity"
             return True
         return any(group in self._groups for group in _MEMBERSHIP.get(word, ()))
 

@@ -6,6 +6,7 @@ writes an HTML report, and ends with status 1 if a guideline could not be proces
 
 import argparse
 import asyncio
+import json
 import os
 import sys
 import time
@@ -38,19 +39,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
     with ExitStack() as stack:
         url = options.base_url or stack.enter_context(OfflineServer())
         rows = _run(options, url, guidelines, options.prompts)
-        changes = {}
-        if options.against:
-            other = _run(options, url, guidelines, options.against)
-            changes = _differences(rows, other)
+        other = _run(options, url, guidelines, options.against) if options.against else []
+    changes = _differences(rows, other) if other else {}
     total = total_line(rows, time.monotonic() - started)
     for row in rows:
         sys.stdout.write(line(row) + "\n")
+    for row in other:
+        if row.error:
+            sys.stdout.write(f"{line(row)} (with the other prompts)\n")
     for name, found in changes.items():
         sys.stdout.write(_changes_line(name, found) + "\n")
     sys.stdout.write(total + "\n")
     options.report.parent.mkdir(parents=True, exist_ok=True)
-    options.report.write_text(report.html(rows, total, options.model, changes), encoding="utf-8")
-    return 1 if any(row.error for row in rows) else 0
+    about = report.About(options.model, total, str(options.prompts), str(options.against or ""))
+    options.report.write_text(report.html(about, rows, other, changes), encoding="utf-8")
+    return 1 if any(row.error for row in [*rows, *other]) else 0
 
 
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
@@ -61,8 +64,12 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--api-key-variable", default="OPENAI_API_KEY", help="where the key stands")
     parser.add_argument("--parallel", type=int, default=2, help="guidelines at a time")
     parser.add_argument("--deadline", type=float, default=600.0, help="seconds for a guideline")
-    parser.add_argument("--price-prompt", type=float, default=0.0, help="of a million tokens")
-    parser.add_argument("--price-completion", type=float, default=0.0)
+    parser.add_argument(
+        "--prices",
+        type=json.loads,
+        default=os.environ.get("MODEL_PRICES", "{}"),
+        help='dollars per million tokens: {"gpt-4.1-mini": {"prompt": 0.4, "completion": 1.6}}',
+    )
     parser.add_argument("--prompts", type=Versions.parse, default=Versions())
     parser.add_argument("--against", type=Versions.parse, help="as in summarize=1,checklist=2")
     parser.add_argument("--report", type=Path, default=Path(".local/eval.html"))
@@ -90,7 +97,7 @@ async def _measure(
             client,
             guidelines,
             versions=versions,
-            prices=Prices(options.price_prompt, options.price_completion),
+            prices=Prices.of(options.model, options.prices),
             parallel=options.parallel,
             deadline=options.deadline,
         )

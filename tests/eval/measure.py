@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
@@ -45,6 +46,9 @@ class Versions:
             raise ValueError(f"no such step: {', '.join(sorted(unknown))}")
         return cls(**{step: int(version) for step, version in parts.items()})
 
+    def __str__(self) -> str:
+        return ", ".join(f"{step} v{version}" for step, version in asdict(self).items())
+
     def missing(self) -> str:
         """The first prompt that does not exist, as "summarize.v9"; empty if all do."""
         for name, version in asdict(self).items():
@@ -57,10 +61,15 @@ class Versions:
 
 @dataclass(frozen=True)
 class Prices:
-    """In any currency, for a million tokens."""
+    """Dollars for a million tokens."""
 
     prompt: float = 0.0
     completion: float = 0.0
+
+    @classmethod
+    def of(cls, model: str, prices: dict[str, dict[str, float]]) -> "Prices":
+        """By model, in the form of the setting MODEL_PRICES; what is not listed costs nothing."""
+        return cls(**prices.get(model, {}))
 
     def cost(self, usage: dict[str, int]) -> float:
         prompt, completion = usage["prompt_tokens"], usage["completion_tokens"]
@@ -90,6 +99,13 @@ class Row:
     level_accuracy: float | None = None
     error: str = ""
     checklist: list[dict[str, Any]] = field(default_factory=list)
+    missing: list[str] = field(default_factory=list)  # statements that no item cites
+    flag_kinds: Counter[str] = field(default_factory=Counter)
+
+    @property
+    def doubtful(self) -> list[dict[str, Any]]:
+        """Items with a flag, or with a citation that does not stand in the source."""
+        return [i for i in self.checklist if i.get("flags") or not i.get("supported", True)]
 
 
 def guidelines_in(folder: Path) -> list[Guideline]:
@@ -158,7 +174,9 @@ def fill(row: Row, result: dict[str, Any], guideline: Guideline) -> None:
     row.items, row.checklist = len(items), items
     row.citations, row.exact = grounding["citations"], grounding["exact"]
     row.unsupported = grounding["unsupported"]
-    row.flags = sum(len(item.get("flags") or ()) for item in items)
+    flags = [flag for item in items for flag in item.get("flags") or ()]
+    row.flags, row.flag_kinds = len(flags), Counter(flag["kind"] for flag in flags)
+    row.missing = [statement["text"] for statement in coverage["missing"]]
     if guideline.gold:
         _score_by_offsets(row, items, guideline.gold)
     elif guideline.sentences:

@@ -1,12 +1,14 @@
 import hashlib
 import json
+import re
 
 import pytest
 
-from llm.chain import PROMPT_VERSION
+from llm.chain import PRODUCTION
 from llm.result import build_result
 from tests.eval import __main__ as command
 from tests.eval import gold as golds
+from tests.eval import report
 from tests.eval.compare import compare
 from tests.eval.gold import Gold, gold_for, read_marked, score
 from tests.eval.measure import Guideline, Prices, Row, Versions, fill
@@ -60,7 +62,8 @@ def test_an_item_that_cites_what_is_no_gold_lowers_precision_and_flags_are_count
     proposed = [item(quote, citations=[{"passage": 1, "quote": quote}]) for quote in quotes]
     summary = {"title": "", "scope": "", "audience": "", "statements": []}
     result = build_result(source, summary, {"items": proposed}, {})
-    result["checklist"][0]["flags"], result["checklist"][1]["flags"] = ["number"], []
+    flag = {"kind": "number", "lost": "2", "found": "3"}
+    result["checklist"][0]["flags"], result["checklist"][1]["flags"] = [flag], []
     row = Row("a", len(source))
 
     fill(row, result, Guideline("a", source, gold, []))
@@ -92,10 +95,12 @@ def test_two_items_of_one_sentence_are_paired_by_level():
 
 
 def test_versions_and_prices_are_read():
-    assert Versions.parse("checklist=7") == Versions(PROMPT_VERSION, 7)
+    assert Versions.parse("checklist=7") == Versions(PRODUCTION["summarize"], 7)
     with pytest.raises(ValueError, match="no such step: reduce"):
         Versions.parse("reduce=1")
-    assert Prices(2.0, 8.0).cost({"prompt_tokens": 500_000, "completion_tokens": 250_000}) == 3.0
+    assert Prices.of("m", {}) == Prices()
+    prices = Prices.of("m", {"m": {"prompt": 2.0, "completion": 8.0}})
+    assert prices.cost({"prompt_tokens": 500_000, "completion_tokens": 250_000}) == 3.0
 
 
 def test_the_command_measures_a_folder_and_writes_a_report(tmp_path, capsys):
@@ -126,6 +131,23 @@ def test_the_command_measures_a_folder_and_writes_a_report(tmp_path, capsys):
     )
     text = report.read_text(encoding="utf-8")
     assert "<svg" in text and "b&lt;i&gt;.md" in text and "<script" not in text
+
+
+def test_the_report_shows_both_versions_and_what_to_look_at_and_escapes_all_of_it():
+    flag = {"kind": "unit", "lost": "2 <g>", "found": "2 kg"}
+    before = Row("a<b>.md", 9, must=2, must_covered=2, checklist=[item("Wash <i>.", flags=[flag])])
+    after = Row("a<b>.md", 9, must=2, must_covered=1, checklist=[item("Rinse <i>.")])
+    before.missing = ["Staff <must> go."]
+    changes = {"a<b>.md": compare(before.checklist, after.checklist)}
+
+    text = report.html(report.About("m<x>", "total", "v1", "v2"), [before], [after], changes)
+
+    assert "2/2 → <ins>1/2</ins>" in text
+    assert "<del>Wash &lt;i&gt;.</del>" in text and "<ins>Rinse &lt;i&gt;.</ins>" in text
+    assert "Staff &lt;must&gt; go." in text and "<del>2 &lt;g&gt;</del>" in text
+    assert not {"<b>", "<i>", "<x>", "<g>", "<must>", "<script"} & set(
+        re.findall("<[a-z]+>?", text)
+    )
 
 
 def test_a_guideline_that_fails_is_named_and_the_status_says_so(tmp_path, capsys):

@@ -11,8 +11,7 @@ from llm.result import build_result
 from llm.statements import find_convention
 
 GUIDELINES = Path(__file__).resolve().parents[3] / "shared" / "guidelines"
-_FILE = Path(__file__).with_name("pairs.txt")
-
+_FOLDER = Path(__file__).parent
 
 NO_SUMMARY = {"title": "", "scope": "", "audience": "", "statements": []}
 
@@ -27,10 +26,10 @@ class Pair:
     summary: dict = field(default_factory=lambda: {**NO_SUMMARY})
 
 
-def own_pairs() -> list[Pair]:
-    """What pairs.txt holds: every sentence with each of its items."""
+def own_pairs(name: str = "pairs.txt") -> list[Pair]:
+    """What a file here holds: every sentence with each of its items."""
     pairs = []
-    for section in _FILE.read_text(encoding="utf-8").split("\n## ")[1:]:
+    for section in (_FOLDER / name).read_text(encoding="utf-8").split("\n## ")[1:]:
         title, *lines = section.splitlines()
         document = _document(title, lines)
         pairs.extend(_items(title, document, lines))
@@ -77,11 +76,6 @@ def as_item(level, actor, action, condition, quotes):
         "condition": condition,
         "citations": [{"passage": 0, "quote": quote} for quote in quotes],
     }
-
-
-def is_held_out(number: int) -> bool:
-    """Every third pair was written with the others, and looked at only after tuning."""
-    return number % 3 == 2
 
 
 def flags_of(pair: Pair, item: dict | None = None) -> list[dict]:

@@ -100,7 +100,7 @@ def test_a_key_that_is_changed_or_removed_bites_on_the_next_call(tenant, provide
     theirs.release()
     running.result(20)
     remove(tenant)
-    run(submitted(tenant))
+    run(submitted(tenant, options={"cache": False}))
 
     job.refresh_from_db()
     assert job.status == JobStatus.COMPLETED

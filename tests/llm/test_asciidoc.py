@@ -5,6 +5,7 @@ import pytest
 
 from llm.asciidoc import is_asciidoc
 from llm.passages import split_passages
+from llm.statements import find_statements
 
 HEAD = "= Rules\nA. Writer <a@example.org>\n:toc:\n:must-read: yes\n\n"
 
@@ -57,6 +58,22 @@ def test_cells_make_rows_with_their_heads():
         ("1\n|Doors must shut.", "Id | Rule"),
         ("2 |Rest.", "Id | Rule"),
     ]
+
+
+def test_a_block_that_its_author_marks_as_a_rule_is_said_and_is_one():
+    body = "[rule,id=R1]\n.Tags\n====\nTags are words.\nShort ones.\n====\n\n[NOTE]\nThey are.\n"
+
+    passages = [(p.text, p.stem) for p in split_passages(HEAD + body)][1:]
+    found = [s.text for s in find_statements(split_passages(HEAD + body))]
+
+    assert passages == [("Tags are words.\nShort ones.", "Rule:"), ("They are.", "")]
+    assert found == ["Tags are words."]
+
+
+def test_the_style_of_a_cell_is_no_part_of_the_one_before():
+    body = '[cols="1a,2"]\n|===\n|Id |Rule\n\na|R1 |Wash hands.\na|R2 |Rest now.\n|===\n'
+
+    assert read(body) == [("table_row", "R1 |Wash hands."), ("table_row", "R2 |Rest now.")]
 
 
 def test_passages_are_verbatim_and_never_overlap():

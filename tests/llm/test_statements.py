@@ -127,6 +127,16 @@ def test_items_complete_the_modal_verb_of_their_introduction():
     ]
 
 
+def test_nouns_complete_an_introduction_that_asks_to_include_or_wear_them():
+    source = "The record must include:\n- a date\n- the dose\n\nWe may see:\n- a rash\n"
+
+    assert levels(source) == [
+        ("The record must include:", ("must",)),
+        ("a date", ("must",)),
+        ("the dose", ("must",)),
+    ]
+
+
 def test_the_quote_is_verbatim_and_the_text_is_readable():
     source = "Intro. The key **must** be kept as in [Section 4](#s4), see `a_b`. End."
 

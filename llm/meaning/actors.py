@@ -1,0 +1,87 @@
+"""Who acts: whom the source names, or whom its section is for."""
+
+import re
+from collections.abc import Iterable, Iterator
+
+from llm.meaning.clauses import MODAL, Clause
+from llm.meaning.evidence import Context, Flag, Item, Source
+from llm.meaning.words import GENERIC, Vocabulary, content, roles, share, stem, words
+
+_BY = re.compile(r"\bby\s+((?:[\w'-]+\s?){1,5})")
+_PASSIVE = re.compile(r"(?:\s+(?:not|never|only|always|also|\w+ly))*\s+be\b", re.IGNORECASE)
+_RECEIVES = re.compile(
+    r"(?:\s+(?:not|never|only|always|also|\w+ly))*\s+(?:receive|undergo|get|have)\b", re.IGNORECASE
+)
+
+
+def actor(item: Item, source: Source, context: Context) -> Iterator[Flag]:
+    all_named = list(_named_by_source(item, source))
+    named = next((n for n in all_named if _is_same_actor(item.actor, n)), "".join(all_named[:1]))
+    stems = content(item.actor)
+    own = [stem for stem in stems if stem not in GENERIC]
+    if named:
+        is_known = all(source.vocabulary.holds(s) or context.vocabulary.says(s) for s in own)
+        if not (is_known and (_is_same_actor(item.actor, named) or _is_led(item, named))):
+            yield Flag("actor", named, item.actor)
+    elif not (_are_said(own, source, context) and _are_roles(item.actor, source, context)):
+        yield Flag("actor", "", item.actor)
+    known = Vocabulary([*source.vocabulary.stems, *stems, *map(stem, roles(context.text))])
+    said = roles(item.parsed.text) if item.language == "en" else ()  # "tester" is a French verb
+    for role in dict.fromkeys(said):
+        if not known.holds(stem(role)) and stem(role) not in GENERIC:
+            yield Flag("actor", named, role)
+    yield from _own_subject(item, source)
+
+
+def _are_said(stems: Iterable[str], source: Source, context: Context) -> bool:
+    return all(source.vocabulary.says(s) or context.vocabulary.says(s) for s in stems)
+
+
+def _are_roles(actor: str, source: Source, context: Context) -> bool:
+    """ "Waiters" are no role of a text that says "wait"."""
+    known = Vocabulary(map(stem, roles(f"{source.text} {context.text}")))
+    return all(known.holds(s) or s in GENERIC for s in map(stem, roles(actor)))
+
+
+def _own_subject(item: Item, source: Source) -> Iterator[Flag]:
+    """ "Doctors must wash" under a sentence about nurses, whatever the field `actor` says."""
+    for clause in item.parsed.clauses:
+        best = source.best_for(clause)
+        mine = roles(clause.own_subject)
+        theirs = Vocabulary(content(best.subject)) if best and roles(best.subject) else None
+        if mine and theirs and not theirs.holds(stem(mine[-1])):
+            yield Flag("actor", best.subject if best else "", clause.own_subject)
+
+
+def _is_led(item: Item, named: str) -> bool:
+    """ "Do not let workers under 18 take part": who acts in the source is named in the action."""
+    said = Vocabulary(content(item.parsed.text))
+    who = list(map(stem, roles(named))) or content(named)
+    return bool(who) and all(map(said.says, who))
+
+
+def _is_same_actor(actor: str, named: str) -> bool:
+    if words(actor) in (["you"], []):
+        return True
+    mine = [stem(role) for role in roles(actor)]
+    return share(mine or content(actor), Vocabulary(content(named))) >= 0.5
+
+
+def _named_by_source(item: Item, source: Source) -> Iterator[str]:
+    """The subjects of the clauses taken up, or the agents of passives, where they name someone."""
+    for clause in source.taken_up(item):
+        found = _agent(clause)
+        if roles(found) or any(stem in GENERIC for stem in content(found)):
+            yield found
+
+
+def _agent(clause: Clause) -> str:
+    modal = MODAL.search(clause.text)
+    if modal is None:
+        return clause.subject
+    if _RECEIVES.match(clause.text, modal.end()):
+        return ""
+    if _PASSIVE.match(clause.text, modal.end()):
+        agent = _BY.search(clause.text, modal.end())
+        return agent[1].strip() if agent and not agent[1].split()[0].endswith("ing") else ""
+    return clause.subject

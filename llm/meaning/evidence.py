@@ -1,0 +1,180 @@
+"""What is compared: the item, all that it cites, and what its words may mean there."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Literal
+
+from llm.language import detect_passage
+from llm.meaning.clauses import MODAL, Clause, Parsed, Part, parse
+from llm.meaning.glossaries import in_english
+from llm.meaning.words import Vocabulary, content, readable, share
+from llm.rules import Language, Level
+from llm.statements import opens_list
+
+FlagKind = Literal[
+    "number",
+    "unit",
+    "comparison",
+    "negation",
+    "modal",
+    "condition",
+    "actor",
+    "citation",
+    "invented",
+]
+TAKEN_UP = 0.6  # of a clause of the source, by the item; from here on the item speaks of it
+MAX_NEARBY = 20_000  # characters of a section in which an actor may be named
+MAX_WORDS = 160  # characters of a flag's `lost` and `found`
+
+
+@dataclass(frozen=True)
+class Flag:
+    """lost: the source's words; found: the item's, "" where it has none."""
+
+    kind: FlagKind
+    lost: str
+    found: str
+
+    def as_dict(self) -> dict[str, str]:
+        return {"kind": self.kind, "lost": self.lost[:MAX_WORDS], "found": self.found[:MAX_WORDS]}
+
+
+@dataclass(frozen=True)
+class Cited:
+    """One cited sentence, as found in the source, and what it cannot be understood without.
+
+    levels    of the sentence, its list's introduction included; () where it asks nothing
+    stem      what introduces the list it stands in; the column heads of a table
+    section   the headings above it
+    """
+
+    text: str
+    levels: tuple[Level, ...] = ()
+    stem: str = ""
+    section: str = ""
+
+    @cached_property
+    def language(self) -> Language:
+        """Two small words in a row of headings, introduction and sentence tell it."""
+        return detect_passage(f"{self.section} {self.stem} {self.text}", "en", at_least=2)
+
+    @cached_property
+    def parsed(self) -> Parsed:
+        text, stem = readable(self.text), readable(self.stem)
+        if stem and " | " not in stem and stem not in text:
+            joint = " " if opens_list(stem, self.language) else " . "
+            text = f"{stem.rstrip(': ')}{joint}{text}"
+        return parse(in_english(text, self.language))
+
+    @cached_property
+    def vocabulary(self) -> Vocabulary:
+        around = in_english(readable(f"{self.stem} {self.section}"), self.language)
+        return Vocabulary(content(f"{self.parsed.text} {around}"))
+
+
+@dataclass(frozen=True)
+class Context:
+    """Who may be meant where a sentence names nobody: the audience, the rest of the section."""
+
+    audience: str = ""
+    nearby: str = ""
+
+    @cached_property
+    def text(self) -> str:
+        return readable(f"{self.audience[:MAX_NEARBY]} . {self.nearby[:MAX_NEARBY]}")
+
+    @cached_property
+    def vocabulary(self) -> Vocabulary:
+        return Vocabulary(content(self.text))
+
+
+NO_CONTEXT = Context()
+
+
+@dataclass(frozen=True)
+class Item:
+    """The parts of an item that carry meaning."""
+
+    action: str
+    actor: str
+    level: str
+    condition: str
+    language: Language = "en"
+    parsed: Parsed = field(init=False)
+
+    def __post_init__(self) -> None:
+        action = in_english(readable(self.action), self.language)
+        condition = in_english(readable(self.condition), self.language)
+        parsed = parse(action)
+        extra = _conditions_of(f"{' ' * len(action)}   {condition}")  # offsets in the joint text
+        for clause in parsed.clauses:
+            clause.conditions.extend(extra)
+        object.__setattr__(
+            self,
+            "parsed",
+            Parsed(f"{action} . {condition}" if condition else action, parsed.clauses),
+        )
+
+    @cached_property
+    def vocabulary(self) -> Vocabulary:
+        """All its words, those of its actor too."""
+        return Vocabulary([*self.parsed.vocabulary.stems, *content(self.actor)])
+
+
+def _conditions_of(text: str) -> list[Part]:
+    """A condition field holds conditions whether or not it says "if"."""
+    found: list[Part] = []
+    for clause in parse(text).clauses:
+        if clause.text:
+            found.append(Part(clause.text, clause.start, "field"))
+        found.extend(part for part in clause.conditions if part not in found)
+    return found
+
+
+class Source:
+    """All that an item cites, seen together."""
+
+    def __init__(self, cited: Sequence[Cited]) -> None:
+        self.cited = cited
+        self.language = cited[0].language
+        self.clauses = [clause for c in cited for clause in c.parsed.clauses]
+        self.quantities = [q for c in cited for q in c.parsed.quantities]
+        self.vocabulary = Vocabulary(stem for c in cited for stem in c.vocabulary.stems)
+        self.text = " . ".join(c.parsed.text for c in cited)
+
+    def best_for(self, clause: Part) -> Clause | None:
+        """The clause that shares most words; the earlier one where two share as many."""
+        best, most = None, 0.0
+        for candidate in self.clauses:
+            if candidate.text == clause.text:
+                return candidate
+            shared = _resemblance(clause.stems, candidate)
+            if shared > most:
+                best, most = candidate, shared
+        return best
+
+    def taken_up(self, item: Item) -> list[Clause]:
+        """The clauses that the item speaks of."""
+        best = [found for clause in item.parsed.clauses if (found := self.best_for(clause))]
+        chosen = {id(clause) for clause in best}
+        return [
+            clause
+            for clause in self.clauses
+            if id(clause) in chosen
+            or (
+                len(clause.predicate) > 1
+                and share(clause.predicate, item.parsed.vocabulary) >= TAKEN_UP
+            )
+        ]
+
+
+def _resemblance(stems: Sequence[str], clause: Clause) -> float:
+    """What is done counts more than who does it: the clauses of a sentence share their subject."""
+    everything, wanted = clause.words_with_conditions, set(stems)
+    held = sum(map(everything.holds, wanted)) + sum(map(everything.says, wanted))
+    done = sum(map(clause.does.holds, wanted)) + sum(map(clause.does.says, wanted))
+    if stems and clause.does.holds(stems[0]):  # what an item begins with is what it is about
+        done += 1 + clause.does.says(stems[0])
+    asks = 1.2 if MODAL.search(clause.text) else 1.0  # before one that only tells
+    return asks * (held + 2 * done) / (4 + len(clause.stems)) if held else 0.0
