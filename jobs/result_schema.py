@@ -251,17 +251,17 @@ class FindingSerializer(serializers.Serializer):
         " that the text does not have. `vague`: a duty depends on a word such as `regularly` and no"
         " number is given. `actor`: a duty in the passive, and nothing near says whose it is.",
     )
-    severity = serializers.ChoiceField(choices=PRIORITIES)
+    severity = serializers.ChoiceField(choices=PRIORITIES, help_text="How much it matters.")
     message = serializers.CharField(help_text="What is wrong and what to do, in English.")
     places = FindingPlaceSerializer(many=True, help_text="At most 8, in the guideline's order.")
 
 
 class FindingCountsSerializer(serializers.Serializer):
-    contradiction = serializers.IntegerField()
-    numbers = serializers.IntegerField()
-    reference = serializers.IntegerField()
-    vague = serializers.IntegerField()
-    actor = serializers.IntegerField()
+    contradiction = serializers.IntegerField(help_text="Sentences that contradict each other.")
+    numbers = serializers.IntegerField(help_text="Acts with two different numbers.")
+    reference = serializers.IntegerField(help_text="References to what is not there.")
+    vague = serializers.IntegerField(help_text="Thresholds without a number.")
+    actor = serializers.IntegerField(help_text="Duties that are nobody's.")
 
 
 class ReportSerializer(serializers.Serializer):

@@ -349,8 +349,6 @@ def fail_attempt(claim: Claim, error: Exception, decision: Decision) -> None:
     raw = f"{type(error).__name__}: {error}"
     if isinstance(error, LLMError) and error.detail:
         raw += f"\n{error.detail}"
-    if settings.OPENAI_API_KEY:  # some providers repeat in an error what they were sent
-        raw = raw.replace(settings.OPENAI_API_KEY, "[our key]")
     moved: dict[str, Any] = {
         "worker": "",
         "lease_expires_at": None,

@@ -113,15 +113,24 @@ class TableProof:
         code = ""
         for parent in parents:
             leaning = row | {mine: parent[other] for mine, other in pairs if mine != "tenant_id"}
-            code = self._try_insert(leaning, None)
+            is_its_own = any(mine == self.key for mine, _ in pairs)
+            code = self._try_insert(leaning, None, instead_of=None if is_its_own else row)
             if code != TAKEN:
                 break
         return code
 
     # --- Pieces ---------------------------------------------------------------------------------
 
-    def _try_insert(self, row: dict[str, Any], role: DatabaseRole | None) -> str:
-        """The SQLSTATE that refuses it, "" if nothing does."""
+    def _try_insert(
+        self,
+        row: dict[str, Any],
+        role: DatabaseRole | None,
+        instead_of: dict[str, Any] | None = None,
+    ) -> str:
+        """The SQLSTATE that refuses it, "" if nothing does.
+
+        instead_of  the row it is a copy of, where both cannot be: its key is not one of its own
+        """
         written = {name: value for name, value in row.items() if name in self._writable(role)}
         for column, is_uuid in self._fresh.items():
             if column in written:
@@ -129,6 +138,11 @@ class TableProof:
         names = ", ".join(f'"{name}"' for name in written)
         with _tried(role, self.world.a) as refusal, connection.cursor() as cursor:
             cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
+            if instead_of and self.key in written and self.key not in self._fresh:
+                cursor.execute(
+                    f'DELETE FROM {self.table} WHERE "{self.key}"::text = %s',
+                    [str(instead_of[self.key])],
+                )
             cursor.execute(
                 f"INSERT INTO {self.table} ({names})"
                 f" SELECT {names} FROM jsonb_populate_record(NULL::{self.table}, %s)",

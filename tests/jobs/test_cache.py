@@ -23,11 +23,6 @@ from tests.jobs.test_revisions import OLD, job_of, run, submit, work
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
-@pytest.fixture(autouse=True)
-def another_model(settings):
-    settings.MODELS = ["gpt-other"]
-
-
 @pytest.fixture
 def other(db):
     return TenantFactory()
@@ -77,7 +72,8 @@ def test_the_same_text_again_gets_the_same_result_at_no_cost(api, tenant, first,
         {"options": {"model": "gpt-other"}},
     ],
 )
-def test_another_text_or_option_asks_the_model(change, api, first, provider):
+def test_another_text_or_option_asks_the_model(change, api, settings, first, provider):
+    settings.MODELS = ["gpt-other"]
     second = run(api, change.pop("text", OLD), **change)
 
     assert second["cache"] == "miss"

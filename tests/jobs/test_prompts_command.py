@@ -22,8 +22,9 @@ def test_each_prompt_is_listed_with_its_hash_and_its_labels():
     lines = run().splitlines()
 
     assert [line.split()[0] for line in lines] == [p.label for p in prompts.every()]
-    [summarize] = [line for line in lines if line.startswith("summarize.v1 ")]
-    assert prompts.load("summarize", 1).sha256 in summarize
+    version = prompts.labelled("production")["summarize"]
+    [summarize] = [line for line in lines if line.startswith(f"summarize.v{version} ")]
+    assert prompts.load("summarize", version).sha256 in summarize
     assert summarize.split()[2:] == ["released", "production"]
 
 
@@ -53,4 +54,5 @@ def test_jobs_of_the_last_thirty_days_are_counted_by_the_prompts_they_are_pinned
 
     counts = {line.split()[0]: line.split()[-2:] for line in run("--jobs").splitlines()}
 
-    assert counts["summarize.v1"] == counts["checklist.v1"] == ["jobs", "2"]
+    for name, version in prompts.labelled("production").items():
+        assert counts[f"{name}.v{version}"] == ["jobs", "2"]

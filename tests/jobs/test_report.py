@@ -4,7 +4,6 @@ import pytest
 
 from jobs import runner
 from tests.factories import JobFactory, TenantFactory
-from tests.jobs.test_faults import provider  # noqa: F401  (a fixture)
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

@@ -212,7 +212,7 @@ def test_a_replay_is_pinned_to_the_versions_it_names_and_else_to_the_first_job_s
     body = replay(api, job.event_id, prompts={"summarize": 1}, model="gpt-other").json()
 
     again = job_of(body)
-    assert again.prompts == {"summarize": 1, "checklist": 7}
+    assert again.prompts == {"summarize": 1, "checklist": 7, "repair": 1}
     assert again.options["model"] == "gpt-other"
 
 

@@ -361,7 +361,7 @@ def test_staff_see_no_guideline_but_in_the_raw_error_of_an_attempt(found_in):
     assert all(re.fullmatch(r"/admin/jobs/job/\d+/change/", page) for page in showing)
     assert not any(GONE.encode() in html for html in found_in["pages"].values())
     echoed = next(html for html in found_in["pages"].values() if b"was told" in html)
-    assert b"[our key]" in echoed  # the provider said it, and it was taken out
+    assert b"[the key]" in echoed  # the provider said it, and it was taken out
 
 
 @pytest.mark.timeout(300)

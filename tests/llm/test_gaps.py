@@ -5,10 +5,10 @@ import time
 
 import pytest
 
-from llm.chain import build_result
 from llm.gaps import KINDS, as_report, find_gaps
 from llm.gaps.findings import MAX_OF_A_KIND, MAX_PLACE, MAX_PLACES
 from llm.gaps.wording import for_language
+from llm.result import build_result
 from llm.rules import LANGUAGES
 
 NOBODY_SAID = {"summary": {"title": "", "scope": "", "audience": "", "statements": []}}

@@ -41,7 +41,7 @@ ITEMS = [
     said("Give 5 mg/kg", "must", (6, "Give 5 mg/kg, but no more than 40 mg."), condition="< 10 kg"),
     said("Call the ward", "must", (5, "Nobody wrote this sentence here.")),
 ]
-DIGESTS = {1: "00d634aa1338ee83ef856a2fd31511ccf097978725b293c24c8809e25af4f72b"}  # by version
+DIGESTS = {1: "b613d8696f056ff1ba1078ee51b583fbc47963fbe93b6b1766743a18d9068aea"}  # by version
 
 
 def test_whoever_changes_what_is_made_of_the_same_replies_raises_the_version():
