@@ -8,6 +8,7 @@ from tests.grounding.pairs import GUIDELINES
 MAY_BE_FLAGGED = 0.03
 MAY_BE_FLAGGED_BLIND = 0.15  # of pairs that no rule was made for: 6 of 40, and left so
 MUST_BE_FLAGGED = 0.98
+EVERY = 3  # `python -m tests.grounding` looks at them all
 
 
 def test_hardly_any_faithful_item_is_flagged():
@@ -42,11 +43,11 @@ def test_hardly_any_item_that_the_engine_extracts_from_real_guidelines_is_flagge
 
 @pytest.mark.timeout(600)
 def test_nearly_every_wrong_item_is_flagged_whichever_way_it_is_wrong():
-    tallies = report.own_tallies().values()
+    tallies = report.own_tallies(EVERY).values()
 
     made = sum((counts.made for counts in tallies), report.Counter())
     found = sum((counts.flagged for counts in tallies), report.Counter())
-    assert made.total() >= 10_000
+    assert made.total() >= 10_000 / EVERY
     assert found.total() >= MUST_BE_FLAGGED * made.total()
     assert {kind for kind in made if found[kind] < 0.85 * made[kind]} == set()
 
@@ -54,4 +55,4 @@ def test_nearly_every_wrong_item_is_flagged_whichever_way_it_is_wrong():
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("name", ["tuned", "held out", "blind"])
 def test_wrong_items_are_flagged_as_often_where_nobody_tuned(name):
-    assert report.own_tallies()[name].share() >= MUST_BE_FLAGGED
+    assert report.own_tallies(EVERY)[name].share() >= MUST_BE_FLAGGED

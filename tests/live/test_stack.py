@@ -9,6 +9,7 @@ import sys
 import time
 from pathlib import Path
 
+import pytest
 import yaml
 
 from deploy.local.stack import ROOT
@@ -40,6 +41,7 @@ def test_a_guideline_becomes_a_checklist_whose_quotes_stand_in_the_source(live):
     }
 
 
+@pytest.mark.faults  # for the time it takes: `make faults`
 def test_a_guideline_of_a_megabyte_completes_within_the_memory_of_a_worker(live):
     text = guideline(1_040_000)
     size = len(text.encode())
