@@ -16,8 +16,8 @@ from llm.version import CHAIN_VERSION
 from tenants import vault
 
 PLACE = "jobs_job.fingerprint"
-NO_MATTER = {"cache"}  # options that change nothing in a result
-NO_USAGE = {"calls": 0, "prompt_tokens": 0, "completion_tokens": 0}
+# Options that change nothing in a result: one that a fallback has made is not offered again.
+NO_MATTER = {"cache", "fallback_models"}
 
 
 def fingerprint(job: Job) -> str:
@@ -62,8 +62,14 @@ def earlier_result(job: Job) -> dict[str, Any] | None:
     # By this job's tenant: with its keys another tenant's result would stay shut.
     place = sealed.RESULT.format(earlier.event_id)
     result = sealed.open_json(job.tenant_id, earlier.sealed_result, place)
-    if result is None:
+    if result is None or _is_makeshift(result):
         return None
     made_at = earlier.ended_at.isoformat().replace("+00:00", "Z")
     provenance = {"cache": {"made_at": made_at}, **result["provenance"]}
     return {**result, "provenance": provenance}
+
+
+def _is_makeshift(result: dict[str, Any]) -> bool:
+    """Made while something was away: the next job may do better."""
+    steps = result["provenance"]["steps"].values()
+    return any({"fallback_from", "failed"} & step.keys() for step in steps)

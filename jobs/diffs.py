@@ -24,7 +24,7 @@ def diff_jobs(*, caller: Principal, before: UUID, after: UUID) -> dict[str, Any]
         Job.objects.visible_to(caller)
         .filter(event_id__in={before, after}, deleted_at=None)
         .select_related("document")
-        .defer("sealed_summary", "sealed_checklist")
+        .with_result()
     )
     jobs = {job.event_id: job for job in rows}
     if before not in jobs or after not in jobs:

@@ -7,7 +7,6 @@ from django.views.generic import TemplateView
 from config.errors import DomainError
 from config.problems import KNOWN, OTHER
 from jobs.errors import SAFE_DETAIL
-from llm.errors import SAFE_DETAIL as MODEL_DETAIL
 
 
 class ErrorCodesView(TemplateView):
@@ -17,5 +16,5 @@ class ErrorCodesView(TemplateView):
         refusals = {e.code: (e.title, e.detail) for e in DomainError.__subclasses__()}
         known = {code: (title, detail) for code, title, detail in KNOWN.values()}
         problems = sorted((refusals | known | OTHER).items())
-        failures = sorted((MODEL_DETAIL | SAFE_DETAIL).items())
+        failures = sorted(SAFE_DETAIL.items())
         return super().get_context_data(problems=problems, failures=failures, **kwargs)

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 from config.errors import DomainError
 from jobs.documents.formats import TOO_LARGE, UNREADABLE, UNSAFE
+from llm.errors import SAFE_DETAIL as OF_MODELS
 from llm.errors import LLMError, TransientLLMError
 
 if TYPE_CHECKING:
@@ -108,7 +109,7 @@ DOCUMENT_POISON = (
     " fails again, tell support the job's event_id."
 )
 INTERNAL_ERROR = "internal_error"
-SAFE_DETAIL = {
+SAFE_DETAIL = OF_MODELS | {  # what a failed job says, by its code
     BudgetExhausted.code: "A budget of your plan was used up before the job was done; GET /limits"
     " says which, and when it begins anew. Retry the job then: what step 1 has made is kept.",
     OwnKeyRefused.code: "The provider does not accept your own key for the models of this job. Set"

@@ -8,7 +8,7 @@ from uuid import UUID
 from django.http import Http404, HttpResponse, HttpResponseBase, HttpResponseNotModified
 from django.utils.http import content_disposition_header, parse_etags, quote_etag
 from drf_spectacular.types import OpenApiTypes
-from drf_spectacular.utils import OpenApiParameter, extend_schema, extend_schema_view
+from drf_spectacular.utils import extend_schema, extend_schema_view
 from rest_framework.negotiation import BaseContentNegotiation
 from rest_framework.renderers import BaseRenderer
 from rest_framework.request import Request
@@ -22,12 +22,12 @@ from jobs.exports.checklist import Checklist
 from jobs.exports.schema import ChecklistExportSerializer, checklist_schema
 from jobs.exports.text import fit, one_line
 from jobs.models import Job
+from jobs.views import EVENT_ID
 from tenants.authentication import principal
 from tenants.models import Scope
 from tenants.scope import TenantView
 
 MAX_NAME = 80  # characters of a title in a file's name: file systems end at 255 bytes
-EVENT_ID = OpenApiParameter("event_id", OpenApiTypes.UUID, OpenApiParameter.PATH)
 NOT_IN_NAMES = re.compile(r'[/\\:*?"<>|\u202a-\u202e\u2066-\u2069\ufffd]+')
 
 
@@ -50,7 +50,7 @@ class ExportView(TenantView):
     def get(self, request: Request, event_id: UUID) -> HttpResponseBase:
         job = (
             Job.objects.visible_to(principal(request))
-            .defer("sealed_summary")
+            .with_result()
             .filter(event_id=event_id, deleted_at=None)
             .first()
         )

@@ -7,6 +7,7 @@ What a model did is told to its circuit (jobs/breaker.py), once for each step; a
 tenant's own key tells nothing of anybody else's, so it has no circuit.
 """
 
+import asyncio
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -78,8 +79,10 @@ class Circuits:
 
     def failed(self, error: Exception) -> None:
         """What an error says of the model that was asked; of most, nothing."""
-        asked = (error.asked or DEFAULT) if isinstance(error, LLMError) else DEFAULT
-        if not isinstance(error, LLMError) or isinstance(error, ModelsAway) or asked.own_key:
+        if not isinstance(error, LLMError) or isinstance(error, ModelsAway | OwnKeyRefused):
+            return
+        asked = error.asked or DEFAULT
+        if asked.own_key:
             return
         name = circuit_name(asked.model)
         self._trials.discard(name)
@@ -114,14 +117,15 @@ class ChosenModels:
     """The client of one step of a job.
 
     models  that the job may ask, in order; a step that costs no call names the first
-    choice  as `Circuits.choose` gives it
     """
 
     def __init__(
-        self, clients: Clients, claim: Claim, models: list[str], choice: Choice, circuits: Circuits
+        self, clients: Clients, claim: Claim, models: list[str], circuits: Circuits
     ) -> None:
         self._clients, self._claim, self._circuits = clients, claim, circuits
-        self._models, self._choice = models, choice
+        self._models = models
+        self._choice: Choice | None = None  # until a call needs one: with an own key none does
+        self._choosing = asyncio.Lock()
         self._failed: dict[str, str] = {}
         self._answered: dict[str, bool] = {}  # model -> with the tenant's own key
         self.model = models[0]
@@ -143,7 +147,7 @@ class ChosenModels:
         tenant_id = self._claim.tenant_id
         provider = await in_thread(lambda: providers.provider_for(tenant_id))
         failures: list[LLMError] = []
-        for model in self._to_ask(provider):
+        for model in await self._to_ask(provider):
             asked = Asked(model, provider.own_key)
             try:
                 async with self._clients.of(provider, model) as client:
@@ -174,7 +178,7 @@ class ChosenModels:
     @property
     def provenance(self) -> dict[str, Any]:
         """What a result says of the choice: nothing where the first model answered."""
-        left = self._choice.left | self._failed
+        left = (self._choice or Choice()).left | self._failed
         said: dict[str, Any] = {}
         if left and self._answered:
             said = {"fallback_from": list(left), "reason": next(iter(left.values()))}
@@ -184,9 +188,15 @@ class ChosenModels:
         """The step is done: its models answer."""
         self._circuits.answered(model for model, own in self._answered.items() if not own)
 
-    def _to_ask(self, provider: Provider) -> list[str]:
-        models = self._models if provider.own_key else self._choice.models
+    async def _to_ask(self, provider: Provider) -> list[str]:
+        models = self._models if provider.own_key else (await self._chosen()).models
         return [model for model in models if model not in self._failed]
+
+    async def _chosen(self) -> Choice:
+        async with self._choosing:  # the calls of a step run at once; it is chosen for once
+            if self._choice is None:
+                self._choice = await in_thread(lambda: self._circuits.choose(self._models))
+            return self._choice
 
     def _label(self, request_label: str, model: str) -> str:
         place = self._models.index(model)

@@ -104,12 +104,6 @@ class Document(models.Model):
     def __str__(self) -> str:
         return self.digest[:12]
 
-    @classmethod
-    def of(cls, *, tenant_id: uuid.UUID, text: str) -> "Document":
-        document = cls(tenant_id=tenant_id)
-        document.take_text(text)
-        return document
-
     def take_text(self, text: str) -> None:
         place = sealed.DOCUMENT_TEXT.format(self.uid)
         self.sealed_text = sealed.seal_text(self.tenant_id, text, place)
@@ -127,6 +121,10 @@ LINKS = ["supersedes", "replay_of"]  # to other jobs
 
 
 class JobQuerySet(TenantQuerySet):
+    def with_result(self) -> Self:
+        """Without the sealed pieces that nobody but a worker needs."""
+        return self.defer("sealed_summary", "sealed_checklist")
+
     def with_links(self) -> Self:
         """With the jobs that they supersede or replay: who these are, not what they say."""
         heavy = [f"{link}__{name}" for link in LINKS for name in SEALED]

@@ -2,12 +2,10 @@
 
 from typing import Any
 
+from jobs.budget import Asked
 from llm import prompts
-from tenants.models import OnDoubt
 from tenants.preferences import Preferences
 from tenants.services.settings import refuse_models
-
-ON_DOUBT = OnDoubt.values
 
 
 def resolve(asked: dict[str, Any], preferences: Preferences | None = None) -> dict[str, Any]:
@@ -44,6 +42,11 @@ def refuse_unless_allowed(options: dict[str, Any], preferences: Preferences) -> 
 def models_of(options: dict[str, Any]) -> list[str]:
     """The models that a job may ask, in order; `options` as `resolve` gives them."""
     return [options["model"], *options["fallback_models"]]
+
+
+def asked_by(options: dict[str, Any], *, own_key: bool) -> list[Asked]:
+    """Whom a job may ask, and who pays for it."""
+    return [Asked(model, own_key) for model in models_of(options)]
 
 
 def current_prompts() -> dict[str, int]:

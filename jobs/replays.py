@@ -12,10 +12,9 @@ from django.db.models.functions import Now
 
 from config.errors import DomainError
 from jobs import budget, cache, dispatch
-from jobs.budget import Asked
 from jobs.errors import InvalidTransition
-from jobs.models import Document, Job
-from jobs.options import current_prompts, models_of, refuse_unless_allowed, resolve
+from jobs.models import SEALED, Document, Job
+from jobs.options import asked_by, current_prompts, refuse_unless_allowed, resolve
 from jobs.services import DEFAULT_EXPIRY
 from llm import prompts as prompt_files
 from llm.chain import estimate
@@ -50,7 +49,9 @@ def replay_job(
     TooManyWaiting or QuotaExceeded.
     """
     # Locked against its deletion, which erases the document unless another job has it.
-    jobs = Job.objects.visible_to(caller).select_for_update(no_key=True, of=("self",))
+    jobs = (
+        Job.objects.visible_to(caller).select_for_update(no_key=True, of=("self",)).defer(*SEALED)
+    )
     job = jobs.filter(event_id=event_id, deleted_at=None).first()
     if job is None:
         return None
@@ -60,9 +61,7 @@ def replay_job(
             job_status=job.status,
         )
     _check_prompts(prompts or {})
-    holding = resolve(job.options) | {"cache": False} | (options or {})
-    if "model" in (options or {}):
-        holding["fallback_models"] = []  # whoever asks for a model gets that one
+    holding = _holding(job, options or {}, caller)
     refuse_unless_allowed(holding, caller.preferences)
     document = Document.objects.for_tenant(job.tenant_id).get(pk=job.document_id)
     text = document.text
@@ -98,10 +97,19 @@ def replay_job(
     )
     transaction.on_commit(dispatch.wake_worker)
     # The last, as everywhere: whoever submits for this tenant waits for it.
-    asked = [Asked(model, caller.preferences.own_key) for model in models_of(holding)]
+    asked = asked_by(holding, own_key=caller.preferences.own_key)
     budget.admit(job.tenant_id, again.pk, estimate(text), asked)
     logger.info("job_replayed", extra={"event_id": again.event_id, "replay_of": event_id})
     return again
+
+
+def _holding(job: Job, changes: dict[str, Any], caller: Principal) -> dict[str, Any]:
+    """The job's options with these changes, and without models that the tenant may not use now."""
+    holding = resolve(job.options) | {"cache": False} | changes
+    # Whoever names a model gets that one.
+    fallbacks = [] if "model" in changes else holding["fallback_models"]
+    allowed = caller.preferences.allowed
+    return holding | {"fallback_models": [model for model in fallbacks if model in allowed]}
 
 
 def _check_prompts(prompts: dict[str, int]) -> None:

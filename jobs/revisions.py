@@ -7,11 +7,16 @@ from uuid import UUID
 from jobs.errors import UnknownEarlierJob
 from jobs.models import Job, JobStatus
 from jobs.options import current_prompts, resolve
+from llm.chunks import readable
 from llm.passages import split_passages
-from llm.revision import NOTHING, Kept, keep, readable
+from llm.revision import NOTHING, Kept, keep
 from tenants.authentication import Principal
 
-NO_MATTER = {"cache", "report"}  # options that do not change what is said of a passage
+NO_MATTER = {
+    "cache",
+    "report",
+    "fallback_models",
+}  # options that do not change what is said of a passage
 
 
 @dataclass(frozen=True)
@@ -42,7 +47,7 @@ def kept_for(job: Job, source: str) -> Revision:
     else: then everything is asked."""
     if job.supersedes_id is None:
         return Revision()
-    jobs = Job.objects.for_tenant(job.tenant_id).select_related("document")
+    jobs = Job.objects.for_tenant(job.tenant_id).with_result().select_related("document")
     earlier = jobs.get(pk=job.supersedes_id)
     kept = NOTHING
     if _asked_the_same(job, earlier):

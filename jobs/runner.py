@@ -93,26 +93,25 @@ def _settle(claim: Claim, write: Callable[[], None]) -> None:
 
 
 class ModelCalls:
-    """The model calls of one job, which another thread may stop.
-
-    models  that it may ask, in order
-    """
+    """The model calls of one job, which another thread may stop."""
 
     def __init__(self, claim: Claim) -> None:
         self._claim = claim
-        self.models: list[str] = []
         self.circuits = Circuits([claim.probing] if claim.probing else [])
         self._lock = threading.Lock()
         self._stopped = False
         self._running: Future[StepResult] | None = None
 
-    def run(self, step: Callable[[Completer], Coroutine[Any, Any, StepResult]]) -> StepResult:
-        """The step's result. Raises LeaseLost or Stopping once stopped, or what the chain
-        raises."""
-        choice = persistently(lambda: self.circuits.choose(self.models))
+    def run(
+        self, models: list[str], step: Callable[[Completer], Coroutine[Any, Any, StepResult]]
+    ) -> StepResult:
+        """The step's result. Raises LeaseLost or Stopping once stopped, or what the chain raises.
+
+        models  that it may ask, in order
+        """
         connection.close()  # back to the pool: models think for seconds
         loop = model_loop()
-        chosen = ChosenModels(loop.clients, self._claim, self.models, choice, self.circuits)
+        chosen = ChosenModels(loop.clients, self._claim, models, self.circuits)
         with self._lock:
             # The process may have been asked to stop between the claim and now.
             self._stopped = self._stopped or _stopping.is_set()

@@ -11,14 +11,13 @@ from rest_framework.exceptions import ParseError
 
 from config.parsers import UploadedFile, loads
 from config.serializers import QuerySerializer, StrictSerializer, TextField
-from jobs import languages
 from jobs.cache import may_use_earlier
 from jobs.documents.door import accepted
-from jobs.languages import ACCEPTED
 from jobs.models import Job, JobStatus, Priority, Step
-from jobs.options import ON_DOUBT
 from jobs.queue import WAITING_ON
 from jobs.result_schema import ResultField
+from tenants.languages import ACCEPTED, LanguageField
+from tenants.models import OnDoubt
 
 PRIORITIES = [label for _, label in Priority.choices]
 # What is read is not counted: only a file has that step.
@@ -48,18 +47,17 @@ class MetadataField(serializers.DictField):
 class OptionsSerializer(StrictSerializer):
     """How a checklist is made. What is left out is as the tenant has it, or the default."""
 
-    language = TextField(
+    language = LanguageField(
         required=False,
-        max_length=35,
         help_text="Of the checklist's `action`, `actor`, `category` and `condition`, and of the"
         f" summary's `title` and `scope`. {ACCEPTED} Quotes, and the summary's statements, stay in"
         " the guideline's language; unless given, so does all of it. Across languages fewer flags"
         " can be found: see docs/meaning-guard.md. The offline model cannot translate.",
     )
     on_doubt = serializers.ChoiceField(
-        choices=ON_DOUBT,
+        choices=OnDoubt.values,
         required=False,
-        error_messages={"invalid_choice": f"One of {', '.join(ON_DOUBT)}."},
+        error_messages={"invalid_choice": f"One of {', '.join(OnDoubt.values)}."},
         help_text="What becomes of an item whose meaning is in doubt: `flag` it, `drop` it, or"
         " `repair`: ask the model once more.",
     )
@@ -77,12 +75,6 @@ class OptionsSerializer(StrictSerializer):
         required=False,
         help_text="False refuses an earlier result for the same text, options and versions.",
     )
-
-    def validate_language(self, tag: str) -> str:
-        try:
-            return languages.canonical(tag)
-        except ValueError as error:
-            raise serializers.ValidationError(str(error), code="unknown_language") from None
 
 
 class JobOptionsSerializer(OptionsSerializer):

@@ -16,7 +16,6 @@ from django.db.models.functions import Now
 from config.database import ClockTimestamp
 from config.failpoints import failpoint
 from jobs import breaker, budget, cache, claims, dispatch, revisions, sealed
-from jobs.budget import Asked
 from jobs.claims import Claim
 from jobs.dispatch import WakeUp
 from jobs.documents import reading
@@ -30,6 +29,7 @@ from jobs.errors import (
 from jobs.history import say
 from jobs.models import (
     RETRYABLE,
+    SEALED,
     CallOutcome,
     Document,
     Job,
@@ -41,12 +41,11 @@ from jobs.models import (
     Step,
     TenantQueue,
 )
-from jobs.options import current_prompts, models_of, refuse_unless_allowed, resolve
+from jobs.options import asked_by, current_prompts, refuse_unless_allowed, resolve
 from jobs.persistence import LeaseLost
 from jobs.retries import Decision, Verdict
 from llm.bounds import Tokens
 from llm.chain import estimate
-from llm.errors import SAFE_DETAIL as MODEL_DETAIL
 from llm.errors import LLMError
 from tenants.audit import record
 from tenants.authentication import Principal
@@ -93,14 +92,7 @@ def submit_job(
     preferences = preferences or preferences_of(tenant_id)
     holding = resolve(options or {}, preferences)
     refuse_unless_allowed(holding, preferences)
-    size, limit = len(guideline_text.encode()), settings.GUIDELINE_MAX_BYTES
-    if size > limit:
-        raise DocumentTooLarge(
-            f"guideline_text has {size:,} bytes in UTF-8. It may have 1 character to"
-            f" {limit:,} bytes (1 MB); send a longer guideline in parts.",
-            limit_bytes=limit,
-            errors=[{"pointer": "/guideline_text", "code": "too_large", "detail": "Too long."}],
-        )
+    size = _size_of(guideline_text)
     earlier = revisions.superseded(tenant_id, supersedes, visible_to) if supersedes else None
     # No savepoint: whoever is refused has to give up the whole transaction.
     with transaction.atomic(savepoint=False):
@@ -131,12 +123,25 @@ def submit_job(
         # Only a nudge: if it is lost, the pump wakes a worker for the same row within seconds.
         transaction.on_commit(dispatch.wake_reader if file else dispatch.wake_worker)
         transaction.on_commit(lambda: failpoint("after_post_commit"))
-        asked = [Asked(model, preferences.own_key) for model in models_of(holding)]
+        asked = asked_by(holding, own_key=preferences.own_key)
         # What a file will cost is known once it is read.
         cost = Tokens(0, 0) if file else estimate(guideline_text)
         budget.admit(tenant_id, job.pk, cost, asked)
         failpoint("before_post_commit")
     return job
+
+
+def _size_of(guideline_text: str) -> int:
+    """In bytes of UTF-8. Raises DocumentTooLarge."""
+    size, limit = len(guideline_text.encode()), settings.GUIDELINE_MAX_BYTES
+    if size > limit:
+        raise DocumentTooLarge(
+            f"guideline_text has {size:,} bytes in UTF-8. It may have 1 character to"
+            f" {limit:,} bytes (1 MB); send a longer guideline in parts.",
+            limit_bytes=limit,
+            errors=[{"pointer": "/guideline_text", "code": "too_large", "detail": "Too long."}],
+        )
+    return size
 
 
 @transaction.atomic
@@ -218,8 +223,7 @@ def retry_job(
     transaction.on_commit(dispatch.wake_worker)
     job.refresh_from_db()
     document = Document.objects.for_tenant(tenant_id).get(pk=job.document_id)
-    own_key = preferences_of(tenant_id).own_key
-    asked = [Asked(model, own_key) for model in models_of(resolve(job.options))]
+    asked = asked_by(resolve(job.options), own_key=preferences_of(tenant_id).own_key)
     budget.reserve(tenant_id, job.pk, estimate(document.text or ""), asked)
     logger.info("job_retried_by_hand", extra={"event_id": event_id, "actor": actor})
     return job
@@ -260,45 +264,26 @@ def start_next_job(worker: str) -> Claim | None:
     return claim
 
 
-def save_summary(claim: Claim, summary: dict[str, Any]) -> None:
-    """The checkpoint between the steps: from here on step 1 is not paid for again.
+CHECKPOINTS = {  # of a step that is done: where its reply is kept, and what comes next
+    Step.SUMMARIZE: ("sealed_summary", sealed.SUMMARY, Step.CHECKLIST),
+    Step.CHECKLIST: ("sealed_checklist", sealed.CHECKLIST, Step.REPAIR),
+}
 
-    summary  {"value", "usage", "provenance"} of step 1. Raises LeaseLost.
+
+def save_step(claim: Claim, done: Step, reply: dict[str, Any]) -> None:
+    """The checkpoint after a step: from here on it is not paid for again.
+
+    reply  {"value", "usage", "provenance"}. Raises LeaseLost.
     """
+    column, place, following = CHECKPOINTS[done]
+    kept = {column: sealed.seal_json(claim.tenant_id, reply, place.format(claim.event_id))}
     try:
-        kept = sealed.seal_json(claim.tenant_id, summary, sealed.SUMMARY.format(claim.event_id))
         with transaction.atomic():
-            _write(
-                claim,
-                step=Step.CHECKLIST,
-                sealed_summary=kept,
-                **_spent(summary["usage"]),
-                **NO_PROGRESS,
-            )
-            _keep_replies(claim, Step.SUMMARIZE)
+            # The step it expects: where a commit's own answer was lost, nothing is counted twice.
+            _write(claim, at=done, step=following, **kept, **_spent(reply["usage"]), **NO_PROGRESS)
+            _keep_replies(claim, done)
     except LeaseLost:
-        if not _is_written(claim, status=JobStatus.PROCESSING, step=Step.CHECKLIST):
-            raise
-
-
-def save_checklist(claim: Claim, checklist: dict[str, Any]) -> None:
-    """The checkpoint before a repair: from here on only that is asked for again.
-
-    checklist  {"value", "usage", "provenance"} of step 2. Raises LeaseLost.
-    """
-    try:
-        kept = sealed.seal_json(claim.tenant_id, checklist, sealed.CHECKLIST.format(claim.event_id))
-        with transaction.atomic():
-            _write(
-                claim,
-                step=Step.REPAIR,
-                sealed_checklist=kept,
-                **_spent(checklist["usage"]),
-                **NO_PROGRESS,
-            )
-            _keep_replies(claim, Step.CHECKLIST)
-    except LeaseLost:
-        if not _is_written(claim, status=JobStatus.PROCESSING, step=Step.REPAIR):
+        if not _is_written(claim, status=JobStatus.PROCESSING, step=following):
             raise
 
 
@@ -365,7 +350,7 @@ def fail_attempt(claim: Claim, error: Exception, decision: Decision) -> None:
         moved |= {
             "status": JobStatus.FAILED,
             "error_code": decision.code,
-            "error_detail": (MODEL_DETAIL | SAFE_DETAIL)[decision.code],
+            "error_detail": SAFE_DETAIL[decision.code],
             "ended_at": Now(),
         }
     _write(claim, **moved)
@@ -443,19 +428,15 @@ def _take_back() -> None:
 # --- Fenced writes --------------------------------------------------------------------------
 
 
-def _write(claim: Claim, **values: Any) -> None:
-    """Changes the job if this attempt still holds it. Raises LeaseLost otherwise."""
-    held = (
-        Job.objects.for_tenant(claim.tenant_id)
-        .filter(
-            pk=claim.id,
-            attempt=claim.attempt,
-            status=JobStatus.PROCESSING,
-            lease_expires_at__gt=ClockTimestamp(),
-        )
-        .update(**values)
+def _write(claim: Claim, *, at: Step | None = None, **values: Any) -> None:
+    """Changes the job if this attempt still holds it, at this step. Raises LeaseLost otherwise."""
+    held = Job.objects.for_tenant(claim.tenant_id).filter(
+        pk=claim.id,
+        attempt=claim.attempt,
+        status=JobStatus.PROCESSING,
+        lease_expires_at__gt=ClockTimestamp(),
     )
-    if not held:
+    if not (held.filter(step=at) if at else held).update(**values):
         raise LeaseLost(f"{claim.event_id} attempt {claim.attempt}")
 
 
@@ -521,5 +502,5 @@ def _record(action: str, job: Job, becomes: JobStatus, reason: str) -> None:
 
 def _locked(tenant_id: UUID, event_id: UUID, visible_to: Principal | None) -> Job | None:
     jobs = Job.objects.visible_to(visible_to) if visible_to else Job.objects.all()
-    mine = jobs.for_tenant(tenant_id).select_for_update(no_key=True)
+    mine = jobs.for_tenant(tenant_id).select_for_update(no_key=True).defer(*SEALED)
     return mine.filter(event_id=event_id, deleted_at=None).first()

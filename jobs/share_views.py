@@ -18,12 +18,12 @@ from rest_framework.response import Response
 from config.openapi import ProblemSerializer
 from config.serializers import StrictSerializer
 from jobs import shares
+from jobs.views import EVENT_ID
 from tenants.authentication import principal
 from tenants.models import Role, Scope
 from tenants.scope import TenantView
 
 REFUSALS = dict.fromkeys((401, 403, 404), ProblemSerializer)
-EVENT_ID = OpenApiParameter("event_id", OpenApiTypes.UUID, OpenApiParameter.PATH)
 SHARE_ID = OpenApiParameter("share_id", OpenApiTypes.UUID, OpenApiParameter.PATH)
 EXAMPLE = {
     "id": "6c2a1a9b-0c0e-4f39-8f0e-0d3c1f527d11",

@@ -183,7 +183,7 @@ class JobDetailView(JobView):
         job = (
             Job.objects.visible_to(principal(request))
             .with_links()
-            .defer("sealed_summary", "sealed_checklist")
+            .with_result()
             .filter(event_id=event_id, deleted_at=None)
             .first()
         )

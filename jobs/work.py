@@ -31,14 +31,17 @@ from llm.result import Examined, Policy
 
 logger = logging.getLogger(__name__)
 
+REPLIES = {Step.SUMMARIZE: "summary", Step.CHECKLIST: "checklist"}  # in the names of failpoints
+
 
 class Calls(Protocol):
     """The model calls of one job; `jobs.runner.ModelCalls` are some."""
 
-    models: list[str]
     circuits: Circuits
 
-    def run(self, step: Callable[[Completer], Coroutine[Any, Any, StepResult]]) -> StepResult: ...
+    def run(
+        self, models: list[str], step: Callable[[Completer], Coroutine[Any, Any, StepResult]]
+    ) -> StepResult: ...
 
 
 class Work:
@@ -53,7 +56,7 @@ class Work:
         self._options = resolve(self._job.options)
         self._prompts = current_prompts() | self._job.prompts
         self._how = How(self._options["language"], CALL_SECONDS, ProgressWriter(claim))
-        calls.models = models_of(self._options)
+        self._models = models_of(self._options)
 
     def do(self) -> None:
         earlier = persistently(lambda: cache.earlier_result(self._job))
@@ -69,7 +72,7 @@ class Work:
         examined = self._examine(summary["value"], checklist["value"])
         if needs_repair(examined, doubtful=self._repairs_doubts, kept=self._revision.kept):
             if kept is None:
-                self._keep_checklist(checklist)
+                self._keep(Step.CHECKLIST, checklist)
             step = self._repair(examined)
             examined = examined.revised(step.value)
             steps[Step.REPAIR] = step.provenance
@@ -87,47 +90,43 @@ class Work:
 
     def _summarize(self) -> dict[str, Any]:
         step = self._calls.run(
+            self._models,
             lambda client: summarize_guidelines(
                 client,
                 self._source,
                 kept=self._revision.kept,
                 **self._asked_for(Step.SUMMARIZE),
-            )
+            ),
         )
         summary = asdict(step)
-        failpoint("before_summary_commit")
-        persistently(lambda: services.save_summary(self._claim, summary))
-        failpoint("after_summary_commit")
+        self._keep(Step.SUMMARIZE, summary)
         return summary
 
     def _make_checklist(self, summary: dict[str, Any]) -> dict[str, Any]:
         step = self._calls.run(
+            self._models,
             lambda client: generate_checklist(
                 client,
                 self._source,
                 summary,
                 kept=self._revision.kept,
                 **self._asked_for(Step.CHECKLIST),
-            )
+            ),
         )
         return asdict(step)
-
-    def _keep_checklist(self, checklist: dict[str, Any]) -> None:
-        failpoint("before_checklist_commit")
-        persistently(lambda: services.save_checklist(self._claim, checklist))
-        failpoint("after_checklist_commit")
 
     def _repair(self, examined: Examined) -> StepResult:
         """The repaired checklist; the one of step 2 where no repair is to be had: it is a bonus."""
         try:
             return self._calls.run(
+                self._models,
                 lambda client: repair_checklist(
                     client,
                     examined,
                     doubtful=self._repairs_doubts,
                     kept=self._revision.kept,
                     **self._asked_for(Step.REPAIR),
-                )
+                ),
             )
         except (LLMError, BudgetExhausted) as error:
             failure, decision = error, decide(self._claim, error)  # Python forgets `error`
@@ -137,6 +136,11 @@ class Work:
             fields = {"event_id": self._claim.event_id, "code": decision.code}
             logger.warning("repair_given_up", extra=fields)
             return unrepaired(examined, self._prompts["repair"], decision.code)
+
+    def _keep(self, done: Step, reply: dict[str, Any]) -> None:
+        failpoint(f"before_{REPLIES[done]}_commit")
+        persistently(lambda: services.save_step(self._claim, done, reply))
+        failpoint(f"after_{REPLIES[done]}_commit")
 
     def _asked_for(self, step: Step) -> dict[str, Any]:
         """What every step is told alike."""

@@ -79,10 +79,13 @@ class Progress:
         await self._on_progress(self._total - len(self._left), self._total)
 
 
-async def all_of(ask: Callable[[A, int], Awaitable[R]], portions: Sequence[A]) -> list[R]:
+async def all_of(
+    ask: Callable[[A, int], Awaitable[R]], portions: Sequence[A], *, until: float
+) -> list[R]:
     """Ask for all portions, a few at a time, replies in order. The first failure stops the rest.
 
-    ask   gets a portion and a number that no other call of the step has
+    ask     gets a portion and a number that no other call of the step has
+    until   time.monotonic() seconds; nothing is repeated after it
 
     In a step of many calls, some may fail in a way that passes: one in CALLS_A_SPARE is repeated,
     since the whole step would cost more.
@@ -97,7 +100,8 @@ async def all_of(ask: Callable[[A, int], Awaitable[R]], portions: Sequence[A]) -
                     return await ask(portion, number)
                 except LLMError as error:
                     pause = error.retry_after or 1.0
-                    if not (error.retryable and spare and pause <= MAX_PAUSE):
+                    too_late = time.monotonic() + pause >= until
+                    if too_late or not (error.retryable and spare and pause <= MAX_PAUSE):
                         raise
                 number = spare.pop(0)
                 await asyncio.sleep(pause)

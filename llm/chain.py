@@ -74,7 +74,7 @@ async def summarize_guidelines(
         return reply
 
     await progress.add()
-    replies = await all_of(ask, portions)
+    replies = await all_of(ask, portions, until=until)
     summaries = [*_kept_summary(kept), *(reply.value for reply in replies)]
     value = _merge_summaries(summaries, {p.id for p in passages})
     return step_result(client, prompt, replies, value, started)
@@ -129,7 +129,7 @@ async def generate_checklist(
         return reply
 
     await progress.add()
-    replies = await all_of(ask, portions)
+    replies = await all_of(ask, portions, until=until)
     items = [*kept.items]
     items += [item.model_dump() for reply in replies for item in reply.value.items]
     return step_result(client, prompt, replies, {"items": items}, started)

@@ -1,12 +1,17 @@
 """Which passages go into which call: few enough for a model to see all, cut where sections end."""
 
-from collections.abc import Iterable, Sequence
+from collections import deque
+from collections.abc import Container, Iterable, Sequence
+from dataclasses import replace
 from typing import Any
 
+from llm.markup import plain
 from llm.passages import Passage
 from llm.statements import Statement
 
 MAX_CHARACTERS = 12_000  # of passages in one call: about 3,000 tokens, where recall is still good
+_ENOUGH = 40  # characters at the end of a list's introduction that tell it from others
+_OPEN = 8  # introductions of a section that a list may be looked up in
 
 
 def readable(passages: Iterable[Passage]) -> list[Passage]:
@@ -24,15 +29,33 @@ def wanted(
 
 
 def with_introductions(passages: Sequence[Passage], wanted: Iterable[int]) -> list[Passage]:
-    """Passages by id, in order, and with a list's item the paragraph that introduces it."""
+    """Passages by id, in order, and with a list's item what introduces the list."""
     ids = set(wanted)
-    introduction: Passage | None = None
-    for passage in readable(passages):
-        if passage.kind == "paragraph":
-            introduction = passage if passage.text.rstrip("*_ ").endswith(":") else None
-        elif passage.id in ids and passage.stem and introduction:
-            ids.add(introduction.id)
+    ids |= introductions(passages, ids)
     return [passage for passage in readable(passages) if passage.id in ids]
+
+
+def introductions(passages: Iterable[Passage], ids: Container[int]) -> set[int]:
+    """The ids of what introduces the lists that these passages stand in: an item is read, and
+    cited, with it.
+    """
+    found: set[int] = set()
+    opened: deque[tuple[int, str]] = deque(maxlen=_OPEN)  # id and end, the latest first
+    for passage in passages:
+        if passage.kind == "heading":
+            opened.clear()
+        elif passage.stem and passage.id in ids:
+            end = passage.stem[-_ENOUGH:]
+            found.update([known for known, tail in opened if _ends_alike(tail, end)][:1])
+        if passage.text.rstrip("*_ ").endswith(":"):
+            opened.appendleft((passage.id, plain(passage.text)[-_ENOUGH:]))
+    return found
+
+
+def _ends_alike(one: str, other: str) -> bool:
+    """A list's stem may be a part of what introduces it, or hold what introduces an outer list."""
+    length = min(len(one), len(other))
+    return one[len(one) - length :] == other[len(other) - length :]
 
 
 def pack(passages: Iterable[Passage]) -> list[list[Passage]]:
@@ -86,15 +109,8 @@ def _cut(text: str, start: int, limit: int) -> int:
 
 
 def _part(passage: Passage, start: int, end: int) -> Passage:
-    return Passage(
-        passage.id,
-        passage.start + start,
-        passage.start + end,
-        passage.text[start:end],
-        passage.section,
-        passage.stem,
-        passage.kind,
-    )
+    at = passage.start
+    return replace(passage, start=at + start, end=at + end, text=passage.text[start:end])
 
 
 def as_data(passages: Iterable[Passage]) -> list[dict[str, Any]]:

@@ -3,12 +3,12 @@
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from itertools import islice, takewhile
 from typing import Literal
 
 from llm.alignment import Aligner
-from llm.folding import Folded, fold
+from llm.folding import UNSPACED, Folded, fold
 from llm.passages import Passage
 from llm.statements import Statement
 
@@ -17,8 +17,6 @@ Kind = Literal["exact", "normalised", "fuzzy", "unsupported"]
 MIN_QUOTE = 4  # letters and digits; less than that is found in any text and supports nothing
 MIN_INSIDE = 20  # characters of a quote inside a statement that are enough to cover it
 MIN_SHARE = 0.5  # of a statement that a quote must overlap to cover it
-
-_UNSPACED = 0x2E80  # from here on: scripts that put no blanks between words
 
 
 @dataclass(frozen=True)
@@ -37,11 +35,6 @@ class Match:
 UNSUPPORTED = Match(None, None, "unsupported")
 
 
-def locate(quote: str, source: str, passage: Passage | None) -> Match:
-    """Find a quote: exactly in its passage, exactly anywhere, with normalised signs, nearly."""
-    return Locator(source).locate(quote, passage)
-
-
 def normalise(text: str) -> str:
     """What two texts must share to be the same quote: not mark-up, blanks, shapes of signs."""
     return fold(text).text
@@ -52,7 +45,6 @@ class Locator:
 
     def __init__(self, source: str) -> None:
         self._source = source
-        self._folded: Folded | None = None
         self._aligner: Aligner | None = None
 
     def locate(self, quote: str, passage: Passage | None) -> Match:
@@ -85,7 +77,7 @@ class Locator:
         wanted = normalise(quote)
         if not wanted:
             return None
-        folded = self._fold()
+        folded = self.folded
         low, high = folded.window(start, end)
         at = folded.text.find(wanted, low, high)
         while at >= 0:
@@ -98,7 +90,7 @@ class Locator:
 
     def _nearly(self, quote: str, passage: Passage | None) -> Match | None:
         """A word left out or misspelt; its numbers and negations must be the source's."""
-        folded = self._fold()
+        folded = self.folded
         if self._aligner is None:
             self._aligner = Aligner(folded.text)
         wanted, found = normalise(quote), None
@@ -114,10 +106,9 @@ class Locator:
         cut = _cuts_a_word(self._source, first, last)
         return not cut and normalise(self._source[first:last]) == wanted
 
-    def _fold(self) -> Folded:
-        if self._folded is None:
-            self._folded = fold(self._source)
-        return self._folded
+    @cached_property
+    def folded(self) -> Folded:
+        return fold(self._source)
 
 
 def covers(start: int, end: int, statement: Statement) -> bool:
@@ -129,11 +120,6 @@ def covers(start: int, end: int, statement: Statement) -> bool:
     if inside and end - start >= MIN_INSIDE:
         return True
     return shared >= MIN_SHARE * (statement.end - statement.start)
-
-
-def covered(statements: Sequence[Statement], spans: Sequence[tuple[int, int]]) -> list[bool]:
-    """For each statement: does any citation cover it? Statements in the order of the source."""
-    return [bool(found) for found in covering(statements, spans, at_most=1)]
 
 
 def covering(
@@ -170,6 +156,6 @@ def _joined(source: str, at: int) -> bool:
     before, after = source[at - 1], source[at]
     if unicodedata.combining(after) or unicodedata.category(after) in ("Mn", "Mc"):
         return True
-    if ord(before) >= _UNSPACED or ord(after) >= _UNSPACED:
+    if ord(before) >= UNSPACED or ord(after) >= UNSPACED:
         return False
     return before.isalnum() and after.isalnum()

@@ -27,6 +27,7 @@ from llm.grounding import covers
 from llm.passages import Passage
 from llm.result import Examined, is_doubtful
 from llm.revision import NOTHING, Kept
+from llm.rules import BINDING
 from llm.schemas import Repair
 from llm.statements import Statement, find_convention
 
@@ -44,7 +45,7 @@ class _Request:
     @property
     def worth(self) -> tuple[int, int]:
         """Where not all can be asked for: what binds is asked for first."""
-        binding = sum(bool({"must", "must_not"} & set(s.levels)) for s in self.missing)
+        binding = sum(bool(BINDING.intersection(s.levels)) for s in self.missing)
         return binding, len(self.missing) + len(self.doubtful)
 
 
@@ -104,7 +105,7 @@ async def repair_checklist(
         return reply
 
     await progress.add()
-    answers = list(zip(requests, await all_of(ask, requests), strict=True))
+    answers = list(zip(requests, await all_of(ask, requests, until=until), strict=True))
     replies = [reply for _, reply in answers if reply]
     value = await asyncio.to_thread(_taken, found, [(q, r.value) for q, r in answers if r])
     step = step_result(client, prompt, replies, value, started)

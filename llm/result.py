@@ -18,7 +18,7 @@ from llm.identity import identify
 from llm.markup import plain
 from llm.meaning import FLAG_KINDS, Cited, Context, check, check_translated, is_translated
 from llm.passages import Passage, split_passages
-from llm.rules import Level
+from llm.rules import BINDING, Level
 from llm.statements import Statement, find_language, find_statements
 
 MAX_COVERING = 20  # citations of one statement that the coverage map looks at
@@ -110,21 +110,10 @@ class Examined:
         ]
 
     def missing(self) -> list[Statement]:
-        """What an item should cite, and none does.
-
-        A passage that repeats itself word for word is covered once it is quoted: a quote is found
-        where the sentence stands first.
-        """
-        hits = covering(self.statements, _spans(self.items), at_most=1)
-        pairs = list(zip(self.statements, hits, strict=True))
-        said = {(statement.passage_id, statement.text) for statement, found in pairs if found}
-        return [
-            statement
-            for statement, found in pairs
-            if not found
-            and statement.actionable
-            and (statement.passage_id, statement.text) not in said
-        ]
+        """What an item should cite, and none does."""
+        found = _hits(self.statements, _spans(self.items), at_most=1)
+        pairs = zip(self.statements, found, strict=True)
+        return [statement for statement, hits in pairs if not hits and statement.actionable]
 
     def result(
         self, provenance: dict[str, Any], *, policy: Policy = "flag", report: bool = False
@@ -156,7 +145,7 @@ class Examined:
         return result
 
     def _gaps(self) -> list[Finding]:
-        audience = self.summary["audience"]
+        audience = self._places.audience
         return find_gaps(self._places.source, self.passages, self.statements, audience=audience)
 
 
@@ -166,13 +155,14 @@ class _Places:
     def __init__(self, source: str, audience: str, language: str) -> None:
         self.source = source
         self.passages = split_passages(source)
-        self.statements = find_statements(self.passages)
+        self._speaks = find_language(self.passages)
+        self.statements = find_statements(self.passages, language=self._speaks)
         self._locator = Locator(source)
         self._by_id = {passage.id: passage for passage in self.passages}
         self._starts = [passage.start for passage in self.passages]
         self._statement_starts = [statement.start for statement in self.statements]
-        self._audience = audience if normalise(audience).casefold() in self._folded() else ""
-        self._speaks = find_language(self.passages)
+        # Whom the text itself names: a model may have made somebody up.
+        self.audience = audience if self._says(audience) else ""
         asked = language.partition("-")[0].lower()
         self._asked = "" if asked == self._speaks else asked  # "": the source's language
         self._sections: dict[str, list[Passage]] = {}
@@ -212,8 +202,9 @@ class _Places:
             "flags": self._flags(item, citations),
         }
 
-    def _folded(self) -> str:
-        return normalise(self.source).casefold()
+    def _says(self, words: str) -> bool:
+        folded = self._locator.folded.text.casefold() if words else ""
+        return normalise(words).casefold() in folded
 
     def _flags(
         self, item: dict[str, Any], citations: Iterable[dict[str, Any]]
@@ -270,7 +261,7 @@ class _Places:
         if sections not in self._contexts:
             near = (p for section in sections for p in self._sections.get(section, ()))
             nearby = " . ".join(p.text for p in sorted(near, key=attrgetter("start")))
-            self._contexts[sections] = Context(self._audience, nearby)
+            self._contexts[sections] = Context(self.audience, nearby)
         return self._contexts[sections]
 
     def _citation(self, citation: dict[str, Any]) -> dict[str, Any]:
@@ -316,10 +307,10 @@ def _coverage(statements: Sequence[Statement], items: Sequence[dict[str, Any]]) 
     """
     spans = _spans(items)
     cited = [i["id"] for i in items for c in i["citations"] if c["start"] is not None]
-    found = covering(statements, spans, at_most=MAX_COVERING)
+    found = _hits(statements, spans, at_most=MAX_COVERING)
     pairs = list(zip(statements, found, strict=True))
     due = [(s, hits) for s, hits in pairs if hits or s.actionable]
-    binding = [hits for s, hits in due if {"must", "must_not"}.intersection(s.levels)]
+    binding = [hits for s, hits in due if BINDING.intersection(s.levels)]
     return {
         "statements": len(statements),
         "covered": sum(bool(hits) for _, hits in pairs),
@@ -338,6 +329,18 @@ def _coverage(statements: Sequence[Statement], items: Sequence[dict[str, Any]]) 
             if hits
         ],
     }
+
+
+def _hits(
+    statements: Sequence[Statement], spans: Sequence[tuple[int, int]], *, at_most: int
+) -> list[list[int]]:
+    """As `covering`; and what a passage says twice, word for word, is covered once it is quoted: a
+    quote is found where the sentence stands first.
+    """
+    found = covering(statements, spans, at_most=at_most)
+    pairs = list(zip(statements, found, strict=True))
+    said = {(s.passage_id, s.text): hits for s, hits in pairs if hits}
+    return [hits or said.get((s.passage_id, s.text), []) for s, hits in pairs]
 
 
 def _spans(items: Iterable[dict[str, Any]]) -> list[tuple[int, int]]:

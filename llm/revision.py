@@ -15,15 +15,13 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
+from llm.chunks import introductions, readable
 from llm.grounding import normalise
-from llm.markup import plain
 from llm.passages import Passage, split_passages
 from llm.statements import find_convention
 
 _SAID = ("action", "actor", "level", "category", "priority", "condition")
 _HEADING = ("title", "scope", "audience")
-_ENOUGH = 40  # characters at the end of a list's introduction that tell it from others
-_OPEN = 8  # introductions of a section that a list may be looked up in
 
 
 @dataclass(frozen=True)
@@ -31,7 +29,7 @@ class Kept:
     """Of an earlier revision's run, with the passage ids of the new source.
 
     passages     ids that no call needs to ask about
-    heading      {"title", "scope", "audience"} of the earlier summary; empty if nothing is kept
+    heading      {"title", "scope", "audience"} of the earlier summary; None if nothing is kept
     statements   entries of a summary's value: {"text", "passages"}
     items        entries of a checklist's value, as in schemas.Checklist
     """
@@ -66,7 +64,7 @@ def keep(old_source: str, old_result: dict[str, Any], new_source: str) -> Kept:
         (entry, [(place["start"], place["end"]) for place in entry["passages"]])
         for entry in summary["statements"]
     ]
-    again = _introductions_of(earlier.unknown, new)
+    again = introductions(new, {passage.id for passage in earlier.unknown})
     for _, spans in [*items, *statements]:
         again |= earlier.to_ask_again(spans)
     passages = frozenset(earlier.same.values()) - again
@@ -81,11 +79,6 @@ def keep(old_source: str, old_result: dict[str, Any], new_source: str) -> Kept:
         ),
         items=tuple(_item(item, ids) for item, ids in earlier.still_said(items, passages)),
     )
-
-
-def readable(passages: Iterable[Passage]) -> list[Passage]:
-    """Headings travel as the `section` of the other passages; code states nothing."""
-    return [passage for passage in passages if passage.kind not in ("code", "heading")]
 
 
 def same_passages(old: Iterable[Passage], new: Iterable[Passage]) -> dict[int, int]:
@@ -181,28 +174,6 @@ class _Earlier:
                 touched.append(self._old[at])
             at += 1
         return touched
-
-
-def _introductions_of(unknown: Iterable[Passage], new: Iterable[Passage]) -> set[int]:
-    """An item of a list that is new is read, and cited, with what introduces the list."""
-    wanted = {passage.id for passage in unknown if passage.stem}
-    ids: set[int] = set()
-    introductions: deque[tuple[int, str]] = deque(maxlen=_OPEN)  # id and end, the latest first
-    for passage in new:
-        if passage.kind == "heading":
-            introductions.clear()
-        elif passage.id in wanted:
-            end = passage.stem[-_ENOUGH:]
-            ids.update([known for known, tail in introductions if _ends_alike(tail, end)][:1])
-        if passage.text.rstrip("*_ ").endswith(":"):
-            introductions.appendleft((passage.id, plain(passage.text)[-_ENOUGH:]))
-    return ids
-
-
-def _ends_alike(one: str, other: str) -> bool:
-    """A list's stem may be a part of what introduces it, or hold what introduces an outer list."""
-    length = min(len(one), len(other))
-    return one[len(one) - length :] == other[len(other) - length :]
 
 
 def _heading(summary: dict[str, Any], old_source: str, new_source: str) -> dict[str, str]:

@@ -1,6 +1,13 @@
 """Which language a checklist may be asked for in: BCP 47 tags, read strictly."""
 
 import re
+from typing import Any
+
+from rest_framework import serializers
+
+from config.serializers import TextField
+
+MAX_TAG = 35  # characters, as RFC 5646 section 4.4.1 advises
 
 # ISO 639-1, all of it. A model may know other languages; nobody could tell a typing error then.
 _CODES = """
@@ -35,3 +42,17 @@ def canonical(tag: str) -> str:
     if match["region"]:
         parts.append(match["region"].upper())
     return "-".join(parts) + match["variants"].lower()
+
+
+class LanguageField(TextField):
+    """A tag, in the case that RFC 5646 recommends; "" where blank is allowed."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(max_length=MAX_TAG, **options)
+
+    def to_internal_value(self, data: Any) -> str:
+        tag = super().to_internal_value(data)
+        try:
+            return canonical(tag) if tag else ""
+        except ValueError as error:
+            raise serializers.ValidationError(str(error), code="unknown_language") from None

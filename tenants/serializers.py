@@ -11,6 +11,7 @@ from rest_framework import serializers
 
 from config.addresses import normalised_network
 from config.serializers import QuerySerializer, StrictSerializer, TextField
+from tenants.languages import ACCEPTED, LanguageField
 from tenants.models import (
     ActorKind,
     ApiKey,
@@ -26,7 +27,6 @@ from tenants.models import (
 NETWORKS = 50  # that a key may be used from, at most
 KEY_STATUSES = ["active", "expired", "revoked"]
 MAX_MODELS = 20
-LANGUAGE_TAG = re.compile(r"[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8}){0,3}")
 MIN_PROVIDER_KEY, MAX_PROVIDER_KEY = 20, 300  # characters; four of them are shown
 PROVIDER_KEY = re.compile(r"[!-~]+")
 MAX_OVERLAP = 7 * 24 * 60  # minutes
@@ -242,11 +242,10 @@ class SettingsChangeSerializer(StrictSerializer):
         error_messages={"invalid_choice": f"One of {', '.join(OnDoubt.values)}."},
         help_text="What becomes of an item whose meaning is in doubt, unless a job says otherwise.",
     )
-    language = TextField(
+    language = LanguageField(
         required=False,
         allow_blank=True,
-        max_length=35,
-        help_text="Of checklists, as a BCP 47 tag such as `de`; empty: the guideline's own.",
+        help_text=f"Of checklists. {ACCEPTED} Empty: the guideline's own.",
     )
     models = serializers.ListField(
         child=TextField(max_length=200),
@@ -263,13 +262,6 @@ class SettingsChangeSerializer(StrictSerializer):
         max_value=36_500,
         help_text="Jobs are deleted so long after their end. Null: as your plan says.",
     )
-
-    def validate_language(self, tag: str) -> str:
-        if tag and not LANGUAGE_TAG.fullmatch(tag):
-            raise serializers.ValidationError(
-                "Not a BCP 47 tag. Send one such as `de` or `pt-BR`.", code="invalid"
-            )
-        return tag
 
     def validate_models(self, models: list[str]) -> list[str]:
         if len(set(models)) < len(models):

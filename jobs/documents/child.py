@@ -49,7 +49,11 @@ def reading_or_reason(read: Any, content: bytes, text_bytes: int) -> dict[str, A
     except Unreadable as reason:
         return {"code": reason.code, "detail": reason.detail}
     except MemoryError:
-        return {"code": UNSAFE, "detail": "Reading the document takes more memory than it may."}
+        return {
+            "code": UNSAFE,
+            "detail": "Reading the document takes more memory than it may."
+            " Print it to a new PDF, or send its text.",
+        }
     except Exception as error:  # hostile input: whatever a parser raises, it could not read it
         return {
             "code": UNREADABLE,

@@ -8,6 +8,7 @@ Source: ECMA-376 part 1, sections 17.3 (paragraphs), 17.4 (tables), 17.7 (styles
 
 import re
 import zipfile
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from io import BytesIO
@@ -18,6 +19,7 @@ from jobs.documents.markdown import Grid, Writer, numeral, one_line, paragraphs_
 
 MAX_PART_BYTES = 20_000_000  # of one part, unpacked
 MAX_DEPTH = 200  # of elements
+RESAVE, IN_PARTS = "Open it in Word, save it anew, and send that.", "Send it in parts."
 W = "{http://schemas.openxmlformats.org/wordprocessingml/2006/main}"
 STRICT_W = "{http://purl.oclc.org/ooxml/wordprocessingml/main}"
 
@@ -77,13 +79,14 @@ def read(content: bytes) -> Reading:
                 _part(archive, "word/styles.xml"), _part(archive, "word/numbering.xml")
             )
             document.read(_part(archive, "word/document.xml", required=True))
-    except (zipfile.BadZipFile, ParseError, EOFError, NotImplementedError, RuntimeError) as error:
-        raise Unreadable(
-            UNREADABLE, "The file is damaged. Open it in Word, save it anew, and send that."
-        ) from error
+    # NotImplementedError: a kind of ZIP that the standard library does not read.
+    except (zipfile.BadZipFile, zlib.error, ParseError, EOFError, NotImplementedError) as error:
+        raise Unreadable(UNREADABLE, f"The file is damaged. {RESAVE}") from error
     text, _ = document.writer.finish()
     if not any(map(str.isalnum, text)):
-        raise Unreadable(UNREADABLE, "The document holds no text, perhaps only pictures of it.")
+        raise Unreadable(
+            UNREADABLE, "The document holds no text, perhaps only pictures of it. Send its text."
+        )
     return Reading(text)
 
 
@@ -99,12 +102,14 @@ class _Bounded(TreeBuilder):
         self._depth = 0
 
     def doctype(self, name: str, pubid: str | None, system: str | None) -> None:
-        raise Unreadable(UNSAFE, "A part of the document declares a DTD.")
+        raise Unreadable(UNSAFE, f"A part of the document declares a DTD. {RESAVE}")
 
     def start(self, tag: str, attrs: dict[str, str]) -> Element:
         self._depth += 1
         if self._depth > MAX_DEPTH:
-            raise Unreadable(UNSAFE, f"Elements are nested deeper than {MAX_DEPTH} levels.")
+            raise Unreadable(
+                UNSAFE, f"Elements are nested deeper than {MAX_DEPTH} levels. {RESAVE}"
+            )
         return super().start(tag, attrs)
 
     def end(self, tag: str) -> Element:
@@ -121,14 +126,15 @@ def _part(archive: zipfile.ZipFile, name: str, *, required: bool = False) -> Ele
                 left -= len(piece)
                 if left < 0:
                     raise Unreadable(
-                        TOO_LARGE, f"{name} unpacks to more than {MAX_PART_BYTES:,} bytes."
+                        TOO_LARGE,
+                        f"{name} unpacks to more than {MAX_PART_BYTES:,} bytes. {IN_PARTS}",
                     )
                 parser.feed(piece.replace(STRICT_W[1:-1].encode(), W[1:-1].encode()))
             root: Element = parser.close()
             return root
     except KeyError:
         if required:
-            raise Unreadable(UNREADABLE, f"The file has no {name}.") from None
+            raise Unreadable(UNREADABLE, f"The file has no {name}. {RESAVE}") from None
         return _MISSING
 
 
@@ -186,11 +192,9 @@ class _Document:
     def _read_paragraph(self, paragraph: Element) -> None:
         text, bold = _text_of(paragraph)
         names = self._names(paragraph)
-        if any(map(_CONTENTS_STYLE.match, names)):
+        if not one_line(text) or any(map(_CONTENTS_STYLE.match, names)):
             return
         marker, at = self._marker(paragraph)
-        if not one_line(text):
-            return
         if level := self._heading_level(paragraph, names):
             self._depths.clear()
             self.writer.heading(level, f"{'' if marker == '-' else marker} {text}")
@@ -236,9 +240,9 @@ class _Document:
     def _cell(self, cell: Element) -> str:
         paragraphs = []
         for paragraph in cell.iter(f"{W}p"):
-            marker, _ = self._marker(paragraph)
             text, _ = _text_of(paragraph)
-            paragraphs += [f"{marker} {text}" if marker and text.strip() else text]
+            marker = self._marker(paragraph)[0] if text.strip() else ""
+            paragraphs += [f"{marker} {text}" if marker else text]
         return paragraphs_in_cell(line for text in paragraphs for line in text.split("\n"))
 
     # What the styles say
@@ -269,14 +273,14 @@ class _Document:
         return outline + 1 + int(self._has_title)
 
     def _marker(self, paragraph: Element) -> tuple[str, int]:
-        """The paragraph's number or bullet, counted on; '' where it has none."""
+        """Of a paragraph that is not blank: its number or bullet, counted on; '' without one."""
         number = _value(paragraph, "pPr", "numPr", "numId")
         at = _number(paragraph, "pPr", "numPr", "ilvl")
         for style in self._chain(paragraph):
             number = style.number if number is None else number
             at = style.level if at is None else at
         numbering = self._numberings.get(number or "")
-        if numbering is None or not _text_of(paragraph)[0].strip():
+        if numbering is None:
             return "", 0
         return numbering.next(at or 0), at or 0
 
@@ -296,7 +300,7 @@ def _numberings(root: Element) -> dict[str, Numbering]:
         if overrides:  # begins anew
             numbering = Numbering(dict(numbering.levels))
             for override in overrides:
-                at = int(override.get(f"{W}ilvl", "0"))
+                at = _level_at(override)
                 known = numbering.levels.get(at, Level())
                 level = _levels_of(override).get(at, known)
                 start = _number(override, "startOverride")
@@ -307,12 +311,16 @@ def _numberings(root: Element) -> dict[str, Numbering]:
     return found
 
 
+def _level_at(element: Element) -> int:
+    at = element.get(f"{W}ilvl", "0")
+    return int(at) if at.isdecimal() and len(at) < 6 else 0
+
+
 def _levels_of(element: Element) -> dict[int, Level]:
     levels = {}
     for level in _children(element, "lvl"):
-        at = level.get(f"{W}ilvl", "0")
         start = _number(level, "start")
-        levels[int(at) if at.isdecimal() else 0] = Level(
+        levels[_level_at(level)] = Level(
             _value(level, "numFmt") or "decimal",
             (_value(level, "lvlText") or "")[:50],
             1 if start is None else start,

@@ -33,4 +33,5 @@ class Unreadable(Exception):
         self.code, self.detail = code, detail
 
 
+MAX_PAGES = 2_000  # of a PDF
 UNSAFE, UNREADABLE, TOO_LARGE = "unsafe_document", "unreadable_document", "document_too_large"

@@ -4,7 +4,7 @@ from html.parser import HTMLParser
 
 import nh3
 
-from jobs.documents.formats import UNREADABLE, Reading, Unreadable
+from jobs.documents.formats import UNREADABLE, UNSAFE, Reading, Unreadable
 from jobs.documents.markdown import Grid, Writer, numeral, one_line, paragraphs_in_cell
 
 MAX_DEPTH = 200  # of open elements; more is no page that anybody wrote
@@ -62,7 +62,9 @@ def read(content: bytes) -> Reading:
     page.close()
     text = page.finish()
     if not any(map(str.isalnum, text)):
-        raise Unreadable(UNREADABLE, "The page holds no text of its own: perhaps scripts load it.")
+        raise Unreadable(
+            UNREADABLE, "The page holds no text of its own: perhaps scripts load it. Send its text."
+        )
     return Reading(text)
 
 
@@ -91,7 +93,9 @@ class Page(HTMLParser):
             return
         self._open.append(tag)
         if len(self._open) > MAX_DEPTH:
-            raise Unreadable(UNREADABLE, f"Elements are nested deeper than {MAX_DEPTH} levels.")
+            raise Unreadable(
+                UNSAFE, f"Elements are nested deeper than {MAX_DEPTH} levels. Send its text."
+            )
         if not self._hidden_at and self._is_hidden(tag, dict(attrs)):
             self._flush()
             self._hidden_at = len(self._open)

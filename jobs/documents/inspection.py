@@ -18,10 +18,9 @@ from io import BytesIO
 from pathlib import PurePosixPath
 from xml.etree.ElementTree import ParseError, fromstring
 
-from jobs.documents.formats import Format
+from jobs.documents.formats import MAX_PAGES, Format
 from jobs.errors import UnsupportedOrUnsafeFile
 
-MAX_PAGES = 2_000
 MAX_UNPACKED = 64_000_000  # bytes of all streams of a PDF
 MAX_ENTRIES = 2_000
 MAX_DIRECTORY = 512_000  # bytes of a ZIP's directory
@@ -52,6 +51,7 @@ NAMES = {
     Format.MARKDOWN: "Markdown",
     Format.TEXT: "plain text",
 }
+RESAVE = "Open it in Word, save it anew, and send that."
 ACCEPTED = "Send a PDF, a Word document (DOCX), HTML, Markdown or plain text."
 
 
@@ -199,7 +199,7 @@ def inspect_pdf(content: bytes) -> None:
     pages.look_at(content)
     left = MAX_UNPACKED
     for start, dictionary in _streams(content):
-        packing = _PACKING.findall(_ESCAPED.sub(_unescaped, _filter_of(dictionary)))
+        packing = _PACKING.findall(_filter_of(dictionary))
         if len(packing) > 1:
             raise UnsupportedOrUnsafeFile(
                 "A stream of the PDF is packed several times over, which no ordinary PDF needs."
@@ -231,13 +231,14 @@ class _Pages:
 
 
 def _streams(content: bytes) -> Iterator[tuple[int, bytes]]:
-    """Where the data of each stream begins, and the dictionary before it."""
+    """Where the data of each stream begins, and the dictionary before it. No byte is looked at
+    twice."""
+    since = 0
     for match in _STREAM.finditer(content):
-        if content[max(0, match.start() - 3) : match.start()] == b"end":
-            continue
-        window = content[max(0, match.start() - MAX_DICTIONARY) : match.start()]
-        begins = window.rfind(b" obj")
-        yield match.end(), window[max(begins, 0) :]
+        before = content[max(since, match.start() - MAX_DICTIONARY) : match.start()]
+        since = match.end()
+        if not before.endswith(b"end"):
+            yield match.end(), before[max(before.rfind(b" obj"), 0) :]
 
 
 def _filter_of(dictionary: bytes) -> bytes:
@@ -290,14 +291,14 @@ def inspect_docx(content: bytes) -> None:
             for entry in entries:
                 if entry.filename.endswith((".xml", ".rels")):
                     _inspect_xml(archive, entry)
+    # NotImplementedError: a kind of ZIP that the standard library does not read.
     except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, ValueError):
         raise _damaged() from None
 
 
 def _damaged() -> UnsupportedOrUnsafeFile:
     return UnsupportedOrUnsafeFile(
-        "The file begins like a Word document (a ZIP archive), but is cut off or damaged. Open it"
-        " in Word, save it anew, and send that."
+        f"The file begins like a Word document (a ZIP archive), but is cut off or damaged. {RESAVE}"
     )
 
 
@@ -312,11 +313,11 @@ def _inspect_directory(content: bytes) -> None:
     if entries > MAX_ENTRIES or size > MAX_DIRECTORY:
         raise UnsupportedOrUnsafeFile(
             f"The archive lists more than {MAX_ENTRIES:,} files, which no Word document has."
+            f" {RESAVE}"
         )
     if at + size != end or end + 22 + comment != len(content) or not content.startswith(b"PK\3\4"):
         raise UnsupportedOrUnsafeFile(
-            "Something stands before, within or after the archive that is no part of it. Open the"
-            " document in Word, save it anew, and send that."
+            f"Something stands before, within or after the archive that is no part of it. {RESAVE}"
         )
 
 
@@ -327,9 +328,11 @@ def _inspect_entries(entries: list[zipfile.ZipInfo]) -> None:
             f"The file is a ZIP archive, but no Word document: it has no {_MAIN_PART}. {ACCEPTED}"
         )
     if len(entries) > MAX_ENTRIES:
-        raise UnsupportedOrUnsafeFile(f"The archive holds more than {MAX_ENTRIES:,} files.")
+        raise UnsupportedOrUnsafeFile(
+            f"The archive holds more than {MAX_ENTRIES:,} files. {RESAVE}"
+        )
     if len({name.casefold() for name in names}) < len(names):
-        raise UnsupportedOrUnsafeFile("The archive holds two files of one name.")
+        raise UnsupportedOrUnsafeFile(f"The archive holds two files of one name. {RESAVE}")
     if sum(entry.file_size for entry in entries) > MAX_ZIP_UNPACKED:
         raise UnsupportedOrUnsafeFile(
             f"The document unpacks to more than {MAX_ZIP_UNPACKED:,} bytes. Take large pictures"
@@ -343,14 +346,23 @@ def _inspect_entry(entry: zipfile.ZipInfo) -> None:
     name, mode = entry.filename, entry.external_attr >> 16
     parts = name.split("/")
     if name.startswith("/") or "\\" in name or ":" in name or {"..", "."}.intersection(parts):
-        raise UnsupportedOrUnsafeFile("The archive holds a file whose name leads outside of it.")
+        raise UnsupportedOrUnsafeFile(
+            f"The archive holds a file whose name leads outside of it. {RESAVE}"
+        )
     if mode and stat.S_IFMT(mode) not in (0, stat.S_IFREG, stat.S_IFDIR):
-        raise UnsupportedOrUnsafeFile("The archive holds a link or a device instead of a file.")
+        raise UnsupportedOrUnsafeFile(
+            f"The archive holds a link or a device instead of a file. {RESAVE}"
+        )
+    # ECMA-376 part 2: no others. And zipfile bounds what it unpacks for these alone.
+    if entry.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        raise UnsupportedOrUnsafeFile(
+            f"A part of the document is packed as Word packs none. {RESAVE}"
+        )
     if entry.flag_bits & 0x1:
         raise UnsupportedOrUnsafeFile("The document is protected. Save it without a password.")
     if entry.file_size > MAX_RATIO * max(entry.compress_size, 4_096):
         raise UnsupportedOrUnsafeFile(
-            f"A part of the document unpacks to more than {MAX_RATIO} times its size."
+            f"A part of the document unpacks to more than {MAX_RATIO} times its size. {RESAVE}"
         )
     if name.lower().endswith(("vbaproject.bin", "vbadata.xml")):
         raise UnsupportedOrUnsafeFile(
@@ -364,14 +376,15 @@ def _inspect_xml(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> None:
         encoding = _ENCODING.search(prolog[:200])
         known = encoding is None or encoding[1].lower() in (b"utf-8", b"us-ascii")
         if b"\x00" in prolog[:200] or not known:  # hides what stands in it from whoever looks
-            raise UnsupportedOrUnsafeFile(f"{entry.filename} is not in UTF-8. Save it anew.")
+            raise UnsupportedOrUnsafeFile(f"{entry.filename} is not in UTF-8. {RESAVE}")
         first = _FIRST_ELEMENT.search(prolog)
         if b"<!DOCTYPE" in prolog[: first.start() if first else None] or b"<!ENTITY" in prolog:
             raise UnsupportedOrUnsafeFile(
                 "A part of the document declares a DTD or entities, which no Word document does."
+                f" {RESAVE}"
             )
         if first is None:
-            raise UnsupportedOrUnsafeFile(f"{entry.filename} is no XML that Word writes.")
+            raise UnsupportedOrUnsafeFile(f"{entry.filename} is no XML that Word writes. {RESAVE}")
         rest = part.read(MAX_RELATIONSHIPS + 1) if entry.filename.endswith(".rels") else b""
     if entry.filename == "[Content_Types].xml" and b"macroEnabled" in prolog:
         raise UnsupportedOrUnsafeFile(
@@ -384,7 +397,9 @@ def _inspect_xml(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> None:
 def _inspect_relationships(xml: bytes) -> None:
     """Links to pages are a reader's business; what a program would fetch by itself is not."""
     if len(xml) > MAX_RELATIONSHIPS:
-        raise UnsupportedOrUnsafeFile("The document refers to more than any ordinary one.")
+        raise UnsupportedOrUnsafeFile(
+            f"The document refers to more than any ordinary one. {RESAVE}"
+        )
     try:
         root = fromstring(xml)  # noqa: S314  (without a DTD: it was looked for)
     except ParseError:

@@ -45,7 +45,9 @@ class Grid:
     def _put(self, column: int, text: str) -> None:
         self._cells += 1
         if self._cells > MAX_CELLS:
-            raise Unreadable(TOO_LARGE, f"The tables have more than {MAX_CELLS:,} cells.")
+            raise Unreadable(
+                TOO_LARGE, f"The tables have more than {MAX_CELLS:,} cells. Send it in parts."
+            )
         self._rows[-1][column] = text
 
 

@@ -17,10 +17,9 @@ from typing import Any
 from pypdf import PageObject, PdfReader
 from pypdf.errors import LimitReachedError, PyPdfError
 
-from jobs.documents.formats import TOO_LARGE, UNREADABLE, UNSAFE, Reading, Unreadable
+from jobs.documents.formats import MAX_PAGES, TOO_LARGE, UNREADABLE, UNSAFE, Reading, Unreadable
 from jobs.documents.markdown import Writer, one_line
 
-MAX_PAGES = 2_000
 MAX_HEADING = 200  # characters
 EDGE = 0.12  # of the page's height, above and below, where running heads and feet stand
 EDGE_LINES = 2  # at most so many of a page's first and last lines
@@ -69,7 +68,11 @@ def read(content: bytes) -> Reading:
             for number, page in enumerate(_pages(content))
         ]
     except LimitReachedError as error:
-        raise Unreadable(UNSAFE, "The PDF holds more than any ordinary document does.") from error
+        raise Unreadable(
+            UNSAFE,
+            "The PDF holds more than any ordinary document does. Print it to a new PDF, and send"
+            " that.",
+        ) from error
     except PyPdfError as error:
         raise Unreadable(
             UNREADABLE, "The PDF is damaged. Open it, save it anew, and send the new file."
@@ -187,7 +190,7 @@ def _mark_running(pages: list[list[Line]]) -> None:
 
 def _written(pages: list[list[Line]]) -> tuple[str, list[int]]:
     lines = [line for page in pages for line in page]
-    body = _usual(Counter({}), lines)
+    body = _usual(lines)
     distance = _usual_distance(pages, body)
     levels = _levels(lines, body)
     writer = Writer()
@@ -230,8 +233,9 @@ def _nearest(starts: list[int], column: int) -> int:
     return min(range(len(starts)), key=lambda at: abs(starts[at] - column))
 
 
-def _usual(sizes: Counter[float], lines: list[Line]) -> float:
+def _usual(lines: list[Line]) -> float:
     """The size that most characters have."""
+    sizes: Counter[float] = Counter()
     for line in lines:
         sizes[round(line.size, 1)] += len(line.text)
     return sizes.most_common(1)[0][0]

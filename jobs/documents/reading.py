@@ -21,13 +21,12 @@ from django.db.models.functions import Now
 from config import alive
 from config.failpoints import failpoint
 from jobs import budget, cache, dispatch, sealed
-from jobs.budget import Asked
 from jobs.documents import sandbox
 from jobs.documents.formats import Format, Reading, Unreadable
 from jobs.errors import DOCUMENT_POISON, POISON, SAFE_DETAIL, BudgetExhausted, QuotaExceeded
 from jobs.history import say
 from jobs.models import Document, Job, JobStatus, Step, Upload
-from jobs.options import models_of, resolve
+from jobs.options import asked_by, resolve
 from jobs.persistence import persistently
 from llm.chain import estimate
 from tenants import vault
@@ -36,9 +35,8 @@ from tenants.preferences import preferences_of
 
 logger = logging.getLogger(__name__)
 
-LEASE = timedelta(
-    seconds=sandbox.WALL_SECONDS + 20
-)  # the child has ended by then, and we have said so
+# The child has ended by then, and we have said so.
+LEASE = timedelta(seconds=sandbox.WALL_SECONDS + 20)
 ALIVE_SECONDS = 2.0
 MAX_ATTEMPTS = 3
 AT_ONCE = 2  # documents of one tenant: the others' must not wait behind them
@@ -48,7 +46,8 @@ NEVER = datetime(9999, 1, 1, tzinfo=UTC)
 UNREAD: dict[str, Any] = {"step": Step.READ, "ready": False, "due_at": NEVER}
 
 FREE = (
-    "(lease_expires_at IS NULL OR lease_expires_at < statement_timestamp()) AND attempt < %(max)s"
+    "(upload.lease_expires_at IS NULL OR upload.lease_expires_at < statement_timestamp())"
+    " AND upload.attempt < %(max)s"
 )
 
 # The tenant that has waited longest for its turn, then priority, then age. The tenant's row is
@@ -57,7 +56,7 @@ CLAIM = f"""
 WITH fairest AS (
     SELECT tenant_id FROM jobs_tenantqueue AS queue
     WHERE NOT is_paused
-        AND tenant_id IN (SELECT tenant_id FROM jobs_upload WHERE {FREE})
+        AND tenant_id IN (SELECT tenant_id FROM jobs_upload AS upload WHERE {FREE})
         AND (
             SELECT count(*) FROM jobs_upload AS held
             WHERE held.tenant_id = queue.tenant_id
@@ -71,8 +70,7 @@ WITH fairest AS (
     FROM jobs_upload AS upload JOIN jobs_job AS job ON job.id = upload.job_id
     WHERE upload.tenant_id = (SELECT tenant_id FROM fairest)
         AND job.deadline_at > statement_timestamp()
-        AND (upload.lease_expires_at IS NULL OR upload.lease_expires_at < statement_timestamp())
-        AND upload.attempt < %(max)s
+        AND {FREE}
     ORDER BY job.priority DESC, job.id
     LIMIT 1
     FOR UPDATE OF upload SKIP LOCKED
@@ -88,7 +86,9 @@ FROM next WHERE upload.job_id = next.job_id
 RETURNING upload.job_id, next.event_id, upload.tenant_id, document_id, media_type, attempt, worker
 """  # noqa: S608  (of our own parts)
 
-WAITING = f"SELECT count(*) FROM (SELECT FROM jobs_upload WHERE {FREE} LIMIT %(limit)s) AS free"  # noqa: S608
+WAITING = (
+    f"SELECT count(*) FROM (SELECT FROM jobs_upload AS upload WHERE {FREE} LIMIT %(limit)s) AS free"  # noqa: S608
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,19 +207,19 @@ def _go_on(claim: Claim, reading: Reading) -> None:
     pages = {"pages": len(reading.page_starts)} if reading.page_starts else {}
     of = ("job", claim.event_id)
     record("document.read", tenant_id=claim.tenant_id, of=of, after=what | pages)
+    job = _job(claim).select_related("document").defer("document__sealed_text").get()
+    known = {"fingerprint": cache.fingerprint(job)}
+    own_key = preferences_of(claim.tenant_id).own_key
+    asked = asked_by(resolve(job.options), own_key=own_key)
     try:
         with transaction.atomic():
-            job = _job(claim).select_related("document").defer("document__sealed_text").get()
-            known = {"fingerprint": cache.fingerprint(job)}
             _job(claim).update(step=Step.SUMMARIZE, ready=True, due_at=Now(), **known)
-            own_key = preferences_of(claim.tenant_id).own_key
-            asked = [Asked(model, own_key) for model in models_of(resolve(job.options))]
             budget.reserve_what_is_known_now(
                 claim.tenant_id, claim.job_id, estimate(reading.text), asked
             )
     except QuotaExceeded:  # it can be retried once there is more: its text is there
         code = BudgetExhausted.code
-        _fail(claim, code, SAFE_DETAIL[code], step=Step.SUMMARIZE, due_at=Now())
+        _fail(claim, code, SAFE_DETAIL[code], step=Step.SUMMARIZE, due_at=Now(), **known)
         return
     transaction.on_commit(dispatch.wake_worker)
     logger.info("document_read", extra={"event_id": claim.event_id, "attempt": claim.attempt})

@@ -86,6 +86,11 @@ def _ended(status: int, *, late: bool) -> Unreadable:
     """Without an answer: a limit was met, as far as one can tell."""
     if late or status in (-signal.SIGXCPU, -signal.SIGALRM, -signal.SIGKILL):
         return Unreadable(
-            UNSAFE, f"Reading the document takes more than {CPU_SECONDS} seconds of work."
+            UNSAFE,
+            f"Reading the document takes more than {CPU_SECONDS} seconds of work. Print it to a new"
+            " PDF, or send its text.",
         )
-    return Unreadable(UNREADABLE, "The document could not be read: its reader broke off.")
+    return Unreadable(
+        UNREADABLE,
+        "The document could not be read: its reader broke off. Save it anew, or send its text.",
+    )

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 
 from llm.gaps.wording import Wording, for_language
 from llm.meaning.clauses import MODAL, Clause, parse
-from llm.meaning.quantities import Quantity, find_quantities, flipped
+from llm.meaning.quantities import TIMES, Quantity, find_quantities, flipped
 from llm.meaning.words import GENERIC, content, readable, roles, stem, words
 from llm.passages import Passage
-from llm.rules import LEVELS, Level
+from llm.rules import FORBIDDING, LEVELS, Level
 from llm.rules import for_language as rules_for
 from llm.statements import Statement, inherits
 from llm.verbs import is_imperative, leading_verb
@@ -117,7 +117,7 @@ def _of_clause(statement: Statement, clause: Clause, text: str, wording: Wording
     if level is None:
         return None
     negative = clause.is_negated
-    if level in ("must_not", "should_not") and not negative:
+    if level in FORBIDDING and not negative:
         return None  # "neither", "no person": it is turned round somewhere we do not see
     if negative and _QUOTED.search(clause.text):
         return None  # Answer "no".
@@ -158,7 +158,7 @@ def _of_sentence(statement: Statement, text: str, wording: Wording) -> Duty | No
     """In languages whose clauses we cannot cut: the sentence as a whole."""
     known = wording.with_known_quantities(text)
     found = find_quantities(known)
-    negative = statement.levels[0] in ("must_not", "should_not")
+    negative = statement.levels[0] in FORBIDDING
     bounds, negative = _bounds(found, negative=negative)
     act, turned = _turned(words(_without(known, found)), wording)
     own = [word for word in act if word not in wording.light and len(word) > 1]
@@ -253,7 +253,7 @@ def _bound(comparison: str, value: float) -> Bound:
 
 def _is_frequent(text: str, found: list[Quantity], wording: Wording) -> bool:
     """ "Daily", "every 90 days", "periodically"."""
-    times = [q for q in found if q.dimension in ("time", "months")]
+    times = [q for q in found if q.dimension in TIMES]
     every = any(_EVERY.search(text[max(0, q.start - 20) : q.start]) for q in times)
     rate = any(not q.words[:1].isdigit() for q in times)
     return every or rate or bool(wording.vague["often"].search(text))

@@ -7,15 +7,14 @@ from collections.abc import Iterator, Sequence
 from llm.gaps.findings import MAX_PLACES, Finding, Place, Severity, place
 from llm.gaps.wording import Wording, for_language
 from llm.meaning.clauses import parse
-from llm.meaning.quantities import Quantity, find_quantities
+from llm.meaning.quantities import TIMES, Quantity, find_quantities
 from llm.meaning.words import readable
 from llm.passages import Passage
-from llm.rules import Language
+from llm.rules import BINDING, FORBIDDING, Language
 from llm.statements import Statement
 
 MAX_TEXT = 4_000  # characters of a sentence that are looked at
 _PURPOSE = re.compile(r"\W*(?:In order )?to\b[^,]{1,200},", re.IGNORECASE)
-_TIMES = ("time", "months")
 _OPEN = {
     "often": ("how often", "an interval, such as “every 6 months”"),
     "when": ("by when", "a time, such as “within 2 working days”"),
@@ -41,7 +40,7 @@ def find_vague(
         more = _text(following) if _goes_on(statement, following, rows) else ""
         for word, opened in _vague_words(statement, more):
             key = (word, opened)
-            if statement.levels[0] in ("must", "must_not"):
+            if statement.levels[0] in BINDING:
                 is_binding.add(key)
             places[key].append(place(source, statement.start, statement.end, statement.section))
     for key, found in places.items():
@@ -62,14 +61,13 @@ def _goes_on(statement: Statement, following: Statement | None, rows: set[int]) 
 
 
 def _vague_words(statement: Statement, more: str) -> Iterator[tuple[str, str]]:
-    wording = for_language(statement.language)
-    text = _text(statement)
+    language = statement.language
+    wording, text = for_language(language), _text(statement)
     for opened, pattern in wording.vague.items():
-        match = pattern.search(text)
-        if match and _in_condition(text, match.start(), statement.language):
-            continue
-        if opened != "much" and statement.levels[0] in ("must_not", "should_not"):
+        if opened != "much" and statement.levels[0] in FORBIDDING:
             continue  # "need not be changed periodically"
+        found = pattern.finditer(text)
+        match = next((m for m in found if not _in_condition(text, m.start(), language)), None)
         if match and not _is_settled(text, match.start(), match.end(), more, opened, wording):
             yield " ".join(match.group().lower().split()), opened
 
@@ -93,7 +91,7 @@ def _is_settled(text: str, start: int, end: int, more: str, opened: str, wording
     if opened == "much":
         near = _quantities(text[max(0, start - 80) : end + 80], wording)
         return any(q.dimension or q.comparison for q in near)
-    return any(q.dimension in _TIMES for q in quantities)
+    return any(q.dimension in TIMES for q in quantities)
 
 
 def _quantities(text: str, wording: Wording) -> list[Quantity]:

@@ -23,7 +23,6 @@ from importlib import resources
 from llm.rules import Language
 
 _NEVER = re.compile(r"(?!)")
-_WORD = re.compile(r"[^\W\d_]+")
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 
 from llm.meaning.clauses import Clause, Part, kinds
 from llm.meaning.evidence import Flag, Item, Source
-from llm.meaning.quantities import find_quantities
+from llm.meaning.quantities import TIMES, find_quantities
 from llm.meaning.words import GENERIC, Vocabulary, content, positive, share, words
 
 CONDITION_KEPT = 0.51  # of a condition's words, by the other text
@@ -70,7 +70,7 @@ def _is_reworded(part: Part, whose: Clause, condition: Part, clause: Clause) -> 
 
 def _counts_from(condition: Part, clause: Clause) -> bool:
     """ "72 hours after it was noticed", "72 hours of noticing it": where a time limit begins."""
-    times = [q for q in find_quantities(clause.text) if q.dimension in ("time", "months")]
+    times = [q for q in find_quantities(clause.text) if q.dimension in TIMES]
     at_end = times and not clause.text[times[-1].end :].strip()
     return condition.marker == "after" and bool(at_end)
 

@@ -8,7 +8,7 @@ from typing import Literal
 from llm.language import detect_passage
 from llm.meaning.clauses import MODAL, Clause, Parsed, Part, parse
 from llm.meaning.glossaries import in_english
-from llm.meaning.words import Vocabulary, content, readable, share
+from llm.meaning.words import Vocabulary, content, readable, roles, share, stem
 from llm.rules import Language, Level
 from llm.statements import opens_list
 
@@ -88,6 +88,11 @@ class Context:
     def vocabulary(self) -> Vocabulary:
         return Vocabulary(content(self.text))
 
+    @cached_property
+    def roles(self) -> list[str]:
+        """The stems of the words that name somebody."""
+        return list(dict.fromkeys(map(stem, roles(self.text))))
+
 
 NO_CONTEXT = Context()
 
@@ -133,7 +138,7 @@ def _conditions_of(text: str) -> list[Part]:
 
 
 class Source:
-    """All that an item cites, seen together."""
+    """All that an item cites, seen together. Each check of the guard asks it the same."""
 
     def __init__(self, cited: Sequence[Cited]) -> None:
         self.cited = cited
@@ -142,9 +147,24 @@ class Source:
         self.quantities = [q for c in cited for q in c.parsed.quantities]
         self.vocabulary = Vocabulary(stem for c in cited for stem in c.vocabulary.stems)
         self.text = " . ".join(c.parsed.text for c in cited)
+        self._best: dict[tuple[str, tuple[str, ...]], Clause | None] = {}
+        self._item: Item | None = None
+        self._taken_up: list[Clause] = []
 
     def best_for(self, clause: Part) -> Clause | None:
         """The clause that shares most words; the earlier one where two share as many."""
+        key = clause.text, tuple(clause.stems)
+        if key not in self._best:
+            self._best[key] = self._find_best(clause)
+        return self._best[key]
+
+    def taken_up(self, item: Item) -> list[Clause]:
+        """The clauses that the item speaks of."""
+        if self._item is not item:
+            self._item, self._taken_up = item, self._find_taken_up(item)
+        return self._taken_up
+
+    def _find_best(self, clause: Part) -> Clause | None:
         best, most = None, 0.0
         for candidate in self.clauses:
             if candidate.text == clause.text:
@@ -154,8 +174,7 @@ class Source:
                 best, most = candidate, shared
         return best
 
-    def taken_up(self, item: Item) -> list[Clause]:
-        """The clauses that the item speaks of."""
+    def _find_taken_up(self, item: Item) -> list[Clause]:
         best = [found for clause in item.parsed.clauses if (found := self.best_for(clause))]
         chosen = {id(clause) for clause in best}
         return [

@@ -8,12 +8,13 @@ from llm.meaning.conditions import gates
 from llm.meaning.evidence import Flag, Item, Source
 from llm.meaning.quantities import Quantity, flipped
 from llm.meaning.words import stem, words
+from llm.rules import FORBIDDING
 
 
 def negation(item: Item, source: Source) -> Iterator[Flag]:
     for clause in item.parsed.clauses:
         best = source.best_for(clause)
-        if best is None or not clause.text or _turns_a_comparison(clause, best, item, source):
+        if best is None or not clause.text or _turns_a_comparison(clause, item, source):
             continue
         if negators(clause.text) and _count(clause) == _count(best) > 1:
             continue  # "not in anyone who is not ...", of which a half stands in the condition
@@ -25,7 +26,7 @@ def negation(item: Item, source: Source) -> Iterator[Flag]:
             )
     yield from _turned_conditions(item, source)
     yield from _lost_prefix(item, source)
-    prohibits = item.level in ("must_not", "should_not")
+    prohibits = item.level in FORBIDDING
     if prohibits and not any(negators(clause.text) for clause in item.parsed.clauses):
         yield Flag("negation", item.level.replace("_", " "), item.action)
 
@@ -100,7 +101,7 @@ def _lost_prefix(item: Item, source: Source) -> Iterator[Flag]:
                 yield Flag("negation", word, base)
 
 
-def _turns_a_comparison(clause: Clause, best: Clause, item: Item, source: Source) -> bool:
+def _turns_a_comparison(clause: Clause, item: Item, source: Source) -> bool:
     """ "must not exceed 4 g" and "give at most 4 g": one negation, one other comparison."""
     for mine in _inside(item.parsed.quantities, clause):
         for theirs in source.quantities:

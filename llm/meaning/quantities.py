@@ -4,12 +4,13 @@ Ordinals, section numbers and the numbers of lists are no quantities: an item ma
 """
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Literal
 
 Comparison = Literal["", "ge", "gt", "le", "lt", "range", "after", "by"]
 
+TIMES = ("time", "months")  # dimensions: a month has no fixed number of seconds
 _ONE_WORDS = (
     "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen"
     " sixteen seventeen eighteen nineteen"
@@ -113,9 +114,7 @@ def _units() -> dict[str, tuple[str, float]]:
 _UNITS = _units()
 _UNIT_NAMES = "|".join(sorted(map(re.escape, _UNITS), key=len, reverse=True))
 _TIME_NAMES = "|".join(
-    sorted((n for n, u in _UNITS.items() if u[0] in ("time", "months") and len(n) > 2), key=len)[
-        ::-1
-    ]
+    sorted((n for n, u in _UNITS.items() if u[0] in TIMES and len(n) > 2), key=len)[::-1]
 )
 # "per hour" is a rate of its own, however it is written; "per kg" is part of the unit.
 _MASSES = "|".join(n for n, u in _UNITS.items() if u[0] in ("mass", "volume", "length"))
@@ -341,7 +340,7 @@ def _quantity(text: str, match: re.Match[str], at: int) -> Quantity:
 
 def _is_deadline(text: str, start: int, end: int, dimension: str) -> bool:
     """ "By 9 a.m." and "by 31 March" are; "by two people" names who does it."""
-    if dimension in ("time", "months") or not _AGENT.search(text[max(0, start - _WINDOW) : start]):
+    if dimension in TIMES or not _AGENT.search(text[max(0, start - _WINDOW) : start]):
         return True
     return bool(_CLOCK_OR_DATE.match(text, end))
 
@@ -423,29 +422,10 @@ def _with_shared_units(text: str, found: list[Quantity]) -> list[Quantity]:
             continue
         if not first.dimension and second.dimension:
             factor = second.value / second.raw if second.raw else 1.0
-            first = _changed(first, value=first.raw * factor, dimension=second.dimension)
+            first = replace(first, value=first.raw * factor, dimension=second.dimension)
         opened = _BETWEEN.search(text[max(0, first.start - 10) : first.start])
         if opened or _RANGE_SIGN.match(between):
-            first = _changed(first, comparison="range")
-            second = _changed(second, comparison="range")
+            first = replace(first, comparison="range")
+            second = replace(second, comparison="range")
         result[at], result[at + 1] = first, second
     return result
-
-
-def _changed(
-    quantity: Quantity,
-    *,
-    value: float | None = None,
-    dimension: str | None = None,
-    comparison: Comparison | None = None,
-) -> Quantity:
-    return Quantity(
-        quantity.value if value is None else value,
-        quantity.dimension if dimension is None else dimension,
-        quantity.raw,
-        quantity.comparison if comparison is None else comparison,
-        quantity.words,
-        quantity.start,
-        quantity.end,
-        quantity.is_soft,
-    )

@@ -14,7 +14,7 @@ from llm.language import share_of_stop_words
 from llm.meaning.evidence import Cited, Flag
 from llm.meaning.topics import MIN_SUPPORT
 from llm.meaning.words import content, readable, share
-from llm.rules import LANGUAGES, Language
+from llm.rules import FORBIDDING, LANGUAGES, Language
 
 MIN_STOP_WORDS = 0.25  # of an item's words are stop words of a language that it is written in
 MAX_FIGURES = 60  # of one item; a longer one is no thing to do
@@ -161,7 +161,7 @@ def _negation(action: str, level: str, cited: Sequence[Cited], language: str) ->
     if negation is None:
         return
     said = negation.search(action)
-    if level in ("must_not", "should_not"):
+    if level in FORBIDDING:
         if not said:
             yield Flag("negation", level.replace("_", " "), action)
     elif said and not any(p.search(c.parsed.text) for c in cited for p in _NEGATION.values()):

@@ -2,7 +2,7 @@
 
 import re
 
-from llm.rules import Language, Level, Rules, for_language
+from llm.rules import FORBIDDING, Language, Level, Rules, for_language
 from llm.statements import Statement, inherits
 from llm.verbs import is_imperative, leading_verb
 
@@ -127,7 +127,7 @@ def is_order(text: str) -> bool:
 
 def _order(rest: str, level: Level) -> str:
     rest = rest.rstrip(";, ")
-    if level in ("must_not", "should_not"):
+    if level in FORBIDDING:
         return f"Do not {rest[:1].lower()}{rest[1:]}"
     return rest[:1].upper() + rest[1:]
 
@@ -200,7 +200,7 @@ def _acts(subject: str) -> bool:
 def _modal_of(text: str, level: Level) -> re.Match[str] | None:
     """The modal verb that gives the sentence this level."""
     words = re.compile(_LEVEL_WORDS[level], re.IGNORECASE)
-    negated = level in ("must_not", "should_not")
+    negated = level in FORBIDDING
     for modal in _MODAL.finditer(text):
         if words.search(modal["word"]) and bool(modal["negation"]) == negated:
             return modal

@@ -30,6 +30,8 @@ Level = Literal["must", "must_not", "should", "should_not", "may"]
 Language = Literal["en", "de", "fr", "es"]
 LANGUAGES: tuple[Language, ...] = ("en", "de", "fr", "es")
 LEVELS: tuple[Level, ...] = ("must", "must_not", "should", "should_not", "may")
+BINDING: frozenset[str] = frozenset({"must", "must_not"})
+FORBIDDING: frozenset[str] = frozenset({"must_not", "should_not"})
 
 # What shadows what: "must not" is not "must" as well, "darf nicht" not "darf".
 _ORDER: tuple[str, ...] = ("none", "must_not", "should_not", "must", "should", "may")

@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from django.db import connection
 
 from jobs import claims, retries, services
-from jobs.models import Job
+from jobs.models import Job, Step
 from llm.errors import Refused
 
 USAGE = {"calls": 2, "prompt_tokens": 20, "completion_tokens": 10}
@@ -27,7 +27,7 @@ def claimed(job: Job, worker: str = "w") -> claims.Claim:
 
 def completed(job: Job, result: dict | None = None) -> Job:
     claim = claimed(job)
-    services.save_summary(claim, SUMMARY)
+    services.save_step(claim, Step.SUMMARIZE, SUMMARY)
     services.complete_job(claim, result or {"checklist": []}, USAGE)
     job.refresh_from_db()
     return job

@@ -225,15 +225,29 @@ def external_relation(kind, address="http://198.51.100.1/x.dotm"):
     return docx(parts={"word/_rels/settings.xml.rels": relations})
 
 
-def with_entry(name, content=b"x", mode=0):
-    """A document with one more file in its archive, whatever it is called."""
+def with_entry(name, content=b"x", mode=0, packing=zipfile.ZIP_STORED):
+    """A document with one more file in its archive, whatever it is called and however packed."""
     out = io.BytesIO(docx())
     with zipfile.ZipFile(out, "a") as archive:
         entry = zipfile.ZipInfo(name)
         entry.filename = name  # as it is: ZipInfo would mend some
         entry.external_attr = mode << 16
+        entry.compress_type = packing
         archive.writestr(entry, content)
     return out.getvalue()
+
+
+def damaged_lzma():
+    """Python's zipfile raises another error for this than for whatever else is damaged."""
+    content = bytearray(with_entry("word/more.xml", b"<x/>" * 50, packing=zipfile.ZIP_LZMA))
+    at = content.index(b"word/more.xml") + len("word/more.xml")
+    content[at + 4 : at + 12] = b"\xff" * 8
+    return bytes(content)
+
+
+def crowded_pdf():
+    """As many beginnings of streams as fit, each behind a name that has to be unescaped."""
+    return pdf(b"") + b"#41#41#41stream\n" * 60_000
 
 
 def symlink():

@@ -9,10 +9,12 @@ from django.test.utils import CaptureQueriesContext
 from config.crypto import CannotUnseal
 from config.isolation import DatabaseRole, acting_as
 from jobs import breaker, cache, deletion, runner, services
-from jobs.models import Job, LLMCall, Reservation
+from jobs.models import Circuit, Job, LLMCall, Reservation
 from jobs.persistence import LeaseLost
 from llm import version
-from tenants.models import Role
+from llm.calls import unspent
+from tenants import standing
+from tenants.models import Role, Tenant
 from tenants.querysets import TenantQuerySet
 from tests.callers import client_of, member_of
 from tests.factories import TenantFactory
@@ -192,7 +194,7 @@ def test_a_worker_that_lost_its_job_writes_no_result(api, first):
     past_triggers("UPDATE jobs_job SET attempt = attempt + 1 WHERE id = %s", [job.pk])
 
     with pytest.raises(LeaseLost):
-        services.complete_job(claim, cache.earlier_result(job), cache.NO_USAGE, cache_hit=True)
+        services.complete_job(claim, cache.earlier_result(job), unspent(), cache_hit=True)
 
     assert Job.objects.across_tenants().get(pk=job.pk).sealed_result is None
 
@@ -206,3 +208,30 @@ def test_a_job_that_was_to_try_the_provider_leaves_that_to_the_next(api, first):
 
     assert state() == "half_open"
     assert breaker.may_probe()
+
+
+def test_a_result_that_was_made_while_something_was_away_is_not_offered_again(
+    api, tenant, settings, provider
+):
+    settings.MODELS = ["gpt-other"]
+    models = [settings.OPENAI_MODEL, "gpt-other"]
+    Tenant.objects.filter(pk=tenant.pk).update(preferred_models=models)
+    standing._recent.clear()
+    provider.script([{"do": "status", "status": 404, "model": models[0], "times": 9}])
+    first = run(api, OLD)
+    assert first["result"]["provenance"]["steps"]["summarize"]["fallback_from"] == models[:1]
+    provider.reset()
+    Circuit.objects.all().delete()
+
+    second = run(api, OLD)
+
+    assert (second["cache"], bool(provider.ledger())) == ("miss", True)
+
+
+def test_another_order_of_fallbacks_makes_no_other_result(api, tenant, settings, first, provider):
+    settings.MODELS = ["gpt-other"]
+    models = [settings.OPENAI_MODEL, "gpt-other"]
+    Tenant.objects.filter(pk=tenant.pk).update(preferred_models=models)
+    standing._recent.clear()
+
+    assert run(api, OLD)["cache"] == "hit"

@@ -10,7 +10,7 @@ from django.db import connection
 from django.utils import timezone
 
 from jobs import claims, services
-from jobs.models import Job, JobAttempt, JobStatus, Priority
+from jobs.models import Job, JobAttempt, JobStatus, Priority, Step
 from tests.factories import JobFactory, TenantFactory
 from tests.jobs.acts import SUMMARY, USAGE, claimed, fail
 
@@ -80,7 +80,7 @@ def test_renewing_extends_only_what_is_still_held(tenant, settings):
     late = claimed(JobFactory(tenant=tenant))
     gone = claimed(JobFactory(tenant=tenant))
     expire(late)
-    services.save_summary(gone, SUMMARY)
+    services.save_step(gone, Step.SUMMARIZE, SUMMARY)
     services.complete_job(gone, {"checklist": []}, USAGE)
     other_attempt = claims.Claim(**{**_fields(held), "attempt": 7})
 
@@ -98,7 +98,7 @@ def _fields(claim):
 def test_a_lost_lease_puts_the_job_back_with_its_checkpoint(tenant):
     job = JobFactory(tenant=tenant)
     claim = claimed(job)
-    services.save_summary(claim, SUMMARY)
+    services.save_step(claim, Step.SUMMARIZE, SUMMARY)
     expire(claim)
 
     assert claims.reap("lost") == [(job.event_id, "PENDING")]
@@ -177,10 +177,10 @@ def test_a_worker_that_lost_its_job_can_write_nothing(tenant):
     current = claimed(job, "current")
 
     with pytest.raises(services.LeaseLost):
-        services.save_summary(late, SUMMARY)
+        services.save_step(late, Step.SUMMARIZE, SUMMARY)
     with pytest.raises(services.LeaseLost):
         fail(late, RuntimeError())
-    services.save_summary(current, SUMMARY)
+    services.save_step(current, Step.SUMMARIZE, SUMMARY)
     with pytest.raises(services.LeaseLost):
         services.complete_job(late, {"checklist": ["late"]}, USAGE)
 
@@ -218,7 +218,7 @@ def test_a_lease_that_ran_out_ends_the_right_to_write_before_anybody_else_has_th
     expire(claim)
 
     with pytest.raises(services.LeaseLost):
-        services.save_summary(claim, SUMMARY)
+        services.save_step(claim, Step.SUMMARIZE, SUMMARY)
 
 
 @contextmanager

@@ -9,7 +9,7 @@ from django.utils import timezone
 
 from config.isolation import DatabaseRole, acting_as
 from jobs import bulk, claims, deletion, services, tasks
-from jobs.models import Document, Job, JobAttempt, JobStatus, LLMCall
+from jobs.models import Document, Job, JobAttempt, JobStatus, LLMCall, Step
 from tenants.models import AuditEntry, Scope
 from tests.factories import JobFactory, TenantFactory
 from tests.jobs.acts import SUMMARY, claimed, completed, fail, failed
@@ -273,7 +273,7 @@ def test_a_summary_does_not_open_as_a_result(tenant):
 def test_nothing_that_a_guideline_or_a_model_says_stands_in_the_rows_in_clear(tenant):
     job = JobFactory(tenant=tenant, guideline_text="Staff MUST heed the canary. " * 100)
     claim = claimed(job)
-    services.save_summary(claim, SUMMARY | {"value": {"title": "canary"}})
+    services.save_step(claim, Step.SUMMARIZE, SUMMARY | {"value": {"title": "canary"}})
     fail(claim, ValueError("canary"))
 
     with connection.cursor() as cursor:

@@ -1,12 +1,15 @@
 """What POST /jobs lets in as a file, and what it refuses, before anything is parsed."""
 
+import contextlib
 import time
+import zipfile
 
 import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
 
 from jobs.documents.formats import Format
 from jobs.documents.inspection import inspect
+from jobs.errors import UnsupportedOrUnsafeFile
 from jobs.models import Document, Job, Upload
 from tests.config.test_problems import check_problem
 from tests.jobs import files
@@ -36,6 +39,11 @@ HOSTILE = {
     "a name that leads out": (lambda: files.with_entry("../../etc/cron.d/x"), "leads outside"),
     "an absolute name": (lambda: files.with_entry("/etc/passwd"), "leads outside"),
     "a name with a backslash": (lambda: files.with_entry("..\\x"), "leads outside"),
+    "a part packed as bzip2": (
+        lambda: files.with_entry("word/more.xml", bytes(10**7), packing=zipfile.ZIP_BZIP2),
+        "packed as Word packs none",
+    ),
+    "a damaged part packed as LZMA": (files.damaged_lzma, "packed as Word packs none"),
     "a link": (files.symlink, "a link or a device"),
     "a file twice": (lambda: files.with_entry("WORD/document.xml"), "two files of one name"),
     "3,000 files": (files.many_entries, "more than 2,000 files"),
@@ -88,6 +96,15 @@ def test_a_hostile_file_is_refused_saying_why_and_nothing_is_kept(api, name):
     assert time.monotonic() - started < 2
     assert not Job.objects.across_tenants().exists()
     assert not Document.objects.across_tenants().exists()
+
+
+def test_a_pdf_full_of_beginnings_of_streams_is_looked_at_in_time():
+    started = time.process_time()
+
+    with contextlib.suppress(UnsupportedOrUnsafeFile):
+        inspect(files.crowded_pdf())
+
+    assert time.process_time() - started < 2
 
 
 def test_the_bombs_are_as_large_as_they_are_said_to_be():

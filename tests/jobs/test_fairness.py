@@ -38,7 +38,8 @@ def busy_tenant(count, **limits):
 
 
 def fill(tenant, count):
-    document = Document.of(tenant_id=tenant.id, text="Staff MUST wash their hands.")
+    document = Document(tenant_id=tenant.id)
+    document.take_text("Staff MUST wash their hands.")
     document.save()
     with connection.cursor() as cursor:
         cursor.execute(BACKLOG, {"tenant": tenant.id, "document": document.pk, "count": count})

@@ -10,7 +10,7 @@ from django.utils import timezone
 
 from jobs import breaker, claims, dispatch, runner, services
 from jobs.leases import LeaseKeeper
-from jobs.models import Circuit, Job, JobAttempt, JobEvent, JobStatus, LLMCall
+from jobs.models import Circuit, Job, JobAttempt, JobEvent, JobStatus, LLMCall, Step
 from jobs.persistence import LeaseLost, persistently
 from llm import prompts
 from tests.factories import JobFactory, TenantFactory
@@ -45,7 +45,7 @@ def test_f17_a_worker_whose_renewals_fail_is_told_and_can_write_no_more(job, set
 
     claims.reap("lost")
     with pytest.raises(LeaseLost):
-        services.save_summary(claim, SUMMARY)
+        services.save_step(claim, Step.SUMMARIZE, SUMMARY)
 
 
 def test_f17_a_keeper_whose_renewal_failed_once_goes_on_renewing(job, settings, monkeypatch):
@@ -77,7 +77,7 @@ def test_f19_a_database_clock_that_steps_back_lengthens_leases_and_keeps_the_ord
     JobAttempt.objects.across_tenants().update(started_at=later)
 
     assert claims.reap("lost") == []
-    services.save_summary(claim, SUMMARY)
+    services.save_step(claim, Step.SUMMARIZE, SUMMARY)
     services.complete_job(claim, {"checklist": []}, USAGE)
 
     moves = JobEvent.objects.across_tenants().order_by("seq").values_list("seq", "to_status")
@@ -99,7 +99,7 @@ def test_f12_a_write_is_repeated_until_the_database_answers(job):
         if len(tries) == 1:
             raise OperationalError("the commit was done, its answer was lost")
 
-    services.save_summary(claim, SUMMARY)
+    services.save_step(claim, Step.SUMMARIZE, SUMMARY)
     persistently(write)
 
     job.refresh_from_db()
@@ -157,7 +157,7 @@ def test_f40_of_a_reaper_and_a_finishing_worker_exactly_one_wins():
     for _ in range(15):
         job = JobFactory(tenant=tenant)
         claim = claimed(job)
-        services.save_summary(claim, SUMMARY)
+        services.save_step(claim, Step.SUMMARIZE, SUMMARY)
         soon = timezone.now() + timedelta(milliseconds=3)
         Job.objects.across_tenants().filter(pk=job.pk).update(lease_expires_at=soon)
 
@@ -181,7 +181,7 @@ def test_f40_of_a_reaper_and_a_finishing_worker_exactly_one_wins():
 
 def test_f40_a_reaper_passes_over_a_job_that_is_just_being_finished(job):
     claim = claimed(job)
-    services.save_summary(claim, SUMMARY)
+    services.save_step(claim, Step.SUMMARIZE, SUMMARY)
     with transaction.atomic():
         services.complete_job(claim, {"checklist": []}, USAGE)
         reaped = in_thread(lambda: claims.reap("lost")).result()
@@ -192,7 +192,7 @@ def test_f40_a_reaper_passes_over_a_job_that_is_just_being_finished(job):
 
 def test_f40_a_worker_that_finishes_while_it_is_reaped_is_refused(job):
     claim = claimed(job)
-    services.save_summary(claim, SUMMARY)
+    services.save_step(claim, Step.SUMMARIZE, SUMMARY)
     lapse()
     with transaction.atomic():
         assert claims.reap("lost") == [(job.event_id, "PENDING")]

@@ -9,7 +9,7 @@ from django.db import connection
 from django.utils import timezone
 
 from jobs import claims, ledger, services
-from jobs.models import Job, LLMCall
+from jobs.models import Job, LLMCall, Step
 from jobs.persistence import LeaseLost
 from llm import prompts
 from llm.bounds import Tokens
@@ -129,7 +129,7 @@ def test_what_the_checkpoint_was_made_from_is_never_lost(tenant, end):
     job = JobFactory(tenant=tenant)
     claim = claimed(job)
     answer(claim, "a.summary")
-    services.save_summary(claim, SUMMARY)
+    services.save_step(claim, Step.SUMMARIZE, SUMMARY)
     assert rows() == [("a.summary", "ok")]
     answer(claim, "a.checklist")
 
@@ -145,7 +145,7 @@ def test_what_the_result_was_made_from_is_kept(tenant):
     job = JobFactory(tenant=tenant)
     claim = claimed(job)
     answer(claim, "a.summary")
-    services.save_summary(claim, SUMMARY)
+    services.save_step(claim, Step.SUMMARIZE, SUMMARY)
     answer(claim, "a.checklist")
 
     services.complete_job(claim, {"checklist": []}, USAGE)

@@ -68,7 +68,9 @@ def test_an_attempt_has_its_number_once(tenant):
 
 def test_an_empty_document_cannot_be_stored(tenant):
     with pytest.raises(IntegrityError, match="document_is_not_empty"):
-        Document.of(tenant_id=tenant.id, text="").save()
+        document = Document(tenant_id=tenant.id)
+        document.take_text("")
+        document.save()
 
 
 def test_a_tenant_with_jobs_cannot_be_deleted_by_accident(tenant):

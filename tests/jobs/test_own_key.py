@@ -3,6 +3,7 @@
 import asyncio
 import json
 import secrets
+from datetime import timedelta
 
 import pytest
 from django.db import ProgrammingError, connection
@@ -116,6 +117,37 @@ def test_what_was_meant_for_one_provider_is_not_sent_to_another(tenant, provider
 
     assert (job.status, job.error_code) == (JobStatus.FAILED, "provider_key_refused")
     assert asked(provider) == asked(theirs) == []
+
+
+def test_a_provider_that_is_gone_says_nothing_of_the_installations(
+    tenant, provider, theirs, settings
+):
+    put(tenant)
+    settings.PROVIDERS = {}
+    for model in (FIRST, SECOND):
+        for _ in range(breaker.FAILURES):
+            breaker.failed("llm_unavailable", breaker.circuit_name(model))
+
+    run(submitted(tenant))
+
+    assert set(Circuit.objects.values_list("state", flat=True)) == {"open"}
+
+
+def test_an_own_key_neither_waits_for_a_circuit_nor_tries_it_nor_claims_a_fallback(
+    tenant, provider, theirs
+):
+    put(tenant)
+    for _ in range(breaker.FAILURES):
+        breaker.failed("llm_unavailable", breaker.circuit_name(FIRST))
+    Circuit.objects.update(open_until=timezone.now() - timedelta(seconds=1))
+
+    job = run(submitted(tenant))
+
+    step = job.result["provenance"]["steps"]["summarize"]
+    assert "fallback_from" not in step
+    assert {call["model"] for call in theirs.ledger()} == {FIRST}
+    circuit = Circuit.objects.get()
+    assert (circuit.state, circuit.probe_until) == ("open", None)
 
 
 def test_an_own_key_falls_back_among_the_tenants_models_too(tenant, provider, theirs):

@@ -3,7 +3,7 @@ from datetime import timedelta
 from django.utils import timezone
 
 from jobs import breaker, claims, queue, services
-from jobs.models import Job, Priority
+from jobs.models import Job, Priority, Step
 from llm.errors import Throttled
 from tests.config.test_problems import check_problem
 from tests.factories import JobFactory, TenantFactory
@@ -48,7 +48,7 @@ def test_the_estimate_comes_from_how_long_ones_own_last_jobs_took(tenant):
     Job.objects.across_tenants().filter(pk=past.pk).update(
         started_at=timezone.now() - timedelta(seconds=40)
     )
-    services.save_summary(claim, SUMMARY)
+    services.save_step(claim, Step.SUMMARIZE, SUMMARY)
     services.complete_job(claim, {"checklist": []}, USAGE)
     services.set_queue(tenant.id, max_running=1)
     claimed(running)

@@ -7,7 +7,7 @@ import time
 import pytest
 
 from jobs import breaker, claims, dispatch, model_loop, progress, retries, runner, services
-from jobs.models import Job, LLMCall
+from jobs.models import Job, LLMCall, Step
 from jobs.persistence import LeaseLost
 from llm.offline import OfflineServer
 from tests.factories import JobFactory, TenantFactory
@@ -193,8 +193,8 @@ def test_a_provider_that_stays_away_is_given_up_and_the_breaker_hears_of_it(prov
 def test_a_worker_that_was_lost_in_the_repair_leaves_only_that_to_be_done(provider):
     job = job_for(provider, RIGHT)
     claim = claimed(job)
-    services.save_summary(claim, SUMMARY)
-    services.save_checklist(claim, CHECKLIST)
+    services.save_step(claim, Step.SUMMARIZE, SUMMARY)
+    services.save_step(claim, Step.CHECKLIST, CHECKLIST)
     lapse()
     claims.reap("lost")
 
@@ -209,19 +209,20 @@ def test_a_worker_that_was_lost_in_the_repair_leaves_only_that_to_be_done(provid
 def test_the_checkpoint_is_sealed_fenced_and_may_be_repeated(provider):
     job = job_for(provider, RIGHT)
     claim = claimed(job)
-    services.save_summary(claim, SUMMARY)
+    services.save_step(claim, Step.SUMMARIZE, SUMMARY)
 
-    services.save_checklist(claim, CHECKLIST)
+    services.save_step(claim, Step.CHECKLIST, CHECKLIST)
     job.refresh_from_db()
     assert (job.step, job.checklist) == ("repair", CHECKLIST)
     assert b"hands" not in bytes(job.sealed_checklist)
     spent = job.llm_calls
 
+    services.save_step(claim, Step.CHECKLIST, CHECKLIST)  # its own answer was lost
     lapse()
-    services.save_checklist(claim, CHECKLIST)  # its own answer was lost
+    services.save_step(claim, Step.CHECKLIST, CHECKLIST)  # and that, until the lease was gone
     claims.reap("lost")
     with pytest.raises(LeaseLost):
-        services.save_checklist(claim, CHECKLIST)
+        services.save_step(claim, Step.CHECKLIST, CHECKLIST)
     job.refresh_from_db()
     assert job.llm_calls == spent
 

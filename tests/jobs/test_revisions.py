@@ -216,6 +216,15 @@ def test_a_replay_is_pinned_to_the_versions_it_names_and_else_to_the_first_job_s
     assert again.options["model"] == "gpt-other"
 
 
+def test_a_replay_asks_no_model_that_the_tenant_may_not_use_any_more(api, tenant):
+    options = {"fallback_models": ["gpt-other", "gone-1"]}
+    job = completed(JobFactory(tenant=tenant, options=options))
+
+    again = job_of(replay(api, job.event_id).json())
+
+    assert again.options["fallback_models"] == ["gpt-other"]
+
+
 def test_a_replay_takes_an_earlier_result_if_it_is_asked_to(api, provider):
     first = run(api, OLD)
     provider.reset()

@@ -4,7 +4,7 @@ import pytest
 from django.utils import timezone
 
 from jobs import claims, dispatch, retries, services
-from jobs.models import Job, JobAttempt, JobStatus
+from jobs.models import Job, JobAttempt, JobStatus, Step
 from llm.errors import InvalidOutput, QuotaExhausted, Refused, Throttled, Unavailable
 from tests.factories import JobFactory
 from tests.jobs.acts import SUMMARY, USAGE, claimed, fail
@@ -14,7 +14,7 @@ def test_step_one_is_kept_before_step_two_and_both_are_counted(tenant):
     job = JobFactory(tenant=tenant)
     claim = claimed(job)
 
-    services.save_summary(claim, SUMMARY)
+    services.save_step(claim, Step.SUMMARIZE, SUMMARY)
     job.refresh_from_db()
     assert (job.step, job.summary, job.llm_calls) == ("checklist", SUMMARY, 1)
 
@@ -97,7 +97,7 @@ def test_a_job_whose_provider_needs_a_person_waits_and_loses_nothing(tenant):
 def test_a_job_that_is_handed_back_resumes_from_its_checkpoint_at_no_cost(tenant):
     job = JobFactory(tenant=tenant)
     claim = claimed(job)
-    services.save_summary(claim, SUMMARY)
+    services.save_step(claim, Step.SUMMARIZE, SUMMARY)
 
     services.hand_back(claim)
 
@@ -112,7 +112,7 @@ def test_a_write_whose_answer_was_lost_may_be_repeated(tenant):
     claim = claimed(job)
 
     for _ in range(2):
-        services.save_summary(claim, SUMMARY)
+        services.save_step(claim, Step.SUMMARIZE, SUMMARY)
     job.refresh_from_db()
     assert job.llm_calls == 2  # counted again: the checkpoint itself is the same
 

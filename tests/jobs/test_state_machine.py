@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from jobs import claims, services
-from jobs.models import Job, JobAttempt, JobEvent, JobStatus, TenantQueue
+from jobs.models import Job, JobAttempt, JobEvent, JobStatus, Step, TenantQueue
 from llm.errors import Refused, Throttled, Unavailable
 from tests.factories import JobFactory, TenantFactory
 from tests.jobs.acts import SUMMARY, USAGE, claimed, completed, fail, failed
@@ -197,7 +197,7 @@ class Lifecycle(RuleBasedStateMachine):
         try:
             match end:
                 case "complete":
-                    services.save_summary(claim, SUMMARY)
+                    services.save_step(claim, Step.SUMMARIZE, SUMMARY)
                     services.complete_job(claim, {"checklist": []}, USAGE)
                 case "refuse":
                     fail(claim, Refused())

@@ -69,7 +69,7 @@ def test_a_step_of_many_calls_bears_that_a_tenth_of_them_fail_once(monkeypatch):
     monkeypatch.setattr(calls, "MAX_PAUSE", 1.0)
     ask, numbers = asking(2, errors.Unavailable("503", retry_after=0.01))
 
-    replies = asyncio.run(all_of(ask, range(20)))
+    replies = asyncio.run(all_of(ask, range(20), until=float("inf")))
 
     assert replies == list(range(20))
     assert sorted(numbers) == list(range(1, 23))  # no number twice: each has a label of its own
@@ -88,7 +88,16 @@ def test_what_a_step_does_not_bear_ends_it(portions, failures, error):
     ask, _ = asking(failures, error)
 
     with pytest.raises(type(error)):
-        asyncio.run(all_of(ask, range(portions)))
+        asyncio.run(all_of(ask, range(portions), until=float("inf")))
+
+
+def test_nothing_is_repeated_once_the_step_is_out_of_time():
+    ask, numbers = asking(1, errors.TimedOut("late", retry_after=0.01))
+
+    with pytest.raises(errors.TimedOut):
+        asyncio.run(all_of(ask, range(20), until=time.monotonic()))
+
+    assert max(numbers) <= 20
 
 
 def test_a_call_of_a_long_step_that_fails_in_passing_is_made_again(offline):

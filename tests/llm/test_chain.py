@@ -240,3 +240,15 @@ def test_text_that_plays_data_or_commands_stays_data(offline):
     assert texts == [p.text for p in split_passages(source)]
     assert any(i["action"].startswith("Rest.") for i in result["checklist"])
     assert len(find_statements(split_passages(source))) == result["coverage"]["covered"]
+
+
+def test_a_sentence_that_its_passage_repeats_is_covered_once_it_is_quoted():
+    source = "Staff must wash hands. Staff must wash hands.\n"
+    summary = {"title": "", "scope": "", "audience": "", "statements": []}
+    wash = {"action": "Wash hands", "actor": "Staff", "level": "must", "category": "Hands"}
+    wash |= {"priority": "high", "condition": ""}
+    wash["citations"] = [{"passage": 1, "quote": "Staff must wash hands."}]
+
+    coverage = build_result(source, summary, {"items": [wash]}, {})["coverage"]
+
+    assert (coverage["must"], coverage["must_covered"], coverage["missing"]) == (2, 2, [])

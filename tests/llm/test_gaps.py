@@ -345,3 +345,18 @@ def test_a_long_hostile_text_takes_seconds_and_gives_a_short_report(piece):
     assert time.process_time() - started < 20  # some 3 on a quiet machine, splitting included
     assert len(report["findings"]) <= MAX_OF_A_KIND * len(KINDS)
     assert max((len(f["places"]) for f in report["findings"]), default=0) <= MAX_PLACES
+
+
+def test_a_vague_word_in_the_condition_hides_no_other():
+    found = find_gaps("# Pump\n\nIf the pump fails frequently, staff must inspect it regularly.\n")
+
+    assert [(f.kind, "regularly" in f.message) for f in found] == [("vague", True)]
+
+
+def test_an_audience_that_only_the_model_knows_answers_for_nobody():
+    source = "# Doors\n\nThe doors must be checked at 9 pm.\n"
+    summary = {"title": "", "scope": "", "audience": "Invented people", "statements": []}
+
+    report = build_result(source, summary, {"items": []}, {}, report=True)["report"]
+
+    assert report["counts"]["actor"] == 1

@@ -5,12 +5,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from llm.alignment import MIN_SIMILARITY
-from llm.grounding import Match, covers, locate, normalise
+from llm.grounding import Locator, Match, covers, normalise
 from llm.markup import plain
 from llm.passages import split_passages
 from llm.statements import find_statements
 
 SOURCE = "Wash **hands** well.\n\nDo it.\n\nShe said “wear  gloves” – always.\nWash **hands** well."
+
+
+def locate(quote, source, passage):
+    return Locator(source).locate(quote, passage)
 
 
 def test_a_quote_is_found_in_its_passage_before_anywhere_else():

@@ -55,7 +55,7 @@ def test_at_first_they_are_as_the_installation_has_it(owner):
 def test_what_is_left_out_stays_and_what_changed_is_audited(owner, tenant):
     change(owner, language="pt-BR", retention_days=30)
 
-    response = change(owner, models=["third-1", "first-1"], on_doubt="drop", language="pt-BR")
+    response = change(owner, models=["third-1", "first-1"], on_doubt="drop", language="pt-br")
 
     assert response.status_code == 200
     assert response.json() == owner.get("/settings").json()
@@ -91,6 +91,7 @@ def test_a_change_that_changes_nothing_is_not_audited(owner, tenant):
         ({"on_doubt": "hope"}, "/on_doubt"),
         ({"language": "deutsch please"}, "/language"),
         ({"language": "-de"}, "/language"),
+        ({"language": "xx"}, "/language"),  # as for a job's own option
         ({"models": ["first-1", "first-1"]}, "/models"),
         ({"models": ["first-1", "gpt-99"]}, "/models"),
         ({"models": "first-1"}, "/models"),
