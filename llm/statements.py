@@ -60,6 +60,12 @@ _OBJECT_STEM = re.compile(
 _FAR_STEM = re.compile(
     r"\b(must|shall|should|may)(\s+not|\s+never)?\b(?:\s+[\w'-]+){0,8}\s*:$", re.IGNORECASE
 )
+# "Boxes must not be used for:": whatever follows completes it.
+_OPEN_END = re.compile(
+    r"\b(?:about|as|at|by|during|for|from|in|into|near|of|on|to|under|with|without)\s*:$",
+    re.IGNORECASE,
+)
+_INNER_COLON = re.compile(r":(?=\s)")
 _NEGATED = re.compile(r"(?:not|never)\b", re.IGNORECASE)
 _LABEL = re.compile(r"(?P<label>[^:.!?\n|]{2,30})::?\s+(?=\S)")
 _DOT_LEADER = re.compile(r"(?:\.{3,}|(?:\. ){3,}|…)\s*\d{1,4}$")  # in a table of contents
@@ -281,13 +287,16 @@ def _stem_level(text: str, stem: str, rules: Rules, *, capitals: bool) -> Level 
     do = _DO_STEM.search(stem)
     if do and not capitals:
         return "must_not" if do["never"] else "must"
-    objects = _OBJECT_STEM.search(stem[-200:])
-    modal = _STEM_MODAL.search(stem[-200:]) or _FAR_STEM.search(stem[-200:])
+    stem = stem[-200:]
+    modal = _STEM_MODAL.search(stem) or _FAR_STEM.search(stem)
+    if modal is None:  # of a list in a list: the outer one may have said it
+        stem = _INNER_COLON.sub("", stem)
+        modal = _STEM_MODAL.search(stem) or _FAR_STEM.search(stem)
     if modal is None or (capitals and not modal[1].isupper()):
         return None
     verb = leading_verb(text)
-    completes = (
-        objects or _BARE_STEM.search(stem) or (verb is not None and is_imperative(text, verb))
+    completes = any(pattern.search(stem) for pattern in (_OBJECT_STEM, _BARE_STEM, _OPEN_END)) or (
+        verb is not None and is_imperative(text, verb)
     )
     negated = bool(modal[2]) or bool(_NEGATED.match(text))
     return _level_of(modal[1].lower(), negated=negated) if completes else None

@@ -182,3 +182,27 @@ def test_a_single_capital_keyword_counts_in_a_text_without_the_convention():
     assert [(s.text, s.levels) for s in found] == [
         ("The ward sister MAY allow a visit after 20:00.", ("may",))
     ]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (
+            "The nurse must:\n\n- inspect the bag:\n  - confirm that the seal is intact;\n"
+            "  - read the expiry date;\n- sign the log.\n",
+            [("confirm that the seal is intact;", "must"), ("read the expiry date;", "must")],
+        ),
+        (
+            "Cold boxes:\n\n1. shall not be used for:\n   1. food or drink;\n   2. blood samples;\n",
+            [("food or drink;", "must_not"), ("blood samples;", "must_not")],
+        ),
+        ("The keys must be handed to:\n\n- the porter;\n", [("the porter;", "must")]),
+        ("Boxes are used for:\n\n- food;\n", []),
+    ],
+)
+def test_an_item_of_a_list_in_a_list_completes_what_introduces_both(text, expected):
+    found = find_statements(split_passages(text))
+
+    said = {statement.text: statement.levels[0] for statement in found}
+    assert [(text, said.get(text)) for text, _ in expected] == expected
+    assert expected or said == {}
