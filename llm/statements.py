@@ -206,7 +206,13 @@ def _softened(levels: tuple[Level, ...], text: str, rules: Rules) -> tuple[Level
 
 def opens_list(text: str, language: Language = "en") -> bool:
     """Is this only the beginning of its list's items: "All staff must:"?"""
-    return bool(_BARE_STEM.search(text)) or for_language(language).says("stem", text)
+    is_open = _BARE_STEM.search(text) or (_OPEN_END.search(text) and _FAR_STEM.search(text))
+    return bool(is_open) or for_language(language).says("stem", text)
+
+
+def takes_a_verb(stem: str) -> bool:
+    """ "Nurses must:": whatever comes next is an order, whether or not we know its verb."""
+    return bool(_BARE_STEM.search(stem))
 
 
 def inherits(text: str, stem: str, language: Language = "en") -> bool:

@@ -1,5 +1,6 @@
 """What is compared: the item, all that it cites, and what its words may mean there."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -23,6 +24,7 @@ FlagKind = Literal[
     "citation",
     "invented",
 ]
+_INNER_COLON = re.compile(r":(?=\s)")
 TAKEN_UP = 0.6  # of a clause of the source, by the item; from here on the item speaks of it
 MAX_NEARBY = 20_000  # characters of a section in which an actor may be named
 MAX_WORDS = 160  # characters of a flag's `lost` and `found`
@@ -63,8 +65,9 @@ class Cited:
     def parsed(self) -> Parsed:
         text, stem = readable(self.text), readable(self.stem)
         if stem and " | " not in stem and stem not in text:
-            joint = " " if opens_list(stem, self.language) else " . "
-            text = f"{stem.rstrip(': ')}{joint}{text}"
+            goes_on = opens_list(stem, self.language) or MODAL.match(text)
+            stem = _INNER_COLON.sub("", stem) if goes_on else stem
+            text = f"{stem.rstrip(': ')}{' ' if goes_on else ' . '}{text}"
         return parse(in_english(text, self.language))
 
     @cached_property

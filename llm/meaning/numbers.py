@@ -16,7 +16,9 @@ MAX_EXCHANGED = 20  # numbers of one item that are looked at in pairs
 def numbers(item: Item, source: Source) -> Iterator[Flag]:
     actor = in_english(readable(item.actor), item.language)
     found = [*item.parsed.quantities, *find_quantities(actor)]
-    for quantity in item.parsed.quantities:
+    for at, quantity in enumerate(item.parsed.quantities):
+        if any(_repeats(quantity, said) for said in item.parsed.quantities[:at]):
+            continue  # in the condition too, where no "not" stands
         is_new = quantity.raw not in {q.raw for q in source.quantities}
         if not quantity.is_soft or (quantity.words[:1].isdigit() and is_new):
             yield from _number(quantity, item, source)
@@ -26,6 +28,10 @@ def numbers(item: Item, source: Source) -> Iterator[Flag]:
     known = ordinals(source.text)
     for ordinal in sorted(ordinals(item.parsed.text) - known):
         yield Flag("number", ", ".join(sorted(known)), ordinal)
+
+
+def _repeats(quantity: Quantity, said: Quantity) -> bool:
+    return quantity.equals(said) and quantity.comparison == said.comparison
 
 
 def _exchanged(item: Item, source: Source) -> Iterator[Flag]:

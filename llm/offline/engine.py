@@ -205,7 +205,7 @@ def _item(finding: _Finding, level: Level, audience: str, previous_actor: str) -
         "level": level,
         "category": wording.category(statement),
         "priority": _PRIORITY.get(level, "low"),
-        "condition": _row_head(finding) or wording.condition(statement.text, statement.language),
+        "condition": _row_head(finding) or wording.condition_of(statement),
         "citations": citations,
     }
 

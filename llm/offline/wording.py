@@ -3,7 +3,7 @@
 import re
 
 from llm.rules import FORBIDDING, Language, Level, Rules, for_language
-from llm.statements import Statement, inherits
+from llm.statements import Statement, inherits, takes_a_verb
 from llm.verbs import is_imperative, leading_verb
 
 ORGANISATION = "The organisation"
@@ -83,6 +83,7 @@ _CATEGORIES = [
 _CATEGORY_PATTERNS = [
     (name, re.compile(rf"\b(?:{words})\b", re.IGNORECASE)) for name, words in _CATEGORIES
 ]
+_COLONS = re.compile(r":(?=\s|$)")  # of a list, and of lists in it
 _NUMBERING = re.compile(r"^[\d.]+\s+")
 
 
@@ -97,7 +98,7 @@ def needs_stem(statement: Statement) -> bool:
 def full_sentence(statement: Statement) -> str:
     """The statement, readable alone: what its list's introduction says is put before it."""
     if needs_stem(statement):
-        return f"{statement.stem.rstrip(':–— ')} {statement.text}"
+        return f"{_COLONS.sub('', statement.stem).rstrip('–— ')} {statement.text}"
     return statement.text
 
 
@@ -107,7 +108,12 @@ def action(statement: Statement, level: Level) -> str:
         return _capitalised(full_sentence(statement))
     text = _LEAD.sub("", statement.text)
     if inherits(text, statement.stem) and not _MODAL.search(text):
-        return _order(re.sub(r"^(?:not|never)\s+", "", text), level)
+        bare = re.sub(r"^(?:not|never)\s+", "", text)
+        if not (
+            takes_a_verb(statement.stem) or is_order(bare)
+        ):  # "Boxes shall not be used for:", "food or drink"
+            return _capitalised(full_sentence(statement).rstrip(";, "))
+        return _order(bare, level)
     modals = [] if is_order(text) else list(_MODAL.finditer(text))
     if len(modals) == 1 and len(statement.levels) == 1 and level != "may":
         rest = text[modals[0].end() :]
@@ -140,6 +146,8 @@ def actor(statement: Statement, level: Level, *, audience: str, previous: str) -
     if statement.language != "en":
         return _unnamed_actor(statement, audience)
     modal = _modal_of(statement.text, level)
+    if modal is None and inherits(statement.text, statement.stem):
+        return (audience or "You") if is_order(statement.text) else ORGANISATION
     if modal is None or is_order(statement.text):
         return audience or "You"
     subject = _subject(statement.text, modal)
@@ -222,6 +230,13 @@ def condition(text: str, language: Language = "en") -> str:
     if not found:
         return ""
     return _MAIN_CLAUSE.split(found.group())[0].strip(" ,:()")[:_MAX_CONDITION]
+
+
+def condition_of(statement: Statement) -> str:
+    """What its list begins with, "After an excursion, the nurse must:", and its own."""
+    stem = statement.stem if needs_stem(statement) else ""
+    said = [condition(text, statement.language) for text in (stem, statement.text)]
+    return ", ".join(filter(None, said))
 
 
 def category(statement: Statement) -> str:

@@ -4,10 +4,13 @@ from pathlib import Path
 
 import pytest
 
+from deploy.local.stack import ROOT
 from llm.passages import split_passages
 from llm.statements import find_language, find_statements
 from tests.eval.gold import FOLDER, gold_for, read_marked, score
 from tests.llm.conftest import GUIDELINES, run_chain
+
+SHOWN = ROOT / "deploy" / "local" / "sample-guideline.md"
 
 SAMPLES = sorted(
     file for file in (Path(__file__).parent / "samples").iterdir() if file.suffix != ".json"
@@ -83,3 +86,15 @@ def test_german_items_name_actors_and_are_worded_in_german(offline):
         ("Sie", "must", ""),
     ]
     assert items[0]["action"] == "Die Stationsleitung muss die Liste jeden Tag prüfen."
+
+
+def test_the_sample_of_the_demo_is_covered_with_every_list_in_a_list_and_no_flag(offline):
+    source = SHOWN.read_text(encoding="utf-8")
+
+    result = run_chain(offline.url, source)
+
+    said = " ".join(item["action"] for item in result["checklist"])
+    for words in ("seal is intact", "in the red bag", "food or drink", "laboratory samples"):
+        assert words in said
+    assert result["coverage"]["missing"] == []
+    assert [item["flags"] for item in result["checklist"] if item["flags"]] == []

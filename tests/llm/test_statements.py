@@ -193,7 +193,7 @@ def test_a_single_capital_keyword_counts_in_a_text_without_the_convention():
             [("confirm that the seal is intact;", "must"), ("read the expiry date;", "must")],
         ),
         (
-            "Cold boxes:\n\n1. shall not be used for:\n   1. food or drink;\n   2. blood samples;\n",
+            "Boxes:\n\n1. shall not be used for:\n   1. food or drink;\n   2. blood samples;\n",
             [("food or drink;", "must_not"), ("blood samples;", "must_not")],
         ),
         ("The keys must be handed to:\n\n- the porter;\n", [("the porter;", "must")]),
