@@ -192,22 +192,25 @@ def read_body(
     return body
 
 
-def loads(body: bytes) -> Any:
-    """JSON bytes to Python values. Raises ParseError saying what is wrong and where."""
+def loads(body: bytes, what: str = "The body") -> Any:
+    """JSON bytes to Python values. Raises ParseError saying what is wrong and where.
+
+    what   it is that holds the JSON, for that sentence
+    """
     try:
         text = body.decode("utf-8")
     except UnicodeDecodeError as error:
-        raise ParseError(f"The body is not UTF-8: bad byte at offset {error.start}.") from None
+        raise ParseError(f"{what} is not UTF-8: bad byte at offset {error.start}.") from None
     try:
         value = json.loads(text, object_pairs_hook=_unique, parse_constant=_no_constant)
     except json.JSONDecodeError as error:
         raise ParseError(
-            f"The body is not JSON: {error.msg} at line {error.lineno} column {error.colno}."
+            f"{what} is not JSON: {error.msg} at line {error.lineno} column {error.colno}."
         ) from None
     except RecursionError:
         raise _too_deep() from None
     except ValueError:  # an integer beyond sys.get_int_max_str_digits()
-        raise ParseError("The body holds a number with too many digits.") from None
+        raise ParseError(f"{what} holds a number with too many digits.") from None
     _check(value)
     return value
 

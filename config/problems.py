@@ -19,7 +19,7 @@ from config.errors import DomainError, LengthRequired
 logger = logging.getLogger(__name__)
 
 CONTENT_TYPE = "application/problem+json"
-RETRYABLE = {408, 409, 429, 500, 502, 503, 504}
+RETRYABLE = {408, 429, 500, 502, 503, 504}  # and whatever says when to come back
 HTML_PATHS = ("/admin", "/docs", "/static/", "/accounts/", "/oauth/authorize")
 
 
@@ -100,6 +100,8 @@ def problem(
     `type` leads to the page about the code, `request_id` to our log lines; `retryable` says
     whether the same request may succeed later. `extra` become members (RFC 9457 section 3.2).
     """
+    if "Retry-After" in (headers or {}):
+        extra.setdefault("retryable", True)
     return Response(
         problem_body(status, code, title, detail, **extra),
         status=status,

@@ -57,7 +57,8 @@ class NotCompleted(DomainError):
     def of(cls, job: "Job") -> "NotCompleted":
         if job.is_over:
             return cls(
-                f"The job is {job.status}. Retry it, or see its `error`.", job_status=job.status
+                f"The job is {job.status}, so there is none; its `error` says why and what to do.",
+                job_status=job.status,
             )
         return cls(
             f"The job is {job.status}. Ask again once GET /jobs/{job.event_id} says COMPLETED.",

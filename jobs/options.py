@@ -33,10 +33,12 @@ def resolve(asked: dict[str, Any], preferences: Preferences | None = None) -> di
     return defaults | asked
 
 
-def refuse_unless_allowed(options: dict[str, Any], preferences: Preferences) -> None:
-    """Raises ModelNotAllowed for a model that is none of the tenant's."""
+def refuse_unless_allowed(
+    options: dict[str, Any], preferences: Preferences, pointer: str = "/options/model"
+) -> None:
+    """Raises ModelNotAllowed for a model that is none of the tenant's, which stood at `pointer`."""
     wrong = [options["model"]] if options["model"] not in preferences.allowed else []
-    refuse_models(wrong, preferences.allowed, "/options/model")
+    refuse_models(wrong, preferences.allowed, pointer)
 
 
 def models_of(options: dict[str, Any]) -> list[str]:

@@ -62,7 +62,7 @@ def replay_job(
         )
     _check_prompts(prompts or {})
     holding = _holding(job, options or {}, caller)
-    refuse_unless_allowed(holding, caller.preferences)
+    refuse_unless_allowed(holding, caller.preferences, "/model")
     document = Document.objects.for_tenant(job.tenant_id).get(pk=job.document_id)
     text = document.text
     if text is None:
@@ -115,8 +115,12 @@ def _holding(job: Job, changes: dict[str, Any], caller: Principal) -> dict[str, 
 def _check_prompts(prompts: dict[str, int]) -> None:
     wrong = [name for name, version in prompts.items() if not prompt_files.exists(name, version)]
     if wrong:
+        known: dict[str, list[str]] = {}
+        for prompt in prompt_files.every():
+            known.setdefault(prompt.name, []).append(str(prompt.version))
+        there_are = ", ".join(f"{name} {' or '.join(known[name])}" for name in sorted(known))
         raise UnknownPrompt(
-            "`prompts` names prompts by their version, as a result's `provenance` does.",
+            f"`prompts` names versions of prompts. There are: {there_are}.",
             errors=[
                 {"pointer": f"/prompts/{name}", "code": "unknown", "detail": UnknownPrompt.title}
                 for name in wrong

@@ -279,7 +279,7 @@ class ResultSerializer(serializers.Serializer):
     dropped = ItemSerializer(
         many=True,
         help_text="Items left out of `checklist` because they are flagged or unsupported; empty"
-        " unless the server is told to drop such items. They cover nothing.",
+        " unless `options.on_doubt` is `drop`. They cover nothing.",
     )
     coverage = CoverageSerializer(
         help_text="Which of the guideline's requirements the items cover."

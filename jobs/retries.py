@@ -6,10 +6,10 @@
 | unavailable, timeout, our own mistake | again after a growing delay, MAX_FAILURES times in all |
 | invalid_output, policy_leak | once more: a model's reply is a draw |
 | truncated, refused, filtered, bad_request | FAILED at once: the same call gives the same answer |
-| the same two with the tenant's own key | FAILED at once: a person of the tenant has to act |
 | no model of the job is there to ask | again when one may be tried, at no cost in failures |
 | budget_exhausted | FAILED at once: the tenant's own budget, which a person has to look at |
 | quota, auth | the circuit is held open for staff; the job waits and loses nothing |
+| the same two with the tenant's own key | FAILED at once: a person of the tenant has to act |
 
 Nothing is tried again beyond the job's deadline.
 """

@@ -41,7 +41,11 @@ class DiffQuerySerializer(QuerySerializer):
     """The query string of a comparison; `with` is no name that Python lets a field have."""
 
     def get_fields(self) -> dict[str, serializers.Field]:
-        return {"with": serializers.UUIDField(help_text="`event_id` of the earlier job.")}
+        earlier = serializers.UUIDField(
+            help_text="`event_id` of the earlier job.",
+            error_messages={"required": "Send `with`: the event_id of the earlier job."},
+        )
+        return {"with": earlier}
 
 
 class ComparedJobSerializer(serializers.Serializer):

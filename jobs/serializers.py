@@ -178,7 +178,7 @@ class DocumentSubmitSerializer(SubmissionSerializer):
             is_json = isinstance(field, serializers.DictField | serializers.Serializer)
             if is_json and isinstance(parts.get(name), str):
                 try:
-                    parts[name] = loads(parts[name].encode())
+                    parts[name] = loads(parts[name].encode(), f"`{name}`")
                 except ParseError as error:
                     wrong[name] = [serializers.ErrorDetail(str(error.detail), "invalid_json")]
         if wrong:

@@ -4,7 +4,7 @@ from typing import Any
 
 from drf_spectacular.extensions import OpenApiAuthenticationExtension
 
-from tenants.models import Scope
+from tenants.models import FOR_PEOPLE_ALONE, Scope
 
 
 class TokenAuthenticationScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]
@@ -16,7 +16,10 @@ class TokenAuthenticationScheme(OpenApiAuthenticationExtension):  # type: ignore
         return {
             "type": "oauth2",
             "flows": {
-                "clientCredentials": {"tokenUrl": "/oauth/token", "scopes": scopes},
+                "clientCredentials": {
+                    "tokenUrl": "/oauth/token",
+                    "scopes": {k: v for k, v in scopes.items() if k not in FOR_PEOPLE_ALONE},
+                },
                 "authorizationCode": {
                     "authorizationUrl": "/oauth/authorize",
                     "tokenUrl": "/oauth/token",

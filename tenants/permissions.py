@@ -47,6 +47,15 @@ def granted_scopes(tenant: Tenant, role: str) -> set[Scope]:
     return {scope for scope in Scope if scope.permission in held}
 
 
+def _who_has(scope: Scope) -> str:
+    if scope in FOR_PEOPLE_ALONE:
+        return (
+            "No API key may have it: an owner or admin lets a program in at /oauth/authorize, and"
+            " calls this in person."
+        )
+    return "Ask for a token of an API key that has it."
+
+
 class TokenHasScope(BasePermission):
     """A view names its scope by method: `required_scopes = {"GET": Scope.JOBS_READ}`.
 
@@ -61,7 +70,5 @@ class TokenHasScope(BasePermission):
         if scope is None:
             return request.method not in view.allowed_methods
         if scope not in cast(Principal, request.user).scopes:
-            raise InsufficientScope(
-                f"This needs the scope `{scope}`. Ask for a token of an API key that has it."
-            )
+            raise InsufficientScope(f"This needs the scope `{scope}`. {_who_has(scope)}")
         return True

@@ -132,7 +132,7 @@ def is_order(text: str) -> bool:
 
 
 def _order(rest: str, level: Level) -> str:
-    rest = rest.rstrip(";, ")
+    rest = rest.rstrip(";:, ")
     if level in FORBIDDING:
         return f"Do not {rest[:1].lower()}{rest[1:]}"
     return rest[:1].upper() + rest[1:]

@@ -98,3 +98,14 @@ def test_the_sample_of_the_demo_is_covered_with_every_list_in_a_list_and_no_flag
         assert words in said
     assert result["coverage"]["missing"] == []
     assert [item["flags"] for item in result["checklist"] if item["flags"]] == []
+
+
+def test_the_readme_shows_what_the_demo_prints(offline):
+    result = run_chain(offline.url, SHOWN.read_text(encoding="utf-8"))
+
+    coverage, grounding = result["coverage"], result["grounding"]
+    counts = {"items": len(result["checklist"]), "citations": grounding["citations"]}
+    counts |= {"exact": grounding["exact"], "must": coverage["must"]}
+    counts |= {"must_covered": coverage["must_covered"]}
+    line = " ".join(f"{name}={count}" for name, count in counts.items())
+    assert line in (ROOT / "README.md").read_text(encoding="utf-8")

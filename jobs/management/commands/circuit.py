@@ -2,11 +2,12 @@
 
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandParser
+from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from jobs import breaker
 from jobs.models import Circuit
 from tenants.audit import acts_of, operator
+from tenants.preferences import installed_models
 
 
 class Command(BaseCommand):
@@ -18,6 +19,9 @@ class Command(BaseCommand):
         parser.add_argument("--model", default="", help="the default one unless given")
 
     def handle(self, *args: Any, **options: Any) -> None:
+        models = installed_models()
+        if options["model"] not in ("", *models):
+            raise CommandError(f"No model {options['model']} here. There are: {', '.join(models)}.")
         circuit_name = breaker.circuit_name(options["model"])
         with acts_of(operator()):
             if options["act"] == "open":

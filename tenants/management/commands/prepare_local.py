@@ -10,7 +10,7 @@ from django.core.management.base import BaseCommand, CommandParser
 from accounts.models import User
 from accounts.services import enrol_totp, register_person
 from tenants.audit import acts_of, operator
-from tenants.models import ApiKey, Tenant
+from tenants.models import ApiKey, Membership, Role, Tenant
 from tenants.permissions import create_groups
 from tenants.services import keys, members
 
@@ -31,6 +31,7 @@ class Command(BaseCommand):
         call_command("create_logins")
         with acts_of(operator()):
             credentials = {"client": self._client(options["client_id"]), "staff": self._staff()}
+            self._own()
         self.stdout.write(json.dumps(credentials))
 
     def _client(self, client_id: str) -> dict[str, str] | None:
@@ -43,6 +44,12 @@ class Command(BaseCommand):
             return None
         new = keys.issue_api_key(tenant=tenant, name="Local stack")
         return {"client_id": new.key.client_id, "client_secret": new.client_secret}
+
+    def _own(self) -> None:
+        """Whoever tries the stack sees both sides of it: staff, and the owner of a tenant."""
+        tenant, user = Tenant.objects.get(slug=TENANT[1]), User.objects.get(email=STAFF)
+        if not Membership.objects.for_tenant(tenant.id).filter(user=user).exists():
+            members.add_member(tenant=tenant, user=user, role=Role.OWNER)
 
     def _staff(self) -> str:
         user = User.objects.filter(email=STAFF).first() or register_person(
