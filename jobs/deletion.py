@@ -2,8 +2,8 @@
 
 By request of its tenant, or because the tenant keeps jobs only so long (retention). Either way
 the text, the summary, the checklist, the result, raw errors, title and metadata are gone when the
-transaction ends; the audit log keeps the document's keyed digest, with which the tenant's own copy of a text
-can be recognised and nobody else's guess confirmed.
+transaction ends; the audit log keeps the document's keyed digest, with which the tenant's own copy
+of a text can be recognised and nobody else's guess confirmed.
 """
 
 import logging

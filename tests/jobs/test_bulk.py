@@ -134,10 +134,13 @@ def test_a_bulk_action_is_started_listed_and_aborted_from_the_shell(tenant):
         run("bulk_jobs", "retry", "--tenant", "nobody", "--reason", "x")
 
 
-def test_the_circuit_is_shown_opened_and_closed_from_the_shell(db):
+def test_the_circuit_is_shown_opened_and_closed_from_the_shell(db, settings):
+    settings.MODELS = ["m"]
     assert "nothing has ever failed" in run("circuit")
     assert "open, until -, reason: maintenance" in run("circuit", "open", "--reason", "maintenance")
     assert f"{breaker.circuit_name()}: closed" in run("circuit", "close")
     assert f"{breaker.circuit_name('m')}: open" in run("circuit", "open", "--model", "m")
     assert f"{breaker.circuit_name()}: closed" in run("circuit")
     assert f"{breaker.circuit_name('m')}: closed" in run("circuit", "close", "--model", "m")
+    with pytest.raises(CommandError, match="No model n here. There are:"):
+        run("circuit", "close", "--model", "n")
