@@ -142,5 +142,5 @@ def test_the_circuit_is_shown_opened_and_closed_from_the_shell(db, settings):
     assert f"{breaker.circuit_name('m')}: open" in run("circuit", "open", "--model", "m")
     assert f"{breaker.circuit_name()}: closed" in run("circuit")
     assert f"{breaker.circuit_name('m')}: closed" in run("circuit", "close", "--model", "m")
-    with pytest.raises(CommandError, match="No model n here. There are:"):
+    with pytest.raises(CommandError, match=r"No model n here\. There are:"):
         run("circuit", "close", "--model", "n")
