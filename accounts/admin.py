@@ -4,40 +4,26 @@ from allauth.account.models import EmailAddress
 from allauth.mfa.models import Authenticator
 from allauth.usersessions.models import UserSession
 from django.contrib import admin
-from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
-from django.contrib.auth.forms import UserCreationForm
+from django.contrib.auth.models import Group
 from django.db.models import QuerySet
 from django.http import HttpRequest
 
 from accounts.models import SigningKey, User
 from config.admin import ReadOnlyAdmin
+from config.staff import StaffRole, holds
 
-# allauth's own let staff type into secrets, and read them.
-for model in (EmailAddress, Authenticator, UserSession):
+# allauth's and Django's own let staff type into secrets, and read them.
+for model in (EmailAddress, Authenticator, UserSession, Group):
     admin.site.unregister(model)
 
 
-class NewUserForm(UserCreationForm):
-    class Meta:
-        model = User
-        fields = ("email",)
-
-
 @admin.register(User)
-class UserAdmin(DjangoUserAdmin):
-    add_form = NewUserForm
-    list_display = ("email", "name", "is_staff", "is_active", "last_login")
-    list_filter = ("is_staff", "is_active")
-    search_fields = ("email", "name")
+class UserAdmin(ReadOnlyAdmin):
+    list_display = ("email", "name", "staff_role", "is_active", "last_login")
+    list_filter = ("staff_role", "is_active")
+    search_fields = ("=email", "=public_id")
     ordering = ("email",)
-    readonly_fields = ("last_login", "date_joined")
-    fieldsets = (
-        (None, {"fields": ("email", "name", "password")}),
-        ("Access", {"fields": ("is_active", "is_staff", "is_superuser", "groups")}),
-        ("Times", {"fields": ("last_login", "date_joined")}),
-    )
-    add_fieldsets = ((None, {"fields": ("email", "password1", "password2")}),)
-    filter_horizontal = ("groups",)
+    fields = ("email", "name", "public_id", "staff_role", "is_active", "last_login", "date_joined")
 
 
 @admin.register(EmailAddress)
@@ -68,7 +54,7 @@ class AuthenticatorAdmin(WithoutSecrets):
     search_fields = ("user__email",)
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return bool(request.user.is_superuser)
+        return holds(request, StaffRole.ADMINISTRATOR)
 
 
 @admin.register(UserSession)

@@ -11,6 +11,8 @@ from django.db.models import F, Q
 from django.db.models.functions import Lower
 from django.utils import timezone
 
+from config.staff import StaffRole
+
 
 class UserManager(BaseUserManager["User"]):
     def create_user(self, email: str, password: str | None = None, **fields: Any) -> "User":
@@ -28,7 +30,8 @@ class UserManager(BaseUserManager["User"]):
         return user
 
     def create_superuser(self, email: str, password: str, **fields: Any) -> "User":
-        return self.create_user(email, password, is_staff=True, is_superuser=True, **fields)
+        """An administrator. Django's own flag of a superuser means nothing here."""
+        return self.create_user(email, password, staff_role=StaffRole.ADMINISTRATOR, **fields)
 
     def get_by_natural_key(self, username: str | None) -> "User":
         return self.get(email__iexact=username)
@@ -40,7 +43,9 @@ class User(AbstractBaseUser, PermissionsMixin):
     email = models.EmailField("e-mail", max_length=254)
     name = models.CharField(max_length=150, blank=True)
     is_active = models.BooleanField(default=True)
-    is_staff = models.BooleanField("staff", default=False)
+    staff_role = models.CharField(
+        max_length=13, choices=StaffRole, blank=True, default="", db_default=""
+    )
     date_joined = models.DateTimeField(default=timezone.now, editable=False)
 
     objects = UserManager()
@@ -56,10 +61,19 @@ class User(AbstractBaseUser, PermissionsMixin):
             models.CheckConstraint(  # allauth looks for addresses as they are compared
                 condition=Q(email=Lower("email")), name="user_email_is_in_lower_case"
             ),
+            models.CheckConstraint(
+                condition=Q(staff_role__in=["", *StaffRole.values]),
+                name="user_staff_role_is_known",
+            ),
         ]
 
     def __str__(self) -> str:
         return self.email
+
+    @property
+    def is_staff(self) -> bool:
+        """Django's admin asks for it."""
+        return bool(self.staff_role)
 
     def clean(self) -> None:
         super().clean()

@@ -7,15 +7,19 @@ from allauth.mfa.totp.internal.auth import TOTP
 from django.db import transaction
 
 from accounts.models import User
+from config.staff import StaffRole
 
 
 @transaction.atomic
-def register_person(*, email: str, name: str, password: str, staff: bool = False) -> User:
+def register_person(
+    *, email: str, name: str, password: str | None, staff_role: StaffRole | str = ""
+) -> User:
     """A person whose address is known to be theirs: by an invitation, or by whoever runs this.
 
-    Raises IntegrityError if the address is taken. `staff` is everything that staff may do.
+    Without a password they set one by "forgot password". Raises IntegrityError if the address is
+    taken.
     """
-    user = User.objects.create_user(email, password, name=name, is_staff=staff, is_superuser=staff)
+    user = User.objects.create_user(email, password, name=name, staff_role=staff_role)
     EmailAddress.objects.create(user=user, email=user.email.lower(), verified=True, primary=True)
     return user
 

@@ -15,10 +15,11 @@ from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import redirect
-from django.urls import reverse
+from django.urls import path, reverse
 from django.utils.http import urlencode
 
 from config.pages import SAFE_METHODS
+from config.staff import StaffRole, holds, navigation, pages
 
 
 class StaffSite(admin.AdminSite):
@@ -29,8 +30,23 @@ class StaffSite(admin.AdminSite):
 
     site_header = site_title = "Guidepost staff"
 
+    def get_urls(self) -> list[Any]:
+        """Our own pages come first; Django's lists of rows stand behind them."""
+        ours = [
+            path(page.route, self.admin_view(page.view.as_view()), name=page.name)
+            for page in pages()
+        ]
+        return [*ours, *super().get_urls()]
+
     def has_permission(self, request: HttpRequest) -> bool:
         return super().has_permission(request) and _factors(request, "mfa") != []
+
+    def each_context(self, request: HttpRequest) -> dict[str, Any]:
+        role = getattr(request.user, "staff_role", "")
+        return super().each_context(request) | {
+            "navigation": navigation(request) if role else [],
+            "staff_role": role,
+        }
 
     def login(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
         """No form of its own: to sign in, to enrol or to show the second factor."""
@@ -81,7 +97,22 @@ def _recently(request: HttpRequest) -> bool:
 
 
 class AcrossTenants:
-    """Staff look at everybody's rows, and say so (see tenants/querysets.py)."""
+    """Staff look at everybody's rows, and say so (see tenants/querysets.py). Any of them may."""
+
+    def has_module_permission(self, request: HttpRequest) -> bool:
+        return holds(request, StaffRole.VIEWER)
+
+    def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return holds(request, StaffRole.VIEWER)
+
+    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         rows = super().get_queryset(request)  # type: ignore[misc]
@@ -96,16 +127,7 @@ class ReadOnlyInline(AcrossTenants, admin.TabularInline):
 
 
 class ReadOnlyAdmin(AcrossTenants, admin.ModelAdmin):
-    """Rows change in services; the admin shows them and offers actions that call services."""
+    """Rows change in services, by acts (config/staff.py); here they are shown."""
 
     show_full_result_count = False  # spares a COUNT(*) over the whole table on every page
     list_per_page = 50
-
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False

@@ -8,9 +8,11 @@ from django.http import HttpRequest
 from django_celery_results.models import GroupResult, TaskResult
 
 from config.admin import ReadOnlyAdmin, ReadOnlyInline
+from config.isolation import DatabaseRole, acting_as
+from config.staff import StaffRole, holds
 from jobs import breaker, bulk, plans, services
 from jobs.errors import InvalidTransition, QuotaExceeded
-from jobs.models import BulkAction, Circuit, Job, JobAttempt, JobEvent, LLMCall, TenantQueue
+from jobs.models import SEALED, BulkAction, Circuit, Job, JobAttempt, JobEvent, LLMCall, TenantQueue
 from tenants.admin import TenantAdmin
 from tenants.models import Plan, Tenant
 
@@ -28,8 +30,7 @@ class TaskResultAdmin(ReadOnlyAdmin):
 
 class AttemptInline(ReadOnlyInline):
     model = JobAttempt
-    exclude = ("tenant",)
-    readonly_fields = (
+    fields = readonly_fields = (
         "number",
         "step",
         "outcome",
@@ -37,8 +38,10 @@ class AttemptInline(ReadOnlyInline):
         "started_at",
         "ended_at",
         "error_code",
-        "error",
     )
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[JobAttempt]:
+        return super().get_queryset(request).defer("sealed_error")
 
 
 class EventInline(ReadOnlyInline):
@@ -81,13 +84,16 @@ class JobAdmin(ReadOnlyAdmin):
     list_select_related = ("tenant",)
     search_fields = ("=event_id", "tenant__slug", "error_code")
     ordering = ("-id",)
-    exclude = ("document",)
+    exclude = ("document", "supersedes", "replay_of", *SEALED)
     readonly_fields = ("event_id", "created_at")
     inlines = [AttemptInline, CallInline, EventInline]
     actions = ["retry"]
 
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Job]:
+        return Job.objects.across_tenants().without_content()
+
     def has_retry_permission(self, request: HttpRequest) -> bool:
-        return request.user.has_perm("jobs.retry_job")
+        return holds(request, StaffRole.OPERATOR)
 
     @admin.action(description="Retry selected failed or cancelled jobs", permissions=["retry"])
     def retry(self, request: HttpRequest, queryset: QuerySet[Job]) -> None:
@@ -108,9 +114,10 @@ class JobAdmin(ReadOnlyAdmin):
         if not job.is_over:
             return False
         try:
-            retried = services.retry_job(
-                tenant_id=job.tenant_id, event_id=job.event_id, actor=actor
-            )
+            with acting_as(DatabaseRole.API, job.tenant_id):
+                retried = services.retry_job(
+                    tenant_id=job.tenant_id, event_id=job.event_id, actor=actor
+                )
         except (InvalidTransition, QuotaExceeded):
             return False
         return retried is not None
@@ -144,7 +151,7 @@ class TenantWithPlanAdmin(TenantAdmin):
         return [field.name for field in Tenant._meta.fields if field.name != "plan"]
 
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return request.user.has_perm("tenants.change_tenant")
+        return holds(request, StaffRole.ADMINISTRATOR)
 
     def save_model(self, request: HttpRequest, obj: Tenant, form: Any, change: bool) -> None:
         plans.assign_plan(tenant=obj, plan=form.cleaned_data["plan"])
@@ -163,7 +170,7 @@ class CircuitAdmin(ReadOnlyAdmin):
     actions = ["close"]
 
     def has_operate_permission(self, request: HttpRequest) -> bool:
-        return request.user.has_perm("jobs.operate_circuit")
+        return holds(request, StaffRole.OPERATOR)
 
     @admin.action(description="Close: the cause is mended", permissions=["operate"])
     def close(self, request: HttpRequest, queryset: QuerySet[Circuit]) -> None:
@@ -179,7 +186,7 @@ class BulkActionAdmin(ReadOnlyAdmin):
     actions = ["abort"]
 
     def has_abort_permission(self, request: HttpRequest) -> bool:
-        return request.user.has_perm("jobs.retry_job")
+        return holds(request, StaffRole.OPERATOR)
 
     @admin.action(description="Abort", permissions=["abort"])
     def abort(self, request: HttpRequest, queryset: QuerySet[BulkAction]) -> None:

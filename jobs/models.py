@@ -121,6 +121,10 @@ LINKS = ["supersedes", "replay_of"]  # to other jobs
 
 
 class JobQuerySet(TenantQuerySet):
+    def without_content(self) -> Self:
+        """What staff may read of them: see jobs/reveals.py."""
+        return self.defer(*SEALED)
+
     def with_result(self) -> Self:
         """Without the sealed pieces that nobody but a worker needs."""
         return self.defer("sealed_summary", "sealed_checklist")

@@ -5,6 +5,7 @@ Nothing in it is written by hand, except why a public route is public.
 
 from collections.abc import Iterator
 
+from config.staff import StaffRole, acts
 from jobs.isolation_proof.routes import PEOPLES_PAGES, STAFF_PAGES, Endpoint, endpoints, row
 from tenants.models import Role, Scope
 from tenants.permissions import GRANTS, INTEGRATION
@@ -45,12 +46,23 @@ def matrix() -> str:
             "",
             "## Staff",
             "",
-            f"Everything below `/{STAFF_PAGES}` is for staff with a session, and in it for those"
-            " who have Django's permission on the model. Tokens mean nothing there; everybody else"
-            " is sent to the login.",
+            f"Everything below `/{STAFF_PAGES}` is for staff with a session that has shown a second"
+            " factor. Tokens mean nothing there; everybody else is sent to the login. All staff"
+            " read all pages; each act below asks for a reason and leaves an entry in the audit"
+            " log.",
+            "",
+            *_acts_of_staff(),
             "",
         ]
     )
+
+
+def _acts_of_staff() -> Iterator[str]:
+    yield f"| act | in the audit log | {' | '.join(StaffRole.labels)} |"
+    yield f"| --- | --- |{' --- |' * len(StaffRole)}"
+    for act in acts():
+        marks = ["yes" if role.includes(act.least) else "no" for role in StaffRole]
+        yield f"| {act.label} | `{act.code}` | {' | '.join(marks)} |"
 
 
 def _behind_scopes(known: list[Endpoint]) -> Iterator[str]:

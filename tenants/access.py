@@ -95,7 +95,6 @@ declare(
         "tenants_usage",
         api="SELECT, INSERT (tenant_id, kind, starts_on, reserved), UPDATE (reserved)",
         worker="SELECT, INSERT, UPDATE",
-        staff="SELECT, INSERT (tenant_id, kind, starts_on, reserved), UPDATE (reserved)",
     ),
     Access("tenants_ratebucket", api="SELECT, INSERT, UPDATE"),
     Access(

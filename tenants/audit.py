@@ -17,6 +17,7 @@ from uuid import UUID
 from django.db import connection
 
 from config import logs
+from config.staff import current_reason
 from tenants.models import ActorKind, AuditEntry
 
 Outcome = AuditEntry.Outcome
@@ -73,8 +74,12 @@ def record(
     action         "key.revoked": a noun and what became of it
     of             type and public id of the object, such as ("key", "gpc_..."); no personal data
     before, after  what changed, by field; never a secret, never text of a document
+
+    What staff do has a reason (`config.staff.because`): it stands in `after`.
     """
     actor = current_actor.get()
+    if reason := current_reason():
+        after = {**(after or {}), "reason": reason}
     object_type, object_id = of
     who = (actor.kind.value, actor.name[:254], actor.on_behalf_of[:254], actor.address[:45])
     what = (action, outcome.value, object_type, str(object_id)[:100])

@@ -3,16 +3,18 @@ from django.apps import apps
 from django.conf import settings
 from django.db import connection
 from django.db.models.signals import post_migrate
+from django.test import Client
 from redis import Redis
 from rest_framework.test import APIClient
 
 from accounts import keyring
 from accounts.tokens import issue_access_token
 from config.isolation import after_migrate
+from config.staff import StaffRole
 from tenants import standing, throttling
 from tenants.models import FOR_PEOPLE_ALONE, ApiKey, Role, Scope
 from tests.accounts.acts import sign_in
-from tests.factories import ApiSessionFactory, TenantFactory
+from tests.factories import ApiSessionFactory, StaffFactory, TenantFactory
 
 
 @pytest.fixture(scope="session")
@@ -107,3 +109,16 @@ def api(tenant, client_for):
 def admin_client(admin_user, client):
     """A browser of staff, who come in with a second factor only."""
     return sign_in(client, admin_user)
+
+
+@pytest.fixture
+def staff_client():
+    """A browser of somebody new, who is staff in the role and just came in."""
+
+    def make(role=StaffRole.OPERATOR, **person):
+        user = StaffFactory(staff_role=role, **person)
+        browser = sign_in(Client(), user)
+        browser.user = user
+        return browser
+
+    return make

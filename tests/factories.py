@@ -7,6 +7,7 @@ import factory
 from accounts.models import User
 from accounts.tokens import AccessToken
 from config.isolation import DatabaseRole, acting_as
+from config.staff import StaffRole
 from jobs import plans
 from jobs import services as job_services
 from jobs.models import Job
@@ -25,6 +26,10 @@ class UserFactory(factory.django.DjangoModelFactory):
     @classmethod
     def _create(cls, model_class, *args, **kwargs):
         return model_class.objects.create_user(*args, **kwargs)
+
+
+class StaffFactory(UserFactory):
+    staff_role = StaffRole.VIEWER
 
 
 class TenantFactory(factory.Factory):

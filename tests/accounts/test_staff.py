@@ -21,7 +21,7 @@ PAGES = ["/admin/", "/admin/jobs/job/", "/admin/accounts/user/", "/admin/account
 
 @pytest.fixture
 def staff():
-    return register_person(email=STAFF, name="Staff", password=PASSWORD, staff=True)
+    return register_person(email=STAFF, name="Staff", password=PASSWORD, staff_role="administrator")
 
 
 @pytest.fixture
@@ -111,10 +111,10 @@ def test_staff_who_are_disabled_or_no_longer_staff_are_out_with_the_next_request
     sign_in(client, enrolled)
     assert client.get("/admin/").status_code == 200
 
-    User.objects.update(is_staff=False)
+    User.objects.update(staff_role="")
     assert client.get("/admin/").status_code == 302
 
-    User.objects.update(is_staff=True, is_active=False)
+    User.objects.update(staff_role="viewer", is_active=False)
     assert client.get("/admin/", follow=True).request["PATH_INFO"] == "/accounts/login/"
 
 

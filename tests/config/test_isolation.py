@@ -75,7 +75,7 @@ def test_a_row_cannot_be_given_to_another_tenant(tenant):
         rows("UPDATE jobs_job SET tenant_id = %s WHERE id = %s", other.id, job.id)
 
 
-@pytest.mark.parametrize("column", ["password", "is_staff", "is_superuser", "last_login"])
+@pytest.mark.parametrize("column", ["password", "staff_role", "is_superuser", "last_login"])
 def test_a_tenants_request_cannot_read_what_opens_an_account(tenant, column):
     member_of(tenant)
 

@@ -44,7 +44,7 @@ def api(client, key):
 
 @pytest.fixture
 def staff(client):
-    person = UserFactory(email="ann@example.com", is_staff=True, is_superuser=True)
+    person = UserFactory(email="ann@example.com", staff_role="administrator")
     return sign_in(client, person)
 
 
@@ -191,7 +191,9 @@ def test_a_tenant_and_its_keys_are_noted(tenant):
 
 
 def test_sessions_begun_ended_and_refused_are_noted(client):
-    ann = register_person(email="ann@example.com", name="Ann", password=PASSWORD, staff=True)
+    ann = register_person(
+        email="ann@example.com", name="Ann", password=PASSWORD, staff_role="administrator"
+    )
     enrol_totp(ann, SECRET)
 
     give_password(client, "Ann@example.com", "CANARY wrong")
@@ -218,15 +220,15 @@ def test_sessions_begun_ended_and_refused_are_noted(client):
 
 
 def test_a_page_that_staff_may_not_see_is_noted(client):
-    sign_in(client, UserFactory(email="bob@example.com", is_staff=True))
+    sign_in(client, UserFactory(email="bob@example.com", staff_role="viewer"))
 
-    assert client.get(reverse("admin:jobs_job_changelist")).status_code == 403
+    assert client.get("/admin/jobs/job/add/").status_code == 403
 
     entry = last("access.refused")
     assert (entry.outcome, entry.actor, entry.object_id) == (
         "refused",
         "bob@example.com",
-        "/admin/jobs/job/",
+        "/admin/jobs/job/add/",
     )
 
 

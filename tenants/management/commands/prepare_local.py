@@ -9,6 +9,7 @@ from django.core.management.base import BaseCommand, CommandParser
 
 from accounts.models import User
 from accounts.services import enrol_totp, register_person
+from config.staff import StaffRole
 from tenants.audit import acts_of, operator
 from tenants.models import ApiKey, Membership, Role, Tenant
 from tenants.permissions import create_groups
@@ -53,7 +54,10 @@ class Command(BaseCommand):
 
     def _staff(self) -> str:
         user = User.objects.filter(email=STAFF).first() or register_person(
-            email=STAFF, name="Staff", password=os.environ["STAFF_PASSWORD"], staff=True
+            email=STAFF,
+            name="Staff",
+            password=os.environ["STAFF_PASSWORD"],
+            staff_role=StaffRole.ADMINISTRATOR,
         )
         enrol_totp(user, os.environ["STAFF_TOTP_SECRET"])
         return STAFF

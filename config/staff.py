@@ -1,0 +1,243 @@
+"""Staff: their roles, what they may do, and the bases of their pages.
+
+Django's admin is the door (config/admin.py: a second factor, and to change anything a recent proof
+that it is they). Behind it each page is a `StaffPage`, and whatever changes something is an `Act`:
+a name for the audit log, the least role that may do it, and a reason that must be given. What is
+declared here is what docs/permissions.md lists and what tests try as each role.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+from typing import Any, ClassVar, TypeVar
+
+from django import forms
+from django.contrib import messages
+from django.core.exceptions import PermissionDenied
+from django.db import models, transaction
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.shortcuts import render
+from django.urls import reverse
+from django.views import View
+
+from config.errors import DomainError
+
+
+class StaffRole(models.TextChoices):
+    """Each may do what those before it may."""
+
+    VIEWER = "viewer", "Viewer"  # reads all it needs, and changes nothing
+    OPERATOR = "operator", "Operator"  # acts on jobs, circuits and queues
+    ADMINISTRATOR = "administrator", "Administrator"  # acts on people, tenants and plans
+
+    def includes(self, other: "StaffRole") -> bool:
+        order = list(StaffRole)
+        return order.index(self) >= order.index(other)
+
+
+def holds(request: HttpRequest, role: StaffRole) -> bool:
+    """Whether whoever asks is staff in this role, or in one that includes it."""
+    held = getattr(request.user, "staff_role", "")
+    return bool(held) and StaffRole(held).includes(role)
+
+
+# --- Acts ---------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Act:
+    """Something that staff may do to something.
+
+    code    as the audit log names it: "job.retried"
+    label   on its button: "Retry"
+    least   the first role that may do it
+    says    what happens then, in a sentence or two
+    danger  whether it takes something away
+    """
+
+    code: str
+    label: str
+    least: StaffRole
+    says: str
+    danger: bool = False
+
+
+_acts: dict[str, Act] = {}
+
+
+def declare(act: Act) -> Act:
+    """Raises ValueError for a code that is declared already."""
+    if act.code in _acts:
+        raise ValueError(f"{act.code} is declared twice.")
+    _acts[act.code] = act
+    return act
+
+
+def acts() -> list[Act]:
+    return sorted(_acts.values(), key=lambda act: act.code)
+
+
+_reason: ContextVar[str] = ContextVar("reason", default="")
+
+
+@contextmanager
+def because(reason: str) -> Iterator[None]:
+    """What is recorded in the audit log inside is recorded with this reason."""
+    token = _reason.set(reason)
+    try:
+        yield
+    finally:
+        _reason.reset(token)
+
+
+def current_reason() -> str:
+    """ "" where none was given: the act is not one of staff."""
+    return _reason.get()
+
+
+# --- Pages --------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Registered:
+    """A page's place: its route below /admin/, its name (`admin:<name>`), and its label in the
+    navigation, "" where it has none."""
+
+    route: str
+    name: str
+    label: str
+    place: int
+    view: "type[StaffPage]"
+
+
+_pages: list[Registered] = []
+Page = TypeVar("Page", bound="type[StaffPage]")
+
+
+def staff_page(route: str, *, name: str, label: str = "", place: int = 0) -> Callable[[Page], Page]:
+    """Puts a page below /admin/; those with a label stand in the navigation, by place."""
+
+    def register(view: Page) -> Page:
+        _pages.append(Registered(route, name, label, place, view))
+        return view
+
+    return register
+
+
+def pages() -> list[Registered]:
+    return list(_pages)
+
+
+def navigation(request: HttpRequest) -> list[dict[str, Any]]:
+    """The pages with a label that whoever asks may see: label, url, current."""
+    links = []
+    for page in sorted(_pages, key=lambda each: each.place):
+        if page.label and holds(request, page.view.least):
+            url = reverse(f"admin:{page.name}")
+            home = url == reverse("admin:index")
+            current = request.path == url if home else request.path.startswith(url)
+            links.append({"label": page.label, "url": url, "current": current})
+    return links
+
+
+class StaffPage(View):
+    """A page that staff read. Put below /admin/ by `staff_page`.
+
+    title     what the page is about; also its h1
+    least     the first role that may see it
+    template  below templates/staff/
+    """
+
+    title: str = ""
+    least: ClassVar[StaffRole] = StaffRole.VIEWER
+    template: str = ""
+
+    def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
+        if not holds(request, self.least):
+            raise PermissionDenied
+        return super().dispatch(request, *args, **kwargs)
+
+    def get(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        return self.show()
+
+    def context(self) -> dict[str, Any]:
+        """What the template needs besides `title`, `navigation` and `page` (this view)."""
+        return {}
+
+    def show(self, status: int = 200, **more: Any) -> HttpResponse:
+        said = {
+            "title": self.title,
+            "page": self,
+            "navigation": navigation(self.request),
+            "staff_role": self.request.user.staff_role,  # type: ignore[union-attr]
+            **self.context(),
+            **more,
+        }
+        return render(self.request, f"staff/{self.template}", said, status=status)
+
+    def may(self, act: Act) -> bool:
+        return holds(self.request, act.least)
+
+
+class ReasonForm(forms.Form):
+    """Every act says why. Acts that need more inherit from it."""
+
+    reason = forms.CharField(
+        label="Reason",
+        max_length=400,
+        widget=forms.TextInput(attrs={"autocomplete": "off"}),
+        help_text="Kept in the audit log, where the tenant can read it.",
+    )
+
+
+class ActPage(StaffPage):
+    """A form with a reason, which does one thing and leads back.
+
+    GET shows what will happen and asks; POST does it, in a savepoint: an act that is refused
+    halfway leaves nothing behind. What services refuse (`DomainError`) is said on the form, as 409.
+    """
+
+    act: ClassVar[Act]
+    form_class: type[ReasonForm] = ReasonForm
+    template = "act.html"
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        if "act" in vars(cls):
+            cls.title, cls.least = cls.act.label, cls.act.least
+
+    def perform(self, form: Any) -> str:
+        """Does it, through the same service as everybody, and says what was done. Raises
+        DomainError where that is impossible."""
+        raise NotImplementedError
+
+    def back(self) -> str:
+        """Where it leads once it is done, or not wanted."""
+        raise NotImplementedError
+
+    def about(self) -> str:
+        """What it is done to, in words."""
+        return ""
+
+    def initial(self) -> dict[str, Any]:
+        return {}
+
+    def context(self) -> dict[str, Any]:
+        return {"act": self.act, "about": self.about(), "back": self.back(), "form": self.form()}
+
+    def form(self) -> ReasonForm:
+        return self.form_class(self.request.POST or None, initial=self.initial())
+
+    def post(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        form = self.form()
+        if not form.is_valid():
+            return self.show(422, form=form)
+        try:
+            with transaction.atomic(), because(form.cleaned_data["reason"]):
+                done = self.perform(form)
+        except DomainError as refused:
+            form.add_error(None, f"{refused.title}. {refused.detail}")
+            return self.show(409, form=form)
+        messages.success(request, done)
+        return HttpResponseRedirect(self.back())

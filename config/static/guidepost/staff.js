@@ -1,0 +1,49 @@
+// Times in the reader's zone, and pages that keep themselves fresh.
+"use strict";
+
+const zone = new Intl.DateTimeFormat(undefined, {
+  year: "numeric", month: "2-digit", day: "2-digit", hour: "2-digit", minute: "2-digit", second: "2-digit",
+  timeZoneName: "short",
+});
+
+function localTimes(root) {
+  for (const time of root.querySelectorAll("time[datetime]:not([data-keep])")) {
+    time.textContent = zone.format(new Date(time.dateTime));
+  }
+}
+
+// <section id="x" data-refresh="5">: asked for again every so many seconds, while somebody looks.
+// What has the focus, or is being selected, stays as it is until the next time.
+async function refresh(id) {
+  const old = document.getElementById(id);
+  if (!old || document.hidden || old.contains(document.activeElement)) return;
+  if (!getSelection().isCollapsed && old.contains(getSelection().anchorNode)) return;
+  const answer = await fetch(location.href, { headers: { "X-Refresh": id } }).catch(() => null);
+  if (!answer || answer.redirected || !answer.ok) {
+    old.setAttribute("data-stale", "");
+    return;
+  }
+  const page = new DOMParser().parseFromString(await answer.text(), "text/html");
+  const fresh = page.getElementById(id);
+  if (!fresh) return;
+  localTimes(fresh);
+  for (const open of old.querySelectorAll("details[id][open]")) {
+    fresh.querySelector(`#${CSS.escape(open.id)}`)?.setAttribute("open", "");
+  }
+  old.replaceWith(fresh);
+  schedule(fresh);
+}
+
+function schedule(part) {
+  const seconds = Number(part.dataset.refresh);
+  if (!seconds) return; // it has come to an end
+  const again = () => setTimeout(async () => {
+    await refresh(part.id);
+    if (part.isConnected) again();
+  }, seconds * 1000);
+  again();
+}
+
+localTimes(document);
+document.querySelectorAll("[data-refresh]").forEach(schedule);
+if (matchMedia("(min-width: 60rem)").matches) document.querySelector(".menu")?.setAttribute("open", "");

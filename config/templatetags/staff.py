@@ -1,0 +1,73 @@
+"""What staff pages say about times, spans and amounts, the same everywhere."""
+
+from datetime import datetime, timedelta
+
+from django import template
+from django.utils import timezone
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+
+register = template.Library()
+
+UNITS = [("d", 86_400), ("h", 3_600), ("min", 60), ("s", 1)]
+
+
+@register.filter
+def moment(at: datetime | None) -> SafeString | str:
+    """A time, in the reader's own zone once staff.js has seen it; UTC on hover, and without it."""
+    if at is None:
+        return "–"
+    at = at.astimezone(timezone.get_fixed_timezone(0))
+    return format_html(
+        '<time datetime="{}" title="{} UTC">{} UTC</time>',
+        at.isoformat(timespec="milliseconds"),
+        at.strftime("%Y-%m-%d %H:%M:%S.%f")[:-3],
+        at.strftime("%Y-%m-%d %H:%M:%S"),
+    )
+
+
+@register.filter
+def ago(at: datetime | None) -> SafeString | str:
+    """How long ago it was, with the time itself on hover."""
+    if at is None:
+        return "–"
+    return format_html(
+        '<time datetime="{}" title="{} UTC" data-keep>{} ago</time>',
+        at.isoformat(timespec="milliseconds"),
+        at.strftime("%Y-%m-%d %H:%M:%S"),
+        span(timezone.now() - at),
+    )
+
+
+@register.filter
+def span(length: timedelta | float | None) -> str:
+    """A length of time, or its seconds, in two units at most: "3 min 20 s", "0.42 s"."""
+    if length is None:
+        return "–"
+    seconds = length.total_seconds() if isinstance(length, timedelta) else float(length)
+    sign, seconds = ("-", -seconds) if seconds < 0 else ("", seconds)
+    if seconds < 10:
+        return f"{sign}{seconds:.2f} s" if seconds < 1 else f"{sign}{seconds:.1f} s"
+    said: list[str] = []
+    left = int(seconds)
+    for name, size in UNITS:
+        count, left = divmod(left, size)
+        if count or said:
+            said.append(f"{count} {name}" if count else "")
+        if len(said) == 2:
+            break
+    return sign + " ".join(filter(None, said))
+
+
+@register.filter
+def dollars(micros: int | None) -> str:
+    """Millionths of a dollar as dollars: enough digits to see that it was not nothing."""
+    if micros is None:
+        return "–"
+    return f"${micros / 1_000_000:,.2f}" if micros >= 1_000_000 else f"${micros / 1_000_000:.4f}"
+
+
+@register.inclusion_tag("staff/badge.html")
+def status(value: str) -> dict[str, str]:
+    """A state as a badge: in words, and by colour as well."""
+    return {"value": value, "kind": value.lower()}
