@@ -15,5 +15,6 @@ for _name, _value in new_secrets().items():
 from config.settings import *  # noqa: E402, F403
 
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
-# The parts of the tests share the processors: what waits there is not a database that is away.
+# The parts of the tests share the processors: what waits there is no server that is away.
 DATABASES["default"]["OPTIONS"]["pool"]["timeout"] = 10  # noqa: F405
+CACHES["default"]["OPTIONS"].update(socket_timeout=5, socket_connect_timeout=5)  # noqa: F405

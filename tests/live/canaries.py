@@ -107,6 +107,8 @@ def _value(server: redis.Redis, key: bytes) -> bytes:
             value = server.zrange(key, 0, -1, withscores=True)
         case b"stream":
             value = server.xrange(key)
+        case b"none":
+            value = ""  # gone since it was listed
         case other:
             raise AssertionError(f"{key!r} is a {other!r}: how is that read?")
     return repr(value).encode()

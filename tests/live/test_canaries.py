@@ -8,7 +8,6 @@ find them is tested first.
 
 import base64
 import json
-import re
 import secrets
 import shutil
 import tempfile
@@ -354,14 +353,12 @@ def test_no_word_of_a_guideline_is_found_there(found_in, kind):
 
 
 @pytest.mark.timeout(300)
-def test_staff_see_no_guideline_but_in_the_raw_error_of_an_attempt(found_in):
-    showing = [page for page, html in found_in["pages"].items() if WORD.encode() in html]
+def test_staff_see_no_guideline_before_they_give_a_reason(found_in):
+    pages = found_in["pages"]
 
-    assert showing
-    assert all(re.fullmatch(r"/admin/jobs/job/\d+/change/", page) for page in showing)
-    assert not any(GONE.encode() in html for html in found_in["pages"].values())
-    echoed = next(html for html in found_in["pages"].values() if b"was told" in html)
-    assert b"[the key]" in echoed  # the provider said it, and it was taken out
+    assert any(page.startswith("/admin/") for page in pages)
+    assert not [page for page, html in pages.items() if WORD.encode() in html]
+    assert not [page for page, html in pages.items() if GONE.encode() in html]
 
 
 @pytest.mark.timeout(300)
