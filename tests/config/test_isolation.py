@@ -85,6 +85,38 @@ def test_a_tenants_request_cannot_read_what_opens_an_account(tenant, column):
             rows(f"SELECT {column} FROM accounts_user")
 
 
+@pytest.mark.parametrize(
+    ("table", "column"),
+    [
+        ("jobs_document", "sealed_text"),
+        ("jobs_upload", "sealed_original"),
+        ("jobs_job", "sealed_summary"),
+        ("jobs_job", "sealed_checklist"),
+        ("jobs_job", "sealed_result"),
+        ("jobs_jobattempt", "sealed_error"),
+        ("tenants_providerkey", "sealed_key"),
+    ],
+)
+def test_staff_cannot_read_what_a_tenant_wrote_or_a_model_said(tenant, table, column):
+    JobFactory(tenant=tenant)
+
+    with acting_as(DatabaseRole.STAFF):
+        assert rows(f"SELECT count(tenant_id) FROM {table}")
+        with pytest.raises(ProgrammingError, match="permission denied"), transaction.atomic():
+            rows(f"SELECT {column} FROM {table}")
+
+
+@pytest.mark.parametrize("table", ["jobs_job", "jobs_jobattempt", "jobs_llmcall", "jobs_document"])
+def test_staff_on_their_own_change_nothing_of_a_job(tenant, table):
+    JobFactory(tenant=tenant)
+
+    with acting_as(DatabaseRole.STAFF):
+        with pytest.raises(ProgrammingError, match="permission denied"), transaction.atomic():
+            rows(f"UPDATE {table} SET tenant_id = tenant_id RETURNING 1")
+        with pytest.raises(ProgrammingError, match="permission denied"), transaction.atomic():
+            rows(f"DELETE FROM {table} RETURNING 1")
+
+
 def test_the_outer_role_is_back_after_an_inner_one(tenant):
     def current():
         return rows("SELECT current_setting('role'), current_setting('guidepost.tenant', true)")[0]
