@@ -213,8 +213,12 @@ class ActPage(StaffPage):
         raise NotImplementedError
 
     def back(self) -> str:
-        """Where it leads once it is done, or not wanted."""
+        """Where it leads if it is not wanted."""
         raise NotImplementedError
+
+    def done(self) -> str:
+        """Where it leads once it is done."""
+        return self.back()
 
     def about(self) -> str:
         """What it is done to, in words."""
@@ -235,9 +239,9 @@ class ActPage(StaffPage):
             return self.show(422, form=form)
         try:
             with transaction.atomic(), because(form.cleaned_data["reason"]):
-                done = self.perform(form)
+                said = self.perform(form)
         except DomainError as refused:
             form.add_error(None, f"{refused.title}. {refused.detail}")
             return self.show(409, form=form)
-        messages.success(request, done)
-        return HttpResponseRedirect(self.back())
+        messages.success(request, said)
+        return HttpResponseRedirect(self.done())

@@ -12,7 +12,7 @@ from jobs.models import SEALED, Document, Job, JobAttempt
 
 MOVED_BY_PEOPLE = (
     "UPDATE (status, ready, due_at, deadline_at, run, crashes, failures, error_code, error_detail,"
-    " ended_at, worker, lease_expires_at, unknown_calls)"
+    " ended_at, worker, lease_expires_at, unknown_calls, priority)"
 )
 
 
@@ -90,10 +90,24 @@ declare(
         worker="SELECT, UPDATE",
         staff="SELECT, INSERT, UPDATE",
     ),
+    # A trigger notes each failure, in the transaction of whoever makes it; the pump counts them.
+    Access("jobs_failure", worker="SELECT, INSERT, DELETE", staff=""),
+    Access(
+        "jobs_errorgroup",
+        FOR_EVERYBODY,
+        worker=ALL,
+        staff="SELECT, UPDATE (state, is_back, changed_at)",
+    ),
+    Access("jobs_errorgroupcount", worker=ALL),
     Access("jobs_circuit", FOR_EVERYBODY, api="SELECT", worker=ALL, staff=ALL),
     Access("django_celery_results_taskresult", FOR_EVERYBODY, worker=ALL),
     Access("django_celery_results_groupresult", FOR_EVERYBODY),
     Access("django_celery_results_chordcounter", FOR_EVERYBODY),
 )
 
-accept_unique({"jobs_job (event_id)": "74 random bits, made by us"})
+accept_unique(
+    {
+        "jobs_job (event_id)": "74 random bits, made by us",
+        "jobs_bulkaction (token)": "122 random bits, made by us; only staff write it",
+    }
+)

@@ -2,17 +2,23 @@
 
 from typing import Any
 
-from django.contrib import admin, messages
+from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest
 from django_celery_results.models import GroupResult, TaskResult
 
-from config.admin import ReadOnlyAdmin, ReadOnlyInline
-from config.isolation import DatabaseRole, acting_as
+from config.admin import ReadOnlyAdmin
 from config.staff import StaffRole, holds
-from jobs import breaker, bulk, plans, services
-from jobs.errors import InvalidTransition, QuotaExceeded
-from jobs.models import SEALED, BulkAction, Circuit, Job, JobAttempt, JobEvent, LLMCall, TenantQueue
+from jobs import breaker, plans
+from jobs.models import Circuit, TenantQueue
+from jobs.staff import (  # noqa: F401  (they put their pages in place)
+    bulk,
+    error_groups,
+    job_acts,
+    job_list,
+    job_page,
+    job_text,
+)
 from tenants.admin import TenantAdmin
 from tenants.models import Plan, Tenant
 
@@ -26,101 +32,6 @@ class TaskResultAdmin(ReadOnlyAdmin):
     list_display = ("task_id", "result", "status", "worker", "date_created", "date_done")
     list_filter = ("status", "task_name")
     search_fields = ("=task_id", "result")
-
-
-class AttemptInline(ReadOnlyInline):
-    model = JobAttempt
-    fields = readonly_fields = (
-        "number",
-        "step",
-        "outcome",
-        "worker",
-        "started_at",
-        "ended_at",
-        "error_code",
-    )
-
-    def get_queryset(self, request: HttpRequest) -> QuerySet[JobAttempt]:
-        return super().get_queryset(request).defer("sealed_error")
-
-
-class EventInline(ReadOnlyInline):
-    model = JobEvent
-    verbose_name_plural = "history"
-    fields = readonly_fields = ("seq", "at", "from_status", "to_status", "attempt", "actor", "note")
-
-
-class CallInline(ReadOnlyInline):
-    model = LLMCall
-    verbose_name_plural = "model calls"
-    fields = readonly_fields = (
-        "label",
-        "outcome",
-        "error_code",
-        "requested_model",
-        "own_key",
-        "model",
-        "prompt_tokens",
-        "completion_tokens",
-        "started_at",
-        "ended_at",
-        "request_id",
-    )
-
-
-@admin.register(Job)
-class JobAdmin(ReadOnlyAdmin):
-    list_display = (
-        "event_id",
-        "tenant",
-        "title",
-        "status",
-        "step",
-        "attempt",
-        "error_code",
-        "created_at",
-    )
-    list_filter = ("status", "error_code", "priority")
-    list_select_related = ("tenant",)
-    search_fields = ("=event_id", "tenant__slug", "error_code")
-    ordering = ("-id",)
-    exclude = ("document", "supersedes", "replay_of", *SEALED)
-    readonly_fields = ("event_id", "created_at")
-    inlines = [AttemptInline, CallInline, EventInline]
-    actions = ["retry"]
-
-    def get_queryset(self, request: HttpRequest) -> QuerySet[Job]:
-        return Job.objects.across_tenants().without_content()
-
-    def has_retry_permission(self, request: HttpRequest) -> bool:
-        return holds(request, StaffRole.OPERATOR)
-
-    @admin.action(description="Retry selected failed or cancelled jobs", permissions=["retry"])
-    def retry(self, request: HttpRequest, queryset: QuerySet[Job]) -> None:
-        retried = sum(self._retry(job, request.user.get_username()) for job in queryset)
-        skipped = len(queryset) - retried
-        self.message_user(
-            request,
-            f"Retrying {retried} job(s)."
-            + (
-                f" {skipped} left alone: neither failed nor cancelled, or no budget."
-                if skipped
-                else ""
-            ),
-            messages.SUCCESS if retried else messages.WARNING,
-        )
-
-    def _retry(self, job: Job, actor: str) -> bool:
-        if not job.is_over:
-            return False
-        try:
-            with acting_as(DatabaseRole.API, job.tenant_id):
-                retried = services.retry_job(
-                    tenant_id=job.tenant_id, event_id=job.event_id, actor=actor
-                )
-        except (InvalidTransition, QuotaExceeded):
-            return False
-        return retried is not None
 
 
 @admin.register(Plan)
@@ -177,18 +88,3 @@ class CircuitAdmin(ReadOnlyAdmin):
         reason = f"closed by {request.user.get_username()}"
         closed = sum(breaker.close(reason, circuit.name) for circuit in queryset)
         self.message_user(request, f"Closed {closed}.")
-
-
-@admin.register(BulkAction)
-class BulkActionAdmin(ReadOnlyAdmin):
-    list_display = ("name", "state", "changed", "total", "rate", "actor", "reason", "created_at")
-    list_filter = ("state", "kind")
-    actions = ["abort"]
-
-    def has_abort_permission(self, request: HttpRequest) -> bool:
-        return holds(request, StaffRole.OPERATOR)
-
-    @admin.action(description="Abort", permissions=["abort"])
-    def abort(self, request: HttpRequest, queryset: QuerySet[BulkAction]) -> None:
-        aborted = sum(bulk.abort(action) for action in queryset)
-        self.message_user(request, f"Aborted {aborted}.")

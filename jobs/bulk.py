@@ -5,16 +5,22 @@ for long, a crash repeats nothing, and two people who start the same make one re
 """
 
 import logging
+import uuid
+from collections import Counter
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
 from django.db import transaction
-from django.db.models import F, Max, QuerySet
+from django.db.models import Max, QuerySet
 from django.db.models.functions import Now
 from django.utils import timezone
 
+from config.errors import DomainError
+from config.staff import because
 from jobs import services
 from jobs.errors import InvalidTransition, QuotaExceeded
+from jobs.filters import JobFilter
 from jobs.models import RETRYABLE, BulkAction, Job, JobStatus
 from tenants.audit import Actor, acts_of, record
 from tenants.models import ActorKind, Tenant
@@ -22,44 +28,82 @@ from tenants.models import ActorKind, Tenant
 logger = logging.getLogger(__name__)
 
 SLICE_SECONDS = 2.0  # what was missed beyond this, while nobody pumped, is not caught up with
-CANCELLABLE = [JobStatus.PENDING, JobStatus.PROCESSING]
+POSSIBLE = {
+    BulkAction.Kind.RETRY: RETRYABLE,
+    BulkAction.Kind.CANCEL: [JobStatus.PENDING, JobStatus.PROCESSING],
+}
+COUNTED = 10_000  # a preview counts no further
+
+
+class ImpossibleAction(DomainError):
+    code = "impossible_action"
+    title = "That cannot be done to jobs in this state"
+    status = 422
+
+
+@dataclass(frozen=True)
+class Preview:
+    """What an action would begin with: how many jobs (of at most COUNTED), of which tenants and
+    with which errors, the most first, and the newest few."""
+
+    total: int
+    is_more: bool
+    tenants: list[tuple[str, int]]
+    errors: list[tuple[str, int]]
+    newest: list[dict[str, Any]]
+
+
+def preview(kind: str, chosen: JobFilter) -> Preview:
+    """Raises ImpossibleAction."""
+    jobs = _eligible(kind, chosen).order_by("-event_id")
+    rows = list(jobs.values_list("tenant__slug", "error_code")[: COUNTED + 1])
+    counted = rows[:COUNTED]
+    columns = ("event_id", "tenant__slug", "title", "status", "error_code", "created_at")
+    return Preview(
+        total=len(counted),
+        is_more=len(rows) > COUNTED,
+        tenants=Counter(slug for slug, _ in counted).most_common(10),
+        errors=Counter(code for _, code in counted if code).most_common(10),
+        newest=list(jobs.values(*columns)[:10]),
+    )
 
 
 def start(
     *,
     kind: str,
-    status: str,
+    chosen: JobFilter,
     actor: str,
     reason: str,
-    tenant: Tenant | None = None,
-    error_code: str = "",
     rate: int = 10,
     name: str = "",
+    token: uuid.UUID | None = None,
 ) -> BulkAction:
     """Begins to `kind` ("retry" or "cancel") all jobs that match now, `rate` a second.
 
-    Raises ValueError for a status from which that is impossible.
+    token  the same twice is the same action. Raises ImpossibleAction for a state from which that
+           is impossible.
     """
-    possible = RETRYABLE if kind == BulkAction.Kind.RETRY else CANCELLABLE
-    if status not in possible:
-        raise ValueError(f"To {kind}, choose one of: {', '.join(possible)}.")
-    action = BulkAction(
-        name=name or f"{kind} {status} {error_code}".strip(),
-        kind=kind,
-        tenant=tenant,
-        status=status,
-        error_code=error_code,
-        rate=rate,
-        actor=actor,
-        reason=reason,
-    )
-    matching = _matching(action)
-    action.until_id = matching.aggregate(last=Max("id"))["last"] or 0
-    action.total = matching.count()
+    matching = _eligible(kind, chosen)
+    tenant = Tenant.objects.filter(slug=chosen.tenant).first() if chosen.tenant else None
+    last = matching.aggregate(last=Max("id"))["last"] or 0
     with transaction.atomic():
-        action.save()
-        record("bulk.started", tenant_id=action.tenant_id, of=_of(action), after=_said(action))
-    logger.info("bulk_started", extra={"bulk": action.pk, "kind": kind, "total": action.total})
+        action, is_new = BulkAction.objects.get_or_create(
+            token=token or uuid.uuid4(),
+            defaults={
+                "name": name or f"{kind} {chosen}"[:200],
+                "kind": kind,
+                "tenant": tenant,
+                "filter": chosen.held(),
+                "rate": rate,
+                "actor": actor,
+                "reason": reason,
+                "until_id": last,
+                "total": matching.count(),
+            },
+        )
+        if is_new:
+            record("bulk.started", tenant_id=action.tenant_id, of=_of(action), after=_said(action))
+            logger.info("bulk_started", extra={"bulk": action.pk, "kind": kind})
     return action
 
 
@@ -68,7 +112,8 @@ def abort(action: BulkAction) -> bool:
     with transaction.atomic():
         aborted = _end(action.pk, BulkAction.State.ABORTED)
         if aborted:
-            record("bulk.aborted", tenant_id=action.tenant_id, of=_of(action))
+            action.refresh_from_db()
+            record("bulk.aborted", tenant_id=action.tenant_id, of=_of(action), after=_done(action))
     return aborted
 
 
@@ -107,23 +152,34 @@ def _next(pk: int) -> bool | None:
         return None
     job = _matching(action).filter(id__gt=action.last_id, id__lte=action.until_id).first()
     if job is None:
-        _end(pk, BulkAction.State.DONE)
+        if _end(pk, BulkAction.State.DONE):
+            record("bulk.ended", tenant_id=action.tenant_id, of=_of(action), after=_done(action))
         return None
-    changed = _act(action, job)
-    BulkAction.objects.filter(pk=pk).update(last_id=job.pk, changed=F("changed") + int(changed))
-    return changed
+    left_alone = _act(action, job)
+    if left_alone:
+        action.skipped[left_alone] = action.skipped.get(left_alone, 0) + 1
+    action.changed += not left_alone
+    action.last_id = job.pk
+    action.save(update_fields=["changed", "skipped", "last_id"])
+    return not left_alone
 
 
-def _act(action: BulkAction, job: Job) -> bool:
+def _act(action: BulkAction, job: Job) -> str:
+    """The code of what stood against it: it has moved on by itself, or its tenant has nothing left
+    to spend. "" where it was done."""
     act = services.retry_job if action.kind == BulkAction.Kind.RETRY else services.cancel_job
-    said: dict[str, Any] = {"actor": action.actor, "reason": action.reason}
     actor = Actor(ActorKind.SYSTEM, "pump", on_behalf_of=action.actor)
     try:
-        with acts_of(actor), transaction.atomic():
-            act(tenant_id=job.tenant_id, event_id=job.event_id, **said)
-    except (InvalidTransition, QuotaExceeded):
-        return False  # it has moved on by itself, or its tenant has nothing left to spend
-    return True
+        with acts_of(actor), because(action.reason), transaction.atomic():
+            act(
+                tenant_id=job.tenant_id,
+                event_id=job.event_id,
+                actor=action.actor,
+                reason=action.reason,
+            )
+    except (InvalidTransition, QuotaExceeded) as refused:
+        return refused.code
+    return ""
 
 
 def _of(action: BulkAction) -> tuple[str, int]:
@@ -131,8 +187,12 @@ def _of(action: BulkAction) -> tuple[str, int]:
 
 
 def _said(action: BulkAction) -> dict[str, Any]:
-    names = ("kind", "status", "error_code", "rate", "total", "reason")
+    names = ("name", "kind", "filter", "rate", "total", "reason")
     return {name: getattr(action, name) for name in names}
+
+
+def _done(action: BulkAction) -> dict[str, Any]:
+    return {"changed": action.changed, "skipped": action.skipped, "total": action.total}
 
 
 def _hold(pk: int) -> BulkAction | None:
@@ -144,12 +204,16 @@ def _hold(pk: int) -> BulkAction | None:
     )
 
 
+def _eligible(kind: str, chosen: JobFilter) -> QuerySet[Job]:
+    """Raises ImpossibleAction for a filter that leaves none that it could be done to."""
+    possible = POSSIBLE[BulkAction.Kind(kind)]
+    if chosen.status and chosen.status not in possible:
+        raise ImpossibleAction(f"To {kind}, choose one of: {', '.join(possible)}.")
+    return chosen.jobs().filter(status__in=possible)
+
+
 def _matching(action: BulkAction) -> QuerySet[Job]:
-    jobs = Job.objects.across_tenants().filter(status=action.status, deleted_at=None)
-    if action.tenant_id is not None:
-        jobs = jobs.for_tenant(action.tenant_id)
-    if action.error_code:
-        jobs = jobs.filter(error_code=action.error_code)
+    jobs = _eligible(action.kind, JobFilter.of(action.filter))
     return jobs.only("id", "tenant_id", "event_id").order_by("id")
 
 

@@ -7,8 +7,10 @@ import uuid
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
+from django.contrib.postgres.indexes import GinIndex
 from django.db import models
 from django.db.models import F, Q
+from django.db.models.fields.json import KeyTransform
 from django.db.models.functions import Length, Now
 from guardian.managers import BaseObjectPermissionManager
 from guardian.models import GroupObjectPermissionBase, UserObjectPermissionBase
@@ -277,6 +279,33 @@ class Job(models.Model):
                 condition=Q(status=JobStatus.FAILED),
                 name="job_dead_letter",
             ),
+            # What staff look for among the jobs of all tenants (jobs/filters.py), newest first.
+            models.Index(
+                fields=["status", "-event_id"],
+                condition=~Q(status=JobStatus.COMPLETED) & Q(deleted_at__isnull=True),
+                name="job_seen_by_status",
+            ),
+            models.Index(
+                fields=["error_code", "-event_id"],
+                condition=Q(status=JobStatus.FAILED, deleted_at__isnull=True),
+                name="job_seen_by_error",
+            ),
+            models.Index(
+                KeyTransform("model", "options"),
+                F("event_id").desc(),
+                condition=Q(deleted_at__isnull=True),
+                name="job_seen_by_model",
+            ),
+            models.Index(
+                fields=["-event_id"],
+                condition=Q(attempt__gt=1, deleted_at__isnull=True),
+                name="job_seen_if_tried_again",
+            ),
+            GinIndex(
+                fields=["metadata"],
+                condition=~Q(metadata={}) & Q(deleted_at__isnull=True),
+                name="job_seen_by_metadata",
+            ),
             models.Index(
                 fields=["lease_expires_at"],
                 condition=Q(status=JobStatus.PROCESSING),
@@ -479,6 +508,7 @@ class JobAttempt(models.Model):
     objects = TenantQuerySet.as_manager()
 
     class Meta:
+        indexes = [models.Index(fields=["worker", "-job"], name="attempt_of_worker")]
         constraints = [
             models.UniqueConstraint(
                 fields=["job", "tenant", "number"], name="attempt_once_per_number"
@@ -770,8 +800,9 @@ class BulkAction(models.Model):
     tenant = models.ForeignKey(
         "tenants.Tenant", on_delete=models.CASCADE, null=True, blank=True, related_name="+"
     )
-    status = models.CharField(max_length=10, choices=JobStatus)
-    error_code = models.CharField(max_length=50, blank=True)
+    # Two presses of one form begin one action.
+    token = models.UUIDField(unique=True, editable=False, default=uuid.uuid4)
+    filter = models.JSONField(default=dict)  # a filters.JobFilter, as it is held
     rate = models.PositiveIntegerField(default=10)  # jobs a second
     actor = models.CharField(max_length=200)
     reason = models.CharField(max_length=500)
@@ -780,6 +811,7 @@ class BulkAction(models.Model):
     until_id = models.BigIntegerField()  # jobs that came later are not meant
     total = models.PositiveIntegerField()  # matching when it was started
     changed = models.PositiveIntegerField(default=0)
+    skipped = models.JSONField(default=dict)  # how many were left alone, by the error's code
     worked_at = models.DateTimeField(db_default=Now())
     created_at = models.DateTimeField(db_default=Now())
     ended_at = models.DateTimeField(null=True, blank=True)
@@ -792,3 +824,75 @@ class BulkAction(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+    @property
+    def looked_at(self) -> int:
+        return self.changed + sum(self.skipped.values())
+
+
+class Failure(models.Model):
+    """That a job has failed, noted by a trigger in the same transaction, until
+    jobs/error_groups.py has counted it: many insert here at once, and none waits for another."""
+
+    tenant = models.ForeignKey("tenants.Tenant", on_delete=models.CASCADE, related_name="+")
+    event_id = models.UUIDField()
+    error_code = models.CharField(max_length=50)
+    detail = models.CharField(max_length=500)
+    at = models.DateTimeField(db_default=Now())
+
+    objects = TenantQuerySet.as_manager()
+
+    def __str__(self) -> str:
+        return f"{self.error_code} of {self.event_id}"
+
+
+class ErrorGroup(models.Model):
+    """Failures of one class whose messages have one shape."""
+
+    class State(models.TextChoices):
+        OPEN = "open", "Open"
+        RESOLVED = "resolved", "Resolved"  # opens again when it fails again
+        IGNORED = "ignored", "Ignored"  # is counted, and bothers nobody
+
+    error_code = models.CharField(max_length=50)
+    shape = models.CharField(max_length=500)
+    state = models.CharField(max_length=10, choices=State, default=State.OPEN)
+    is_back = models.BooleanField(default=False)  # had been resolved
+    changed_at = models.DateTimeField(db_default=Now())
+    count = models.PositiveBigIntegerField(default=0)
+    first_seen_at = models.DateTimeField()
+    last_seen_at = models.DateTimeField()
+    last_event_id = models.UUIDField()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["error_code", "shape"], name="error_group_once"),
+        ]
+        indexes = [models.Index(fields=["-last_seen_at"], name="error_group_latest")]
+
+    def __str__(self) -> str:
+        return f"{self.error_code}: {self.shape}"
+
+
+class ErrorGroupCount(models.Model):
+    """How many failures of a group there were in ten minutes of one tenant."""
+
+    group = models.ForeignKey(
+        ErrorGroup, on_delete=models.CASCADE, related_name="counts", db_index=False
+    )
+    tenant = models.ForeignKey("tenants.Tenant", on_delete=models.CASCADE, related_name="+")
+    since = models.DateTimeField()
+    count = models.PositiveIntegerField()
+
+    objects = TenantQuerySet.as_manager()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["group", "since", "tenant"], name="error_count_once_per_bucket"
+            ),
+        ]
+        indexes = [models.Index(fields=["since"], name="error_count_oldest")]
+
+    def __str__(self) -> str:
+        return f"{self.count} of {self.group_id} since {self.since}"

@@ -229,6 +229,33 @@ def retry_job(
     return job
 
 
+@transaction.atomic
+def set_priority(*, tenant_id: UUID, event_id: UUID, priority: Priority) -> Job | None:
+    """Moves a waiting job before or behind its tenant's others; None if there is no such job.
+
+    Other tenants' jobs are not concerned: see jobs/claims.py. Raises InvalidTransition if it waits
+    no longer.
+    """
+    job = _locked(tenant_id, event_id, None)
+    if job is None or job.priority == priority:
+        return job
+    if job.status != JobStatus.PENDING:
+        raise InvalidTransition(
+            f"The job is {job.status}; only a job that waits has a place in the queue.",
+            job_status=job.status,
+        )
+    record(
+        "job.priority_changed",
+        tenant_id=tenant_id,
+        of=("job", event_id),
+        before={"priority": job.get_priority_display()},
+        after={"priority": priority.label},
+    )
+    Job.objects.for_tenant(tenant_id).filter(pk=job.pk).update(priority=priority)
+    job.priority = priority
+    return job
+
+
 def set_queue(tenant_id: UUID, **limits: Any) -> TenantQueue:
     """Sets weight, max_running, max_waiting or is_paused of a tenant's queue."""
     queue, _ = TenantQueue.objects.update_or_create(tenant_id=tenant_id, defaults=limits)

@@ -14,7 +14,7 @@ from kombu.exceptions import OperationalError
 from redis.exceptions import RedisError
 
 from config import alive
-from jobs import budget, bulk, deletion, runner, services
+from jobs import budget, bulk, deletion, error_groups, runner, services
 from jobs.documents import reading
 from tenants import idempotency
 from tenants.sealing import anchors, sealer
@@ -56,6 +56,7 @@ def pump(**from_a_later_version: Any) -> None:
         return
     _pumped_at = time.monotonic()
     bulk.work()
+    error_groups.count()
     if time.monotonic() - _purged_at > PURGE_SECONDS:
         _purged_at = time.monotonic()
         deletion.purge()
@@ -71,6 +72,7 @@ def pump(**from_a_later_version: Any) -> None:
 def tidy(**from_a_later_version: Any) -> None:
     """Forgets answers whose Idempotency-Key has expired, and checks the budgets' sums."""
     forgotten, corrected = idempotency.sweep(), budget.recount()
+    error_groups.forget()
     if corrected:
         logger.error("reservations_corrected", extra={"budgets": corrected})
     if forgotten:

@@ -71,3 +71,15 @@ def dollars(micros: int | None) -> str:
 def status(value: str) -> dict[str, str]:
     """A state as a badge: in words, and by colour as well."""
     return {"value": value, "kind": value.lower()}
+
+
+@register.filter
+def since(end: datetime, start: datetime) -> str:
+    """How long from `start` to `end`."""
+    return span(end - start)
+
+
+@register.filter
+def unlocalise(number: float) -> str:
+    """A number as SVG wants it, whatever the language of the page."""
+    return repr(number)

@@ -28,6 +28,9 @@ from jobs.models import (
     BulkAction,
     CallOutcome,
     Document,
+    ErrorGroup,
+    ErrorGroupCount,
+    Failure,
     Job,
     JobAttempt,
     JobEvent,
@@ -369,7 +372,7 @@ def bulk_action(side: Side) -> None:
         name=side.canary,
         kind=BulkAction.Kind.RETRY,
         tenant=side.tenant,
-        status=JobStatus.FAILED,
+        filter={"status": JobStatus.FAILED},
         actor="isolation proof",
         reason=side.canary,
         state=BulkAction.State.DONE,
@@ -377,6 +380,22 @@ def bulk_action(side: Side) -> None:
         total=0,
         ended_at=Now(),
     )
+
+
+@makes(Failure, ErrorGroupCount)
+def failures(side: Side) -> None:
+    """One that waits to be counted, and one that was."""
+    now, first = timezone.now(), _first_job(side)
+    said = {"error_code": "proof", "detail": side.canary}
+    Failure.objects.create(tenant=side.tenant, event_id=first, **said)
+    group = ErrorGroup.objects.create(
+        error_code="proof",
+        shape=side.canary,
+        first_seen_at=now,
+        last_seen_at=now,
+        last_event_id=first,
+    )
+    ErrorGroupCount.objects.create(group=group, tenant=side.tenant, since=now, count=1)
 
 
 @makes(AuditEntry, AuditSeal)

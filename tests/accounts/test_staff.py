@@ -1,6 +1,7 @@
 """Staff come in with a second factor, by one door, and show again that it is they."""
 
 import re
+from urllib.parse import urlencode
 
 import pytest
 from django.contrib import admin
@@ -122,18 +123,21 @@ def test_whoever_came_in_long_ago_shows_again_who_they_are_before_changing_anyth
     client, enrolled, tenant
 ):
     job = failed(JobFactory(tenant=tenant))
-    retry = {"action": "retry", "_selected_action": [job.pk]}
+    retry, why = f"/admin/jobs/job/{job.event_id}/retry/", {"reason": "mended"}
     sign_in(client, enrolled, seconds_ago=301)
     assert client.get("/admin/jobs/job/").status_code == 200
 
-    stopped = client.post("/admin/jobs/job/", retry)
+    stopped = client.post(retry, why)
 
     job.refresh_from_db()
-    assert to(stopped) == "/accounts/reauthenticate/?next=%2Fadmin%2Fjobs%2Fjob%2F"
+    assert (
+        to(stopped)
+        == f"/accounts/reauthenticate/?next=%2Fadmin%2Fjobs%2Fjob%2F{job.event_id}%2Fretry%2F"
+    )
     assert job.status == "FAILED"
-    again = client.post(to(stopped), {"password": PASSWORD, "next": "/admin/jobs/job/"})
-    assert to(again) == "/admin/jobs/job/"
-    client.post("/admin/jobs/job/", retry)
+    again = client.post(to(stopped), {"password": PASSWORD, "next": retry})
+    assert to(again) == retry
+    client.post(retry, why)
     job.refresh_from_db()
     assert job.status == "PENDING"
 

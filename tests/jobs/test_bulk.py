@@ -6,14 +6,20 @@ from django.core.management import CommandError, call_command
 from django.utils import timezone
 
 from jobs import breaker, bulk
+from jobs.filters import JobFilter
 from jobs.models import BulkAction, Job, JobEvent
 from tests.factories import JobFactory, TenantFactory
 from tests.jobs.acts import completed, failed
 
 
-def start(**fields):
+def start(*, kind="retry", status="FAILED", rate=10, reason="fixed", token=None, **chosen):
     return bulk.start(
-        **{"kind": "retry", "status": "FAILED", "actor": "ann", "reason": "fixed"} | fields
+        kind=kind,
+        chosen=JobFilter(status=status, **chosen),
+        actor="ann",
+        reason=reason,
+        rate=rate,
+        token=token,
     )
 
 
@@ -47,7 +53,7 @@ def test_only_what_matches_is_touched(tenant):
     other = TenantFactory()
     mine, theirs = failed(JobFactory(tenant=tenant)), failed(JobFactory(tenant=other))
     done = completed(JobFactory(tenant=tenant))
-    action = start(tenant=tenant, error_code="llm_refused", rate=100)
+    action = start(tenant=tenant.slug, error_code="llm_refused", rate=100)
     later = failed(JobFactory(tenant=tenant))
 
     after(1)
@@ -98,7 +104,7 @@ def test_cancelling_many_stands_in_the_history_of_each(tenant):
 
 @pytest.mark.parametrize(("kind", "status"), [("retry", "COMPLETED"), ("cancel", "FAILED")])
 def test_what_is_impossible_is_refused_at_once(db, kind, status):
-    with pytest.raises(ValueError, match="choose one of"):
+    with pytest.raises(bulk.ImpossibleAction, match="choose one of"):
         start(kind=kind, status=status)
 
 

@@ -9,6 +9,7 @@ from django.urls import reverse
 
 from accounts.services import enrol_totp, register_person
 from jobs import breaker, bulk
+from jobs.filters import JobFilter
 from tenants.audit import SYSTEM, Actor, acts_of, current_actor, record
 from tenants.models import ActorKind, AuditEntry
 from tenants.services import keys
@@ -120,9 +121,8 @@ def test_a_token_is_noted_once_a_minute(client, key):
 
 def test_staffs_retry_in_the_admin_is_theirs(staff, tenant):
     job = failed(JobFactory(tenant=tenant))
-    chosen = {"action": "retry", "_selected_action": [job.pk]}
 
-    staff.post(reverse("admin:jobs_job_changelist"), chosen)
+    staff.post(reverse("admin:job_retry", args=[job.event_id]), {"reason": "mended"})
 
     entry = last("job.retried")
     assert (entry.actor_kind, entry.actor) == ("staff", "ann@example.com")
@@ -149,7 +149,13 @@ def test_closing_the_circuit_is_noted_and_opening_it_once(staff):
 def test_a_bulk_action_is_noted_and_each_job_is_retried_on_behalf_of_its_starter(tenant):
     job = failed(JobFactory(tenant=tenant))
     with acts_of(Actor(ActorKind.STAFF, "ann")):
-        action = bulk.start(kind="retry", status="FAILED", actor="ann", reason="outage", rate=1000)
+        action = bulk.start(
+            kind="retry",
+            chosen=JobFilter(status="FAILED"),
+            actor="ann",
+            reason="outage",
+            rate=1000,
+        )
     bulk.BulkAction.objects.update(worked_at=action.worked_at - bulk.timedelta(seconds=1))
 
     bulk.work()
@@ -160,7 +166,7 @@ def test_a_bulk_action_is_noted_and_each_job_is_retried_on_behalf_of_its_starter
         "bulk_action",
         str(action.pk),
     )
-    assert set(started.after) == {"kind", "status", "error_code", "rate", "total", "reason"}
+    assert set(started.after) == {"name", "kind", "filter", "rate", "total", "reason"}
     assert (retried.actor_kind, retried.actor, retried.on_behalf_of) == ("system", "pump", "ann")
     assert retried.object_id == str(job.event_id)
 
@@ -168,7 +174,11 @@ def test_a_bulk_action_is_noted_and_each_job_is_retried_on_behalf_of_its_starter
 def test_a_bulk_action_that_is_aborted_is_noted_once(tenant):
     JobFactory(tenant=tenant)
     action = bulk.start(
-        kind="cancel", status="PENDING", actor="ann", reason="x", rate=1, tenant=tenant
+        kind="cancel",
+        chosen=JobFilter(status="PENDING", tenant=tenant.slug),
+        actor="ann",
+        reason="x",
+        rate=1,
     )
 
     assert [bulk.abort(action), bulk.abort(action)] == [True, False]
@@ -222,13 +232,16 @@ def test_sessions_begun_ended_and_refused_are_noted(client):
 def test_a_page_that_staff_may_not_see_is_noted(client):
     sign_in(client, UserFactory(email="bob@example.com", staff_role="viewer"))
 
-    assert client.get("/admin/jobs/job/add/").status_code == 403
+    job = JobFactory()
+    retry = reverse("admin:job_retry", args=[job.event_id])
+
+    assert client.get(retry).status_code == 403
 
     entry = last("access.refused")
     assert (entry.outcome, entry.actor, entry.object_id) == (
         "refused",
         "bob@example.com",
-        "/admin/jobs/job/add/",
+        retry,
     )
 
 

@@ -6,6 +6,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from jobs import bulk
+from jobs.filters import JobFilter
 from jobs.models import BulkAction, JobStatus
 from tenants.audit import acts_of, operator
 from tenants.models import Tenant
@@ -41,21 +42,21 @@ class Command(BaseCommand):
                 self._start(kind, options)
 
     def _start(self, kind: str, options: dict[str, Any]) -> None:
-        tenant = Tenant.objects.filter(slug=options["tenant"]).first()
-        if options["tenant"] and tenant is None:
-            raise CommandError(f"There is no tenant {options['tenant']!r}.")
+        slug = options["tenant"]
+        if slug and not Tenant.objects.filter(slug=slug).exists():
+            raise CommandError(f"There is no tenant {slug!r}.")
         try:
             action = bulk.start(
                 kind=kind,
-                status=options["status"],
-                error_code=options["error_code"],
-                tenant=tenant,
+                chosen=JobFilter(
+                    status=options["status"], error_code=options["error_code"], tenant=slug
+                ),
                 rate=options["rate"],
                 actor=getpass.getuser(),
                 reason=options["reason"],
             )
-        except ValueError as error:
-            raise CommandError(str(error)) from None
+        except bulk.ImpossibleAction as refused:
+            raise CommandError(refused.detail) from None
         self._show(action)
 
     def _abort(self, pk: int) -> None:

@@ -1,0 +1,44 @@
+"""A guideline cut where citations and gaps begin and end, so that each piece knows who cites it."""
+
+import itertools
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True)
+class Span:
+    """Characters `start` to `end` of the guideline, and the id of whatever is there: an item's
+    number as "i3", or a gap's as "g1"."""
+
+    start: int
+    end: int
+    by: str
+
+
+@dataclass(frozen=True)
+class Piece:
+    """by: the ids of the spans that cover it, none for what nobody cites. anchors: those that begin
+    here."""
+
+    text: str
+    by: list[str] = field(default_factory=list)
+    anchors: list[str] = field(default_factory=list)
+
+
+def cut(text: str, spans: Iterable[Span]) -> list[Piece]:
+    """All of the text, in order. Spans may overlap; those that are outside of it are ignored."""
+    inside = [span for span in spans if 0 <= span.start < span.end <= len(text)]
+    opening: dict[int, list[str]] = {}
+    closing: dict[int, list[str]] = {}
+    for span in inside:
+        opening.setdefault(span.start, []).append(span.by)
+        closing.setdefault(span.end, []).append(span.by)
+    edges = sorted({0, len(text), *opening, *closing})
+    pieces, open_now = [], list[str]()
+    for start, end in itertools.pairwise(edges):
+        for by in closing.get(start, []):
+            open_now.remove(by)
+        fresh = opening.get(start, [])
+        open_now.extend(fresh)
+        pieces.append(Piece(text[start:end], sorted(set(open_now)), sorted(set(fresh))))
+    return pieces
