@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 
 from django.conf import settings
 from django.db import connection, transaction
+from django.db.models.functions import Now
 
 from jobs.models import Circuit
 from tenants.audit import record
@@ -138,7 +139,8 @@ def hold_open(reason: str, name: str = "") -> None:
     held = {"state": "open", "open_until": None, "probe_until": None}
     with transaction.atomic():
         is_held = Circuit.objects.filter(name=name, **held).exists()
-        Circuit.objects.update_or_create(name=name, defaults={**held, "reason": reason})
+        since = {} if is_held else {"changed_at": Now()}
+        Circuit.objects.update_or_create(name=name, defaults={**held, **since, "reason": reason})
         if not is_held:
             _record("circuit.held_open", name, reason)
     logger.error("circuit_held_open", extra={"circuit": name, "reason": reason})
