@@ -8,22 +8,12 @@ from django.contrib.auth.models import Group
 from django.db.models import QuerySet
 from django.http import HttpRequest
 
-from accounts.models import SigningKey, User
+from accounts.models import SigningKey
 from config.admin import ReadOnlyAdmin
-from config.staff import StaffRole, holds
 
 # allauth's and Django's own let staff type into secrets, and read them.
 for model in (EmailAddress, Authenticator, UserSession, Group):
     admin.site.unregister(model)
-
-
-@admin.register(User)
-class UserAdmin(ReadOnlyAdmin):
-    list_display = ("email", "name", "staff_role", "is_active", "last_login")
-    list_filter = ("staff_role", "is_active")
-    search_fields = ("=email", "=public_id")
-    ordering = ("email",)
-    fields = ("email", "name", "public_id", "staff_role", "is_active", "last_login", "date_joined")
 
 
 @admin.register(EmailAddress)
@@ -45,16 +35,11 @@ class WithoutSecrets(ReadOnlyAdmin):
 
 @admin.register(Authenticator)
 class AuthenticatorAdmin(WithoutSecrets):
-    """For a person who has lost them all, an administrator takes a second factor away."""
-
     secrets = exclude = ("data",)
     list_display = ("user", "type", "created_at", "last_used_at")
     list_filter = ("type",)
     list_select_related = ("user",)
     search_fields = ("user__email",)
-
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return holds(request, StaffRole.ADMINISTRATOR)
 
 
 @admin.register(UserSession)

@@ -62,6 +62,10 @@ class StaffSite(admin.AdminSite):
         messages.warning(request, "Staff need a second factor. Set one up, then come back.")
         return redirect("mfa_index")
 
+    def app_index(self, request: HttpRequest, app_label: str, extra_context: Any = None) -> Any:
+        """One home is enough."""
+        return redirect("admin:records")
+
     def password_change(self, request: HttpRequest, extra_context: Any = None) -> Any:
         return redirect("account_change_password")
 

@@ -99,6 +99,7 @@ declare(
         staff="SELECT, UPDATE (state, is_back, changed_at)",
     ),
     Access("jobs_errorgroupcount", worker=ALL),
+    Access("jobs_worker", FOR_EVERYBODY, worker=ALL),
     Access("jobs_circuit", FOR_EVERYBODY, api="SELECT", worker=ALL, staff=ALL),
     Access("django_celery_results_taskresult", FOR_EVERYBODY, worker=ALL),
     Access("django_celery_results_groupresult", FOR_EVERYBODY),

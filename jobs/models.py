@@ -279,6 +279,12 @@ class Job(models.Model):
                 condition=Q(status=JobStatus.FAILED),
                 name="job_dead_letter",
             ),
+            # What ended lately, for the overview of staff.
+            models.Index(
+                fields=["ended_at", "status"],
+                condition=Q(ended_at__isnull=False),
+                name="job_ended",
+            ),
             # What staff look for among the jobs of all tenants (jobs/filters.py), newest first.
             models.Index(
                 fields=["status", "-event_id"],
@@ -781,6 +787,18 @@ class Circuit(models.Model):
 
     def __str__(self) -> str:
         return f"{self.name}: {self.state}"
+
+
+class Worker(models.Model):
+    """A worker process, by its Celery name (see jobs/workers.py)."""
+
+    name = models.CharField(max_length=200, primary_key=True)
+    started_at = models.DateTimeField()
+    seen_at = models.DateTimeField()
+    pumped_at = models.DateTimeField(null=True)  # of the one that keeps the pump going
+
+    def __str__(self) -> str:
+        return self.name
 
 
 class BulkAction(models.Model):

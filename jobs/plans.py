@@ -38,6 +38,8 @@ def save_plan(plan: Plan) -> None:
     Raises IntegrityError for one that allows nothing.
     """
     known = Plan.objects.select_for_update().filter(pk=plan.pk).first()
+    if known and _values(known) == _values(plan):
+        return
     plan.save()
     record(
         "plan.changed" if known else "plan.created",

@@ -11,7 +11,7 @@ from typing import Any
 from django.conf import settings
 from django.db import connection
 
-from jobs import dispatch, services
+from jobs import dispatch, services, workers
 from jobs.claims import Claim
 from jobs.errors import BudgetExhausted
 from jobs.leases import RENEWALS_PER_LEASE, keeper
@@ -38,10 +38,14 @@ def stop() -> None:
     keeper.release_all()
 
 
-def stand_in_for_pump() -> None:
+def stand_in_for_pump(worker: str) -> None:
     """Does the pump's most urgent work, now and then, until this process is asked to stop."""
-    while not _stopping.wait(settings.JOB_LEASE.total_seconds() / RENEWALS_PER_LEASE):
+    pause, starts = 0.0, True
+    while not _stopping.wait(pause):
+        pause = settings.JOB_LEASE.total_seconds() / RENEWALS_PER_LEASE
         try:
+            workers.seen(worker, starts=starts)
+            starts = False
             services.stand_in_for_pump()
         except Exception as error:  # whatever it is: the next time may be better
             logger.warning("pump_not_stood_in_for", extra={"reason": repr(error)})

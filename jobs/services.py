@@ -262,6 +262,23 @@ def set_queue(tenant_id: UUID, **limits: Any) -> TenantQueue:
     return queue
 
 
+@transaction.atomic
+def pause_queue(tenant_id: UUID, *, paused: bool) -> bool:
+    """Holds the tenant's waiting jobs back, or lets them begin; False if it was so already."""
+    queue, _ = TenantQueue.objects.select_for_update().get_or_create(tenant_id=tenant_id)
+    if queue.is_paused == paused:
+        return False
+    TenantQueue.objects.filter(pk=tenant_id).update(is_paused=paused)
+    record(
+        "queue.paused" if paused else "queue.resumed",
+        tenant_id=tenant_id,
+        of=("tenant", tenant_id),
+    )
+    if not paused:
+        transaction.on_commit(dispatch.wake_worker)
+    return True
+
+
 def apply_plan(tenant: Tenant) -> TenantQueue:
     """Takes the caps of the tenant's plan over to its queue, where they are enforced."""
     plan = tenant.plan

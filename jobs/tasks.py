@@ -14,7 +14,7 @@ from kombu.exceptions import OperationalError
 from redis.exceptions import RedisError
 
 from config import alive
-from jobs import budget, bulk, deletion, error_groups, runner, services
+from jobs import budget, bulk, deletion, error_groups, runner, services, workers
 from jobs.documents import reading
 from tenants import idempotency
 from tenants.sealing import anchors, sealer
@@ -48,8 +48,8 @@ PURGE_SECONDS = 10  # between two looks for jobs whose time is over
 _pumped_at = _purged_at = float("-inf")  # when this process last did, by time.monotonic()
 
 
-@shared_task
-def pump(**from_a_later_version: Any) -> None:
+@shared_task(bind=True)
+def pump(self: Task, **from_a_later_version: Any) -> None:
     """Those that have piled up while nobody took them are dropped: the first did their work."""
     global _pumped_at, _purged_at
     if time.monotonic() - _pumped_at < settings.PUMP_SECONDS / 2:
@@ -66,6 +66,7 @@ def pump(**from_a_later_version: Any) -> None:
         logger.warning("pump_without_broker", extra={"reason": str(error)})
     sealer.work()
     anchors.work()
+    workers.pumped(self.request.hostname or socket.gethostname())
 
 
 @shared_task
@@ -73,6 +74,7 @@ def tidy(**from_a_later_version: Any) -> None:
     """Forgets answers whose Idempotency-Key has expired, and checks the budgets' sums."""
     forgotten, corrected = idempotency.sweep(), budget.recount()
     error_groups.forget()
+    workers.forget()
     if corrected:
         logger.error("reservations_corrected", extra={"budgets": corrected})
     if forgotten:
@@ -85,8 +87,11 @@ def _consumed(**kwargs: object) -> None:
 
 
 @worker_ready.connect
-def _stand_in(**kwargs: object) -> None:
-    threading.Thread(target=runner.stand_in_for_pump, name="stand-in", daemon=True).start()
+def _stand_in(sender: Any = None, **kwargs: object) -> None:
+    worker = getattr(sender, "hostname", None) or socket.gethostname()
+    threading.Thread(
+        target=runner.stand_in_for_pump, args=[worker], name="stand-in", daemon=True
+    ).start()
 
 
 @worker_shutting_down.connect

@@ -338,6 +338,16 @@ class AuditEntry(models.Model):
             models.Index(
                 fields=["tenant", "object_type", "object_id", "-at"], name="audit_of_an_object"
             ),
+            # What staff search for among all tenants. Without submissions, which are most of all:
+            # so POST /jobs writes to none of these.
+            *[
+                models.Index(
+                    fields=[*first, "-at", "-id"],
+                    condition=~Q(action="job.submitted"),
+                    name=f"audit_seen_by_{'_'.join(first) or 'time'}",
+                )
+                for first in ([], ["actor"], ["action"], ["object_id"])
+            ],
         ]
 
     def __str__(self) -> str:

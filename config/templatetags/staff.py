@@ -13,9 +13,9 @@ UNITS = [("d", 86_400), ("h", 3_600), ("min", 60), ("s", 1)]
 
 
 @register.filter
-def moment(at: datetime | None) -> SafeString | str:
+def moment(at: datetime | str | None) -> SafeString | str:
     """A time, in the reader's own zone once staff.js has seen it; UTC on hover, and without it."""
-    if at is None:
+    if not isinstance(at, datetime):  # a template's word for what is not there is ""
         return "–"
     at = at.astimezone(timezone.get_fixed_timezone(0))
     return format_html(
@@ -27,9 +27,9 @@ def moment(at: datetime | None) -> SafeString | str:
 
 
 @register.filter
-def ago(at: datetime | None) -> SafeString | str:
+def ago(at: datetime | str | None) -> SafeString | str:
     """How long ago it was, with the time itself on hover."""
-    if at is None:
+    if not isinstance(at, datetime):  # a template's word for what is not there is ""
         return "–"
     return format_html(
         '<time datetime="{}" title="{} UTC" data-keep>{} ago</time>',
@@ -83,3 +83,9 @@ def since(end: datetime, start: datetime) -> str:
 def unlocalise(number: float) -> str:
     """A number as SVG wants it, whatever the language of the page."""
     return repr(number)
+
+
+@register.simple_tag
+def changed(before: dict[str, object] | None, key: str, value: object) -> bool:
+    """Whether an entry of the audit log says that this was something else before."""
+    return before is not None and key in before and before[key] != value

@@ -1,7 +1,6 @@
 """Staff come in with a second factor, by one door, and show again that it is they."""
 
 import re
-from urllib.parse import urlencode
 
 import pytest
 from django.contrib import admin
@@ -17,7 +16,7 @@ from tests.jobs.acts import failed
 
 pytestmark = pytest.mark.django_db
 STAFF = "staff@example.com"
-PAGES = ["/admin/", "/admin/jobs/job/", "/admin/accounts/user/", "/admin/accounts/user/1/password/"]
+PAGES = ["/admin/", "/admin/jobs/job/", "/admin/people/", "/admin/mfa/authenticator/"]
 
 
 @pytest.fixture
@@ -171,15 +170,3 @@ def test_secrets_of_people_are_not_in_the_admin(client, enrolled):
             assert "PRIVATE KEY" not in one.text and "seed" not in one.text
             assert client.session.session_key not in one.text
         assert client.get(f"/admin/{page}/add/").status_code == 403
-
-
-def test_a_superuser_takes_a_lost_second_factor_away(client, enrolled):
-    other = register_person(email="lost@example.com", name="", password=PASSWORD)
-    enrol_totp(other, SECRET)
-    sign_in(client, enrolled)
-    lost = other.authenticator_set.get(type="totp")
-
-    response = client.post(f"/admin/mfa/authenticator/{lost.pk}/delete/", {"post": "yes"})
-
-    assert response.status_code == 302
-    assert not other.authenticator_set.filter(type="totp").exists()

@@ -142,7 +142,7 @@ def test_f39_a_worker_that_could_not_stand_in_for_the_pump_once_does_so_the_next
     monkeypatch.setattr(claims, "reap", fail_once)
     monkeypatch.setattr(dispatch, "wake_worker", woken.set)
     monkeypatch.setattr(runner, "_stopping", stopping)
-    standing_in = in_thread(runner.stand_in_for_pump)
+    standing_in = in_thread(lambda: runner.stand_in_for_pump("w"))
 
     assert woken.wait(20)
 

@@ -14,7 +14,7 @@ from tenants.audit import SYSTEM, Actor, acts_of, current_actor, record
 from tenants.models import ActorKind, AuditEntry
 from tenants.services import keys
 from tests.accounts.acts import SECRET, give_code, give_password, sign_in
-from tests.factories import ApiKeyFactory, JobFactory, TenantFactory, UserFactory
+from tests.factories import ApiKeyFactory, JobFactory, UserFactory
 from tests.jobs.acts import failed
 from tests.tenants.test_token_endpoint import ask
 
@@ -134,10 +134,8 @@ def test_closing_the_circuit_is_noted_and_opening_it_once(staff):
     breaker.hold_open("llm_quota")
     breaker.hold_open("llm_quota")
     [circuit] = breaker.Circuit.objects.all()
-    chosen = {"action": "close", "_selected_action": [circuit.pk]}
 
-    staff.post(reverse("admin:jobs_circuit_changelist"), chosen)
-    staff.post(reverse("admin:jobs_circuit_changelist"), chosen)
+    staff.post(reverse("admin:circuit_close", args=[circuit.name]), {"reason": "paid"})
 
     opened, closed = last("circuit.held_open"), last("circuit.closed")
     assert (opened.actor_kind, opened.actor, opened.tenant_id) == ("system", "system", None)
@@ -259,41 +257,6 @@ def test_after_a_request_the_actor_is_forgotten(api):
     submit(api)
 
     assert current_actor.get() == SYSTEM
-
-
-# --- What staff sees ------------------------------------------------------------------------
-
-
-def test_staff_reads_the_log_and_writes_nothing_into_it(staff, tenant):
-    record("key.created", tenant_id=tenant.id, of=("key", "<b>gpc"), after={"name": "<script>"})
-    entry = last("key.created")
-    page = reverse("admin:tenants_auditentry_change", args=[entry.pk])
-
-    assert "&lt;b&gt;gpc" in staff.get(reverse("admin:tenants_auditentry_changelist")).text
-    shown = staff.get(page).text
-    assert "not sealed yet" in shown
-    assert "<script>&quot;" not in shown
-    assert 'name="_save"' not in shown
-    assert staff.post(page, {"action": "x"}).status_code == 403
-    delete = reverse("admin:tenants_auditentry_delete", args=[entry.pk])
-    assert staff.post(delete, {"post": "yes"}).status_code == 403
-    assert staff.get(reverse("admin:tenants_auditentry_add")).status_code == 403
-
-
-@pytest.mark.parametrize("by", ["object_id", "actor", "action", "request_id"])
-def test_staff_finds_entries_by_a_whole_word(staff, by):
-    tenant = TenantFactory()
-    with acts_of(Actor(ActorKind.KEY, "gpc_x")):
-        record("job.submitted", tenant_id=tenant.id, of=("job", "j1"))
-    entry = last("job.submitted")
-
-    page = staff.get(
-        reverse("admin:tenants_auditentry_changelist"), {"q": getattr(entry, by) or "req-1"}
-    )
-
-    assert page.status_code == 200
-    if by != "request_id":
-        assert page.text.count('class="field-at') == 1
 
 
 def test_values_that_json_has_no_word_for_are_written_as_text(tenant):
