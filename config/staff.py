@@ -131,14 +131,17 @@ def pages() -> list[Registered]:
 
 def navigation(request: HttpRequest) -> list[dict[str, Any]]:
     """The pages with a label that whoever asks may see: label, url, current."""
-    links = []
-    for page in sorted(_pages, key=lambda each: each.place):
-        if page.label and holds(request, page.view.least):
-            url = reverse(f"admin:{page.name}")
-            home = url == reverse("admin:index")
-            current = request.path == url if home else request.path.startswith(url)
-            links.append({"label": page.label, "url": url, "current": current})
-    return links
+    shown = sorted(_pages, key=lambda page: page.place)
+    urls = {
+        reverse(f"admin:{page.name}"): page.label
+        for page in shown
+        if page.label and holds(request, page.view.least)
+    }
+    home = reverse("admin:index")  # everything is below it, and it is only itself
+    path = request.path
+    around = [url for url in urls if path == url or (url != home and path.startswith(url))]
+    here = max(around, key=len, default="")
+    return [{"label": label, "url": url, "current": url == here} for url, label in urls.items()]
 
 
 class StaffPage(View):
@@ -231,7 +234,7 @@ class ActPage(StaffPage):
         return {"act": self.act, "about": self.about(), "back": self.back(), "form": self.form()}
 
     def form(self) -> ReasonForm:
-        return self.form_class(self.request.POST or None, initial=self.initial())
+        return self.form_class(self.request.POST or None, initial=self.initial(), label_suffix="")
 
     def post(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         form = self.form()

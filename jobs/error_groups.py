@@ -47,9 +47,8 @@ def pattern(of_shape: str) -> str:
 # Only one pump counts at a time; another one has nothing to wait for.
 ALONE = "SELECT pg_try_advisory_xact_lock(hashtext('guidepost error groups'))"
 TAKE = """
-DELETE FROM jobs_failure WHERE id IN (
-    SELECT id FROM jobs_failure ORDER BY id LIMIT %s FOR UPDATE SKIP LOCKED
-) RETURNING tenant_id, event_id, error_code, detail, at
+DELETE FROM jobs_failure WHERE id IN (SELECT id FROM jobs_failure ORDER BY id LIMIT %s)
+RETURNING tenant_id, event_id, error_code, detail, at
 """
 
 

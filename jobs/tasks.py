@@ -56,7 +56,6 @@ def pump(self: Task, **from_a_later_version: Any) -> None:
         return
     _pumped_at = time.monotonic()
     bulk.work()
-    error_groups.count()
     if time.monotonic() - _purged_at > PURGE_SECONDS:
         _purged_at = time.monotonic()
         deletion.purge()
@@ -66,6 +65,7 @@ def pump(self: Task, **from_a_later_version: Any) -> None:
         logger.warning("pump_without_broker", extra={"reason": str(error)})
     sealer.work()
     anchors.work()
+    error_groups.count()
     workers.pumped(self.request.hostname or socket.gethostname())
 
 

@@ -67,13 +67,13 @@ def _said(action: BulkAction) -> dict[str, Any]:
 class StartForm(ReasonForm):
     """`token` is of the form that was shown: sent twice, it begins one action."""
 
-    kind = forms.ChoiceField(label="Do", choices=BulkAction.Kind.choices)
+    kind = forms.ChoiceField(choices=BulkAction.Kind.choices, widget=forms.HiddenInput)
     name = forms.CharField(max_length=200, help_text="By which you will know it in the history.")
     rate = forms.IntegerField(
         label="Jobs a second", min_value=1, max_value=200, initial=10, help_text="At most."
     )
     token = forms.UUIDField(widget=forms.HiddenInput)
-    field_order = ["kind", "name", "rate", "reason"]
+    field_order = ["name", "rate", "reason"]
 
 
 @staff_page("jobs/bulk/new/", name="bulk_new")

@@ -168,7 +168,12 @@ class ReplayPage(JobAct):
 
     def form(self) -> ReplayForm:
         allowed = preferences_of(self.job.tenant_id).allowed
-        return ReplayForm(self.request.POST or None, initial=self.initial(), models=list(allowed))
+        return ReplayForm(
+            self.request.POST or None,
+            initial=self.initial(),
+            label_suffix="",
+            models=list(allowed),
+        )
 
     def act_on(self, job: Job, given: dict[str, Any]) -> str:
         prompts = {name: given[name] for name in ("summarize", "checklist", "repair")}

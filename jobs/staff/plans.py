@@ -61,7 +61,7 @@ class NewPlanPage(ActPage):
     act = CREATE
 
     def form(self) -> NewPlanForm:
-        return NewPlanForm(self.request.POST or None)
+        return NewPlanForm(self.request.POST or None, label_suffix="")
 
     def perform(self, form: Any) -> str:
         plans.save_plan(form.save(commit=False))
@@ -83,7 +83,7 @@ class ChangePlanPage(ActPage):
         return f"The plan {self.plan.name}. Tenants that have it: {self.plan.tenants.count()}"
 
     def form(self) -> PlanForm:
-        return PlanForm(self.request.POST or None, instance=self.plan)
+        return PlanForm(self.request.POST or None, instance=self.plan, label_suffix="")
 
     def perform(self, form: Any) -> str:
         plans.save_plan(form.save(commit=False))

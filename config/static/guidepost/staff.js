@@ -1,7 +1,7 @@
 // Times in the reader's zone, and pages that keep themselves fresh.
 "use strict";
 
-const zone = new Intl.DateTimeFormat(undefined, {
+const zone = new Intl.DateTimeFormat("sv-SE", { // year, month, day: for every reader the same
   year: "numeric", month: "2-digit", day: "2-digit", hour: "2-digit", minute: "2-digit", second: "2-digit",
   timeZoneName: "short",
 });

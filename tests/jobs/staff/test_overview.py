@@ -4,6 +4,7 @@ import pytest
 from django.urls import reverse
 from django.utils import timezone
 
+from config.isolation import DatabaseRole, acting_as
 from jobs import breaker, bulk, error_groups, services, workers
 from jobs.models import Circuit, Job, Worker
 from tenants.audit import record
@@ -24,8 +25,10 @@ def viewer(staff_client):
 @pytest.fixture
 def alive():
     """A worker that pumps."""
-    workers.seen("w", starts=True)
-    workers.pumped("w")
+    with acting_as(DatabaseRole.WORKER):
+        workers.seen("w", starts=True)
+        workers.pumped("w")
+        workers.forget()
 
 
 def alarms(browser):
