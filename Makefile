@@ -9,7 +9,7 @@ SEED ?= 1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev demo run code manage test faults chaos chaos-naive bench-claims bench-submit bench-recovery bench-documents bench-exports eval lint format types contracts openapi permissions prove-isolation fuzz-api lock clean
+.PHONY: help setup setup-dev demo run code manage test faults chaos chaos-naive bench-claims bench-submit bench-recovery bench-documents bench-exports bench-staff eval lint format types contracts openapi permissions prove-isolation fuzz-api lock clean
 
 help:  ## this list
 	@grep -E '^[a-z-]+:.*  ## ' Makefile | sed -E 's/:.*  ## /\t/' | expand -t 14
@@ -77,6 +77,9 @@ bench-documents: setup-dev  ## what guidelines of 10 KB to 1 MB cost in time, ca
 
 bench-exports: setup-dev  ## how long and how large an export of 2,000 items is
 	@$(BIN)/python -m tests.bench.exports $(ARGS)
+
+bench-staff: setup-dev  ## how long staff wait for each page, among a million jobs of a thousand tenants
+	@$(BIN)/python -m tests.bench.staff $(ARGS)
 
 eval: setup-dev  ## guidelines through the chain, measured; GUIDELINES=folder ARGS="--base-url ..."
 	@$(BIN)/python -m tests.eval "$(GUIDELINES)" $(ARGS)

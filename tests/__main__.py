@@ -8,7 +8,7 @@ import subprocess
 import sys
 
 WITHOUT = ["-m", "not chaos and not proof and not faults"]
-LIVE = ["tests/live", "tests/deploy"]
+LIVE = ["tests/live", "tests/e2e", "tests/deploy"]
 MODEL = ["tests/llm", "tests/grounding", "tests/eval", "tests/chaos", "tests/accounts"]
 JOBS = ["tests/jobs"]
 PARTS = {

@@ -15,6 +15,7 @@ from tenants import standing, throttling
 from tenants.models import FOR_PEOPLE_ALONE, ApiKey, Role, Scope
 from tests.accounts.acts import sign_in
 from tests.factories import ApiSessionFactory, StaffFactory, TenantFactory
+from tests.live.whole_stack import live, live_stack  # noqa: F401  (one stack for live/ and e2e/)
 
 
 @pytest.fixture(scope="session")

@@ -12,7 +12,7 @@ from django.db import connection
 from deploy.local.processes import free_port
 from deploy.local.stack import new_secrets
 from tests.config.test_checks import ROOT
-from tests.live.conftest import _with_path
+from tests.live.whole_stack import _with_path
 
 
 @pytest.fixture(scope="module")

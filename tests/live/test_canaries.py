@@ -29,7 +29,7 @@ from deploy.local.stack import Stack
 from tests.live import canaries
 from tests.live.browser import Browser, new_code
 from tests.live.canaries import Trace, traces
-from tests.live.conftest import Live, failpoints
+from tests.live.whole_stack import Live, failpoints
 
 WORD = f"canary{secrets.token_hex(8)}"
 GONE = f"canary{secrets.token_hex(8)}"  # of the guideline that is deleted

@@ -22,8 +22,8 @@ import redis
 
 from deploy.local.servers import wait_for_postgresql, wait_for_redis
 from deploy.local.stack import Stack
-from tests.live.conftest import Live, _watch, failpoints
 from tests.live.test_faults_worker import ONCE, broker, hold, queue_key
+from tests.live.whole_stack import Live, _watch, failpoints
 
 pytestmark = pytest.mark.faults
 

@@ -17,7 +17,7 @@ function light(ids, into) {
 }
 
 for (const each of citing) {
-  each.addEventListener("mouseenter", () => light([each.dataset.cites], false));
+  each.addEventListener("mouseenter", () => light([each.dataset.cites], each.tagName === "A"));
   each.addEventListener("focusin", () => light([each.dataset.cites], each.tagName === "A"));
 }
 for (const mark of marks) mark.addEventListener("mouseenter", () => light(mark.dataset.by.split(" "), false));

@@ -1,0 +1,145 @@
+"""A real browser in front of the whole stack: staff as each role, and what a page complains of."""
+
+import os
+import secrets
+import subprocess
+import sys
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+from playwright.sync_api import sync_playwright
+
+from deploy.local.stack import ROOT
+from deploy.local.totp import totp
+from tests.accounts.acts import PASSWORD, SECRET
+
+CHROMIUM = Path(os.environ.get("CHROMIUM", "/usr/bin/chromium"))
+FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--no-first-run",
+]
+MAKE_STAFF = """
+from accounts.services import enrol_totp, register_person
+person = register_person(email={email!r}, name="", password={password!r}, staff_role={role!r})
+enrol_totp(person, {secret!r})
+"""
+
+
+def pytest_collection_modifyitems(items):
+    if not CHROMIUM.exists():
+        missing = pytest.mark.skip(reason=f"there is no Chromium at {CHROMIUM}")
+        for item in items:
+            if "tests/e2e" in str(item.path):
+                item.add_marker(missing)
+
+
+@dataclass
+class Seen:
+    """What a browser had to complain of: each has to stay empty."""
+
+    url: str
+    said: list[str] = field(default_factory=list)  # console errors, CSP violations, exceptions
+    dialogs: list[str] = field(default_factory=list)
+    strangers: list[str] = field(default_factory=list)  # requests to anybody but us
+
+    def watch(self, page):
+        page.on("console", self._console)
+        page.on("pageerror", lambda error: self.said.append(str(error)))
+        page.on("request", lambda request: self._request(request.url))
+        page.on("dialog", self._dialog)
+        return page
+
+    def assert_nothing(self):
+        assert (self.said, self.dialogs, self.strangers) == ([], [], [])
+
+    def _console(self, message):
+        refused = "the server responded with a status of 4" in message.text  # a page's own status
+        if message.type in ("error", "warning") and not refused:
+            self.said.append(message.text)
+
+    def _request(self, url):
+        if urlsplit(url).scheme not in ("data", "blob") and not url.startswith(self.url):
+            self.strangers.append(url)
+
+    def _dialog(self, dialog):
+        self.dialogs.append(dialog.message)
+        dialog.dismiss()
+
+
+@pytest.fixture(scope="session")
+def chromium():
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=str(CHROMIUM), args=FLAGS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="session")
+def sign_ins(chromium, live_stack):
+    """What a browser keeps once somebody in the role has signed in, as people do; made once."""
+    kept = {}
+
+    def storage(role):
+        if role not in kept:
+            email = f"{role}-{secrets.token_hex(4)}@example.com"
+            code = MAKE_STAFF.format(email=email, password=PASSWORD, role=role, secret=SECRET)
+            command = [sys.executable, "manage.py", "shell", "-v", "0", "-c", code]
+            subprocess.run(command, cwd=ROOT, env=live_stack.stack.env, check=True)
+            page = chromium.new_page()
+            come_in(page, live_stack.url, email)
+            kept[role] = (email, page.context.storage_state())
+            page.close()
+        return kept[role]
+
+    return storage
+
+
+def come_in(page, url, email):
+    """The whole way: sent to the login, a password, a code of the authenticator app."""
+    page.goto(f"{url}/admin/")
+    code = page.locator("[name=code]")
+    for _ in range(3):  # a counter that does not answer at once, on a busy machine, lets nobody in
+        page.get_by_label("Email").fill(email)
+        page.get_by_label("Password", exact=True).fill(PASSWORD)
+        page.keyboard.press("Enter")
+        page.wait_for_load_state()
+        if code.is_visible():
+            break
+    code.fill(totp(SECRET, time.time()))
+    page.keyboard.press("Enter")
+    page.wait_for_url(f"{url}/admin/")
+
+
+@pytest.fixture
+def staff(live, chromium, sign_ins):
+    """A page of somebody in the role, who has just shown again who they are. Complaints of any
+    fail the test at its end."""
+    opened = []
+
+    def page_of(role, *, fresh=True, **context):
+        email, storage = sign_ins(role)
+        browser = chromium.new_context(
+            storage_state=storage, viewport={"width": 1280, "height": 900}, **context
+        )
+        seen = Seen(live.url)
+        page = seen.watch(browser.new_page())
+        page.email = email
+        opened.append((browser, seen))
+        if fresh:
+            page.goto(f"{live.url}/accounts/reauthenticate/?next=/admin/")
+            page.locator("[name=password]").fill(PASSWORD)
+            page.keyboard.press("Enter")
+            page.wait_for_url(f"{live.url}/admin/")
+        return page
+
+    yield page_of
+    for browser, seen in opened:
+        browser.close()
+        seen.assert_nothing()
