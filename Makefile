@@ -9,7 +9,7 @@ SEED ?= 1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev demo run code manage test faults chaos chaos-naive bench-claims bench-submit bench-recovery bench-documents bench-exports bench-staff eval lint format types contracts openapi permissions prove-isolation fuzz-api lock clean
+.PHONY: help setup setup-dev demo run code manage test faults chaos chaos-naive bench-claims bench-submit bench-recovery bench-documents bench-exports bench-staff eval lint format types contracts openapi permissions prove-isolation fuzz-api screenshots lock clean
 
 help:  ## this list
 	@grep -E '^[a-z-]+:.*  ## ' Makefile | sed -E 's/:.*  ## /\t/' | expand -t 14
@@ -99,6 +99,9 @@ openapi: setup-dev  ## write docs/openapi.yaml anew, and the schema of exported 
 
 permissions: setup-dev  ## write docs/permissions.md anew
 	@DJANGO_SETTINGS_MODULE=tests.settings $(BIN)/python -m django permissions --to docs/permissions.md
+
+screenshots: setup-dev  ## pictures of the staff's pages, for docs/admin/
+	@$(BIN)/python -m tests.e2e.screenshots
 
 lock: setup-dev  ## compile the lock files anew from pyproject.toml
 	@for name in base local dev; do \
