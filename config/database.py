@@ -1,8 +1,6 @@
 """SQL that Django has no words for."""
 
-from typing import Any
-
-from django.db.models import CharField, DateField, DateTimeField, Func, JSONField, Lookup
+from django.db.models import CharField, DateField, DateTimeField, Func
 
 
 class ClockTimestamp(Func):
@@ -26,19 +24,3 @@ class Today(Func):
 
     function = "guidepost_today"
     output_field = DateField()
-
-
-@JSONField.register_lookup
-class HasPath(Lookup):
-    """field__jsonpath='$.* ? (@ == "x")': whether the path finds something; a GIN index helps."""
-
-    lookup_name = "jsonpath"
-    prepare_rhs = False
-
-    def get_db_prep_lookup(self, value: Any, connection: Any) -> tuple[str, tuple[Any, ...]]:
-        return "%s::jsonpath", (value,)
-
-    def as_sql(self, compiler: Any, connection: Any) -> tuple[str, tuple[Any, ...]]:
-        left, of_left = self.process_lhs(compiler, connection)
-        right, of_right = self.process_rhs(compiler, connection)
-        return f"{left} @? {right}", (*of_left, *of_right)

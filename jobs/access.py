@@ -47,6 +47,7 @@ declare(
         worker="SELECT, UPDATE",
         staff=readable(Job, *SEALED),
     ),
+    Access("jobs_joblabel", api="INSERT, SELECT, DELETE", worker="SELECT, DELETE"),
     # guardian's grants on single jobs, to members and to the tenant's own role groups.
     Access("jobs_jobuserobjectpermission", api="SELECT, INSERT, DELETE"),
     Access(

@@ -1,7 +1,6 @@
 """Which jobs are meant: the same filter for the staff's list, for its address, and for what is done
 to all that it shows."""
 
-import json
 from dataclasses import asdict, dataclass, fields
 from datetime import UTC, datetime, timedelta
 from typing import Any, Self
@@ -10,7 +9,7 @@ from uuid import UUID
 from django.db.models import Exists, OuterRef
 
 from jobs.error_groups import pattern
-from jobs.models import Job, JobAttempt, JobQuerySet, JobStatus
+from jobs.models import Job, JobAttempt, JobLabel, JobQuerySet, JobStatus
 from tenants.models import Tenant
 
 
@@ -81,7 +80,7 @@ class JobFilter:
         if self.shape:
             jobs = jobs.filter(status=JobStatus.FAILED, error_detail__regex=pattern(self.shape))
         if self.model:
-            jobs = jobs.filter(options__model=self.model)
+            jobs = jobs.filter(model=self.model)
         if self.attempts:
             jobs = jobs.filter(attempt__gt=1, attempt__gte=self.attempts)
         if self.worker:
@@ -94,9 +93,8 @@ class JobFilter:
         if self.until:
             jobs = jobs.filter(event_id__lt=first_id_of(datetime.fromisoformat(self.until)))
         if self.metadata:
-            name, equals, value = self.metadata.partition("=")
-            found: dict[str, Any] = {"metadata__contains": {name.strip(): value.strip()}}
-            if not equals:
-                found = {"metadata__jsonpath": f"$.* ? (@ == {json.dumps(name.strip())})"}
-            jobs = jobs.exclude(metadata={}).filter(**found)
+            key, equals, value = (part.strip() for part in self.metadata.partition("="))
+            wanted = {"key": key, "value": value} if equals else {"value": key}
+            labels = JobLabel.objects.across_tenants().filter(**wanted)
+            jobs = jobs.filter(Exists(labels.filter(event_id=OuterRef("event_id"))))
         return jobs

@@ -7,10 +7,8 @@ import uuid
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
-from django.contrib.postgres.indexes import GinIndex
 from django.db import models
 from django.db.models import F, Q
-from django.db.models.fields.json import KeyTransform
 from django.db.models.functions import Length, Now
 from guardian.managers import BaseObjectPermissionManager
 from guardian.models import GroupObjectPermissionBase, UserObjectPermissionBase
@@ -175,6 +173,9 @@ class Job(models.Model):
     # Fixed when it is submitted (see jobs/options.py); a trigger keeps them.
     options = models.JSONField(default=dict, db_default=NO_JSON, blank=True)
     prompts = models.JSONField(default=dict, db_default=NO_JSON, blank=True)  # {"summarize": 1}
+    # Of the options, by a trigger, as a column: behind row security no index on an expression of
+    # JSON is used, since its operators might leak what they compare (PostgreSQL manual, 39.5).
+    model = models.TextField(db_default="", editable=False)
     supersedes = models.ForeignKey(
         "self",
         on_delete=models.PROTECT,
@@ -297,8 +298,7 @@ class Job(models.Model):
                 name="job_seen_by_error",
             ),
             models.Index(
-                KeyTransform("model", "options"),
-                F("event_id").desc(),
+                fields=["model", "-event_id"],
                 condition=Q(deleted_at__isnull=True),
                 name="job_seen_by_model",
             ),
@@ -306,11 +306,6 @@ class Job(models.Model):
                 fields=["-event_id"],
                 condition=Q(attempt__gt=1, deleted_at__isnull=True),
                 name="job_seen_if_tried_again",
-            ),
-            GinIndex(
-                fields=["metadata"],
-                condition=~Q(metadata={}) & Q(deleted_at__isnull=True),
-                name="job_seen_by_metadata",
             ),
             models.Index(
                 fields=["lease_expires_at"],
@@ -483,6 +478,31 @@ class JobGroupObjectPermission(Share, GroupObjectPermissionBase):
 
     def __str__(self) -> str:
         return f"{self.content_object_id} for {self.group_id}"
+
+
+class JobLabel(models.Model):
+    """A pair of a job's metadata, to be searched for. Made and deleted with it, by triggers.
+
+    A table, since behind row security no index on JSON is used: see `Job.model`.
+    """
+
+    tenant = models.ForeignKey(
+        "tenants.Tenant", on_delete=models.CASCADE, related_name="+", db_index=False
+    )
+    event_id = models.UUIDField()  # of the job
+    key = models.TextField()
+    value = models.TextField()
+
+    objects = TenantQuerySet.as_manager()
+
+    class Meta:
+        indexes = [
+            models.Index(fields=["value", "key", "-event_id"], name="label_search"),
+            models.Index(fields=["event_id"], name="label_of_job"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.key}={self.value}"
 
 
 class Outcome(models.TextChoices):

@@ -35,6 +35,7 @@ from jobs.models import (
     JobAttempt,
     JobEvent,
     JobGroupObjectPermission,
+    JobLabel,
     JobStatus,
     JobUserObjectPermission,
     LLMCall,
@@ -242,7 +243,7 @@ def queue(side: Side) -> None:
     services.set_queue(side.tenant.id, is_paused=True)
 
 
-@makes(Document, Job, JobAttempt, JobEvent, LLMCall, Reservation, Usage)
+@makes(Document, Job, JobAttempt, JobEvent, JobLabel, LLMCall, Reservation, Usage)
 def jobs(side: Side) -> None:
     """A job in every status, each with a document, attempts, events and calls; those that go on
     have reserved some of the budgets.

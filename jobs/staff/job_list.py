@@ -9,7 +9,6 @@ from uuid import UUID
 from django import forms
 from django.db import OperationalError, connection, transaction
 from django.db.models import F
-from django.db.models.fields.json import KT
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
 from django.utils import timezone
@@ -128,7 +127,7 @@ class JobListPage(StaffPage):
     def _read(self, jobs: JobQuerySet, *, oldest_first: bool) -> list[dict[str, Any]]:
         """At most one more than a page holds. Raises TooSlow."""
         order = "event_id" if oldest_first else "-event_id"
-        rows = jobs.order_by(order).annotate(slug=F("tenant__slug"), asked=KT("options__model"))
+        rows = jobs.order_by(order).annotate(slug=F("tenant__slug"), asked=F("model"))
         try:
             with transaction.atomic(), connection.cursor() as cursor:
                 cursor.execute("SELECT set_config('statement_timeout', %s, true)", [PATIENCE])

@@ -84,6 +84,12 @@ class SearchForm(forms.Form):
     since = forms.DateTimeField(label="From (UTC)", required=False)
     until = forms.DateTimeField(label="and before (UTC)", required=False)
 
+    def clean(self) -> dict[str, Any]:
+        given = super().clean() or self.cleaned_data
+        if given.get("action") == SUBMITTED and not given.get("tenant"):
+            self.add_error("tenant", "There is one for each job: say of which tenant.")
+        return given
+
     def entries(self) -> TenantQuerySet:
         """Those that match what is well formed, newest first. Submissions only where they are asked
         for: there is one for each job, and the list of jobs has them."""
@@ -98,6 +104,8 @@ class SearchForm(forms.Form):
                 entries = entries.filter(**{name: given[name]})
         if given.get("action") != SUBMITTED:
             entries = entries.exclude(action=SUBMITTED)
+        elif not given.get("tenant"):
+            entries = entries.none()
         if given.get("since"):
             entries = entries.filter(at__gte=given["since"])
         if given.get("until"):

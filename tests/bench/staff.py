@@ -105,7 +105,7 @@ def pages() -> dict[str, str]:
         "audit": "/admin/tenants/audit/",
         "audit, actor": f"/admin/tenants/audit/?actor={entry.actor}",
         "audit, action": "/admin/tenants/audit/?action=job.cancelled",
-        "audit, submissions": "/admin/tenants/audit/?action=job.submitted",
+        "audit, submissions": f"/admin/tenants/audit/?action=job.submitted&tenant={large.slug}",
         "audit, object": f"/admin/tenants/audit/?object_id={entry.object_id}",
         "audit, tenant": f"/admin/tenants/audit/?tenant={large.slug}",
         "audit, time": f"/admin/tenants/audit/?{SPAN}",

@@ -1,7 +1,6 @@
 """Plans are given out and changed by staff, and hold at once."""
 
 import pytest
-from django.urls import reverse
 
 from jobs import plans, services
 from jobs.models import TenantQueue
@@ -64,39 +63,6 @@ def test_a_changed_plan_changes_the_queues_of_all_its_tenants():
     assert [caps(tenant)[0] for tenant in tenants] == [2, 2]
     entry = AuditEntry.objects.across_tenants().get(action="plan.changed")
     assert (entry.before["max_running"], entry.after["max_running"]) == (16, 2)
-
-
-def test_staff_change_a_plan_in_the_admin(admin_client):
-    plan = PlanFactory()
-    tenant = TenantFactory()
-    plans.assign_plan(tenant=tenant, plan=plan)
-    fields = {name: getattr(plan, name) or "" for name in plans.FIELDS}
-    page = reverse("admin:tenants_plan_change", args=[plan.code])
-
-    response = admin_client.post(page, fields | {"max_running": 5})
-
-    assert response.status_code == 302
-    assert caps(tenant)[0] == 5
-    assert AuditEntry.objects.across_tenants().filter(action="plan.changed").exists()
-
-
-def test_staff_give_a_tenant_its_plan_in_the_admin(admin_client, tenant):
-    plan = PlanFactory(max_running=5)
-    page = reverse("admin:tenants_tenant_change", args=[tenant.pk])
-
-    response = admin_client.post(
-        page,
-        {
-            "plan": plan.code,
-            "slug": "stolen",
-            "memberships-TOTAL_FORMS": 0,
-            "memberships-INITIAL_FORMS": 0,
-        },
-    )
-
-    tenant.refresh_from_db()
-    assert response.status_code == 302
-    assert (tenant.plan, tenant.slug != "stolen", caps(tenant)[0]) == (plan, True, 5)
 
 
 def test_a_plan_that_allows_nothing_is_not_stored():

@@ -40,8 +40,8 @@ WHERE tenant.slug LIKE %(slug)s || '%%'
 """
 JOBS = """
 INSERT INTO jobs_job (event_id, tenant_id, document_id, submitted_by, title, metadata, priority,
-    options, prompts, status, step, ready, run, attempt, crashes, failures, event_seq, worker,
-    lease_expires_at, sealed_summary, sealed_result, error_code, error_detail, llm_calls,
+    options, model, prompts, status, step, ready, run, attempt, crashes, failures, event_seq,
+    worker, lease_expires_at, sealed_summary, sealed_result, error_code, error_detail, llm_calls,
     prompt_tokens, completion_tokens, unknown_calls, created_at, due_at, deadline_at, started_at,
     ended_at)
 SELECT
@@ -51,8 +51,8 @@ SELECT
     place.tenant_id, place.id, 'gpc_seeded', 'Guideline ' || made.n,
     CASE WHEN made.n %% 5 = 0 THEN jsonb_build_object('case', 'C-' || made.n, 'site',
         'site-' || made.n %% 50) ELSE '{}' END,
-    0, jsonb_build_object('model', CASE WHEN made.n %% 40 = 0 THEN 'seeded-large' ELSE
-        'seeded-small' END, 'cache', true), '{"summarize": 2, "checklist": 2, "repair": 1}',
+    0, jsonb_build_object('model', made.model, 'cache', true), made.model,
+    '{"summarize": 2, "checklist": 2, "repair": 1}',
     made.status, CASE WHEN made.status = 'COMPLETED' THEN 'checklist' ELSE 'summarize' END,
     made.status = 'PENDING', 1, made.attempt, 0, 0, 3,
     CASE WHEN made.status = 'PROCESSING' THEN 'worker-' || made.n %% 20 || '@seeded' ELSE '' END,
@@ -67,6 +67,7 @@ SELECT
     CASE WHEN made.status NOT IN ('PENDING', 'PROCESSING') THEN made.at + interval '20 seconds' END
 FROM (
     SELECT n, status, now() - (%(last)s - n) * interval '1 day' * %(days)s / %(jobs)s AS at,
+        CASE WHEN n %% 40 = 0 THEN 'seeded-large' ELSE 'seeded-small' END AS model,
         CASE WHEN status = 'PENDING' THEN 0 WHEN n %% 50 = 0 THEN 2 ELSE 1 END AS attempt
     FROM (
         SELECT n, CASE
@@ -118,6 +119,11 @@ FROM jobs_job, unnest(CASE WHEN id %% 10 = 0
     THEN ARRAY['job.submitted', 'job.cancelled'] ELSE ARRAY['job.submitted'] END) AS what
 WHERE submitted_by = 'gpc_seeded'
 """
+LABELS = """
+INSERT INTO jobs_joblabel (tenant_id, event_id, key, value)
+SELECT tenant_id, event_id, label.key, label.value
+FROM jobs_job, jsonb_each_text(metadata) AS label WHERE submitted_by = 'gpc_seeded'
+"""
 FAILURES = """
 INSERT INTO jobs_failure (tenant_id, event_id, error_code, detail, at)
 SELECT tenant_id, event_id, error_code, error_detail, ended_at FROM jobs_job
@@ -153,7 +159,7 @@ class Command(BaseCommand):
                 to = min(first + BATCH - 1, options["jobs"])
                 cursor.execute(JOBS, said | {"first": first, "to": to})
                 self.stdout.write(f"{to:,} jobs", ending="\n")
-            for statement in (ATTEMPTS, EVENTS, CALLS, ENTRIES, FAILURES, ACTIVE):
+            for statement in (ATTEMPTS, EVENTS, CALLS, ENTRIES, LABELS, FAILURES, ACTIVE):
                 cursor.execute(statement, said)
         with connection.cursor() as cursor:
             cursor.execute("SET statement_timeout = 0")

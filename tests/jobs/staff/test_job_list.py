@@ -2,8 +2,9 @@ import pytest
 from django.db import connection
 from django.urls import reverse
 
+from config.isolation import DatabaseRole, acting_as
 from jobs import deletion, services
-from jobs.models import Priority
+from jobs.models import JobLabel, Priority
 from tests.factories import JobFactory, TenantFactory
 from tests.jobs.acts import completed, failed
 
@@ -90,8 +91,11 @@ def test_what_is_no_filter_is_said_and_left_out(viewer):
 
 
 def test_deleted_jobs_are_not_listed(viewer):
-    job = failed(JobFactory())
-    deletion.delete_job(tenant_id=job.tenant_id, event_id=job.event_id)
+    job = failed(JobFactory(metadata={"case": "A-17"}))
+    assert JobLabel.objects.for_tenant(job.tenant_id).get(event_id=job.event_id).value == "A-17"
+    with acting_as(DatabaseRole.API, job.tenant_id):
+        deletion.delete_job(tenant_id=job.tenant_id, event_id=job.event_id)
+    assert not JobLabel.objects.across_tenants().exists()
 
     assert shown(viewer.get(LIST)) == []
     assert viewer.get(reverse("admin:job", args=[job.event_id])).status_code == 200

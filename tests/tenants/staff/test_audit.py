@@ -51,7 +51,8 @@ def test_entries_are_found_by_whole_values_and_time(viewer):
 
     assert "key.created" in found(tenant="north")
     assert "job.submitted" not in found(tenant="north")
-    assert found(action="job.submitted") == ["job.submitted"]
+    assert found(action="job.submitted", tenant="north") == ["job.submitted"]
+    assert found(action="job.submitted") == []
     assert found(actor="ann@example.com") == ["key.revoked"]
     assert found(action="key.created") == ["key.created"]
     assert found(object_id="gpc_2") == ["key.revoked"]
