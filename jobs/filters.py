@@ -16,7 +16,7 @@ from tenants.models import Tenant
 def first_id_of(at: datetime) -> UUID:
     """No event_id that was made then or later is smaller: they begin with their millisecond."""
     milliseconds = (at - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(milliseconds=1)
-    return UUID(int=milliseconds << 80)
+    return UUID(int=max(milliseconds, 0) << 80)  # nor is any older than 1970
 
 
 @dataclass(frozen=True)

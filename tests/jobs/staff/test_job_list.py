@@ -1,9 +1,12 @@
+from datetime import datetime, timedelta
+
 import pytest
 from django.db import connection
 from django.urls import reverse
 
 from config.isolation import DatabaseRole, acting_as
 from jobs import deletion, services
+from jobs.filters import first_id_of
 from jobs.models import JobLabel, Priority
 from tests.factories import JobFactory, TenantFactory
 from tests.jobs.acts import completed, failed
@@ -116,6 +119,41 @@ def test_a_search_leads_where_it_is_meant(viewer):
     assert leads("case=A-17") == f"{LIST}?metadata=case%3DA-17"
     assert leads("A-17") == f"{LIST}?metadata=A-17"
     assert leads("0" * 32) == f"{LIST}?metadata={'0' * 32}"
+
+
+def test_what_many_event_ids_begin_with_leads_to_their_time_and_no_further(viewer):
+    ids = [JobFactory().event_id for _ in range(2)]
+    begin = ids[0].hex[:8]  # a span of 66 seconds
+    width = timedelta(milliseconds=16**4)
+
+    page = viewer.get(LIST, {"q": begin}, follow=True)
+
+    asked = page.context["filter"]
+    since, until = datetime.fromisoformat(asked.since), datetime.fromisoformat(asked.until)
+    assert until - since == width
+    assert first_id_of(since).hex == begin.ljust(32, "0")
+    assert ids[0] in shown(page)
+
+
+@pytest.mark.parametrize("asked", ["since=1960-01-01", "since=0001-01-01&until=9999-12-31"])
+def test_jobs_since_before_there_were_ids_are_all_jobs(viewer, asked):
+    job = JobFactory()
+
+    assert shown(viewer.get(f"{LIST}?{asked}")) == [job.event_id]
+
+
+@pytest.mark.parametrize("field", ["q", "tenant", "model", "worker", "metadata", "shape", "before"])
+@pytest.mark.parametrize("words", ["=", "'\"<(*", "00000000", "x" * 5000])
+def test_no_words_break_the_page(viewer, field, words):
+    assert viewer.get(LIST, {field: words}, follow=True).status_code == 200
+
+
+@pytest.mark.parametrize("path", ["jobs", "tenants", "people", "audit", "bulk", "error_groups"])
+@pytest.mark.parametrize("field", ["q"])
+def test_what_no_text_may_hold_is_a_bad_request(staff_client, path, field):
+    asked = {field: "a\0b"}
+
+    assert staff_client("administrator").get(reverse(f"admin:{path}"), asked).status_code == 400
 
 
 def test_a_question_that_takes_too_long_is_given_up_and_says_so(viewer, monkeypatch):
