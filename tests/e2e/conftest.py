@@ -45,13 +45,16 @@ class Seen:
     """What a browser had to complain of: each has to stay empty."""
 
     url: str
-    said: list[str] = field(default_factory=list)  # console errors, CSP violations, exceptions
+    said: list[str] = field(
+        default_factory=list
+    )  # console errors, CSP violations, exceptions, failed requests
     dialogs: list[str] = field(default_factory=list)
     strangers: list[str] = field(default_factory=list)  # requests to anybody but us
 
     def watch(self, page):
         page.on("console", self._console)
         page.on("pageerror", lambda error: self.said.append(str(error)))
+        page.on("requestfailed", self._failed)
         page.on("request", lambda request: self._request(request.url))
         page.on("dialog", self._dialog)
         return page
@@ -67,6 +70,10 @@ class Seen:
     def _request(self, url):
         if urlsplit(url).scheme not in ("data", "blob") and not url.startswith(self.url):
             self.strangers.append(url)
+
+    def _failed(self, request):
+        if request.failure != "net::ERR_ABORTED":  # left by going on to another page
+            self.said.append(f"{request.url}: {request.failure}")
 
     def _dialog(self, dialog):
         self.dialogs.append(dialog.message)
