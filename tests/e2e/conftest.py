@@ -115,8 +115,8 @@ def come_in(page, url, email):
     for _ in range(3):  # a counter that does not answer at once, on a busy machine, lets nobody in
         page.get_by_label("Email").fill(email)
         page.get_by_label("Password", exact=True).fill(PASSWORD)
-        page.keyboard.press("Enter")
-        page.wait_for_load_state()
+        with page.expect_navigation():  # or the page of before would be asked what came of it
+            page.keyboard.press("Enter")
         if code.is_visible():
             break
     code.fill(totp(SECRET, time.time()))
