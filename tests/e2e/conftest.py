@@ -110,9 +110,9 @@ def sign_ins(chromium, live_stack):
 
 def come_in(page, url, email):
     """The whole way: sent to the login, a password, a code of the authenticator app."""
-    page.goto(f"{url}/admin/")
     code = page.locator("[name=code]")
-    for _ in range(3):  # a counter that does not answer at once, on a busy machine, lets nobody in
+    for _ in range(5):  # a counter that does not answer at once, on a busy machine, lets nobody in
+        page.goto(f"{url}/admin/")  # and its 429 has no form to try again with
         page.get_by_label("Email").fill(email)
         page.get_by_label("Password", exact=True).fill(PASSWORD)
         with page.expect_navigation():  # or the page of before would be asked what came of it
