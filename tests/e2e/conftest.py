@@ -45,13 +45,16 @@ class Seen:
     """What a browser had to complain of: each has to stay empty."""
 
     url: str
-    said: list[str] = field(default_factory=list)  # console errors, CSP violations, exceptions
+    said: list[str] = field(
+        default_factory=list
+    )  # console errors, CSP violations, exceptions, failed requests
     dialogs: list[str] = field(default_factory=list)
     strangers: list[str] = field(default_factory=list)  # requests to anybody but us
 
     def watch(self, page):
         page.on("console", self._console)
         page.on("pageerror", lambda error: self.said.append(str(error)))
+        page.on("requestfailed", self._failed)
         page.on("request", lambda request: self._request(request.url))
         page.on("dialog", self._dialog)
         return page
@@ -67,6 +70,10 @@ class Seen:
     def _request(self, url):
         if urlsplit(url).scheme not in ("data", "blob") and not url.startswith(self.url):
             self.strangers.append(url)
+
+    def _failed(self, request):
+        if request.failure != "net::ERR_ABORTED":  # left by going on to another page
+            self.said.append(f"{request.url}: {request.failure}")
 
     def _dialog(self, dialog):
         self.dialogs.append(dialog.message)
@@ -103,13 +110,13 @@ def sign_ins(chromium, live_stack):
 
 def come_in(page, url, email):
     """The whole way: sent to the login, a password, a code of the authenticator app."""
-    page.goto(f"{url}/admin/")
     code = page.locator("[name=code]")
-    for _ in range(3):  # a counter that does not answer at once, on a busy machine, lets nobody in
+    for _ in range(5):  # a counter that does not answer at once, on a busy machine, lets nobody in
+        page.goto(f"{url}/admin/")  # and its 429 has no form to try again with
         page.get_by_label("Email").fill(email)
         page.get_by_label("Password", exact=True).fill(PASSWORD)
-        page.keyboard.press("Enter")
-        page.wait_for_load_state()
+        with page.expect_navigation():  # or the page of before would be asked what came of it
+            page.keyboard.press("Enter")
         if code.is_visible():
             break
     code.fill(totp(SECRET, time.time()))

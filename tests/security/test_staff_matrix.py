@@ -4,6 +4,7 @@ audit log; for whoever may not nothing happens, and that is in the log too."""
 from uuid import uuid4
 
 import pytest
+from django.apps import apps
 from django.contrib import admin
 from django.urls import reverse
 
@@ -11,7 +12,7 @@ from config.staff import StaffRole, acts
 from jobs import breaker, bulk, error_groups, plans, services
 from jobs.filters import JobFilter
 from jobs.models import ErrorGroup
-from tenants.models import AuditEntry
+from tenants.models import AuditEntry, AuditSeal
 from tenants.services import standing
 from tests.factories import ApiKeyFactory, JobFactory, PlanFactory, TenantFactory, UserFactory
 from tests.jobs.acts import completed, failed
@@ -140,6 +141,16 @@ HOW = {
 }
 
 
+def everything():
+    """Each row of our apps, by table; but for what says who came and who was refused."""
+    return {
+        model.__name__: sorted(map(repr, model._base_manager.all().values_list()))
+        for app in ("accounts", "tenants", "jobs")
+        for model in apps.get_app_config(app).get_models()
+        if model not in (AuditEntry, AuditSeal)
+    }
+
+
 def test_every_act_is_tried():
     assert {act.code for act in acts()} == HOW.keys()
 
@@ -150,6 +161,7 @@ def test_every_act_is_tried():
 def test_an_act_is_done_by_whoever_may_and_by_nobody_else(staff_client, act, role):
     url, form = HOW[act.code]()
     browser = staff_client(role)
+    before = everything()
     entries = AuditEntry.objects.across_tenants().filter(actor=browser.user.email)
 
     without = browser.post(url, form)
@@ -164,3 +176,4 @@ def test_an_act_is_done_by_whoever_may_and_by_nobody_else(staff_client, act, rol
     else:
         assert (without.status_code, answer.status_code) == (403, 403)
         assert set(entries.values_list("action", flat=True)) == {"access.refused"}
+        assert everything() == before
