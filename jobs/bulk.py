@@ -83,6 +83,9 @@ def start(
     token  the same twice is the same action. Raises ImpossibleAction for a state from which that
            is impossible.
     """
+    begun = BulkAction.objects.filter(token=token).first() if token else None
+    if begun:
+        return begun
     matching = _eligible(kind, chosen)
     tenant = Tenant.objects.filter(slug=chosen.tenant).first() if chosen.tenant else None
     last = matching.aggregate(last=Max("id"))["last"] or 0

@@ -10,12 +10,13 @@ from datetime import datetime, timedelta
 
 from django.db import connection, transaction
 from django.db.models import F
+from django.db.models.functions import Greatest
 from django.utils import timezone
 
 from jobs.models import ErrorGroup, ErrorGroupCount, Failure
 from tenants.audit import record
 
-BATCH = 500  # failures counted in one transaction
+BATCH, BATCHES = 500, 20  # failures counted in one transaction, and transactions at a time
 BUCKET = timedelta(minutes=10)
 COUNTS_KEPT = timedelta(days=8)
 GROUPS_KEPT = timedelta(days=90)  # since they were last seen
@@ -27,19 +28,38 @@ VARIABLE = re.compile(
     |(?P<n>\d[\d,.]*\d|\d)""",
     re.VERBOSE | re.IGNORECASE,
 )
-MATCHES = {"<id>": r"[0-9a-fA-F-]+", "<name>": r"(`[^`]*`|\"[^\"]*\"|“[^”]*”)", "<n>": r"[\d,.]+"}
+MATCHES = {
+    "<id>": r"[0-9a-fA-F-]+",
+    "<name>": r"(?:`[^`]*`|\"[^\"]*\"|“[^”]*”)",
+    "<n>": r"[\d,.]+",
+}
+NOTHING = "<no message>"
+LONGEST, CUT = 300, "…"  # characters of a shape
 
 
 def shape(detail: str) -> str:
     """The message with what is variable in it taken out: "At most <n> bytes; these are <n>."."""
-    return VARIABLE.sub(lambda found: f"<{found.lastgroup}>", " ".join(detail.split()))
+    form = VARIABLE.sub(lambda found: f"<{found.lastgroup}>", " ".join(detail.split()))
+    form = re.sub(r"(<id>|<name>|<n>)(?: ?\1)+", r"\1", form)  # one for several in a row
+    if len(form) > LONGEST:
+        form = re.sub(r"<[a-z]*$", "", form[:LONGEST]) + CUT
+    return form or NOTHING
 
 
 def pattern(of_shape: str) -> str:
-    """A regular expression, for PostgreSQL and for Python, of the messages of a shape."""
-    parts = re.split(r"(<id>|<name>|<n>)", of_shape)
-    words = [MATCHES.get(part) or re.escape(part).replace(r"\ ", r"\s+") for part in parts]
-    return f"^\\s*{''.join(words)}\\s*$"
+    """A regular expression, for PostgreSQL and for Python, of the messages of a shape. For shapes
+    of our own messages, those that a group has: a stranger's could be made to match slowly."""
+    if of_shape == NOTHING:
+        return r"^\s*$"
+    words = "".join(
+        _repeated(MATCHES[part]) if part in MATCHES else re.escape(part).replace(r"\ ", r"\s+")
+        for part in re.split(r"(<id>|<name>|<n>)", of_shape.removesuffix(CUT))
+    )
+    return f"^\\s*{words}" + ("" if of_shape.endswith(CUT) else r"\s*$")
+
+
+def _repeated(one: str) -> str:
+    return f"{one}(?:\\s*{one})*" if one == MATCHES["<name>"] else f"{one}(?:\\s+{one})*"
 
 
 # --- Counting -----------------------------------------------------------------------------------
@@ -53,16 +73,20 @@ RETURNING tenant_id, event_id, error_code, detail, at
 
 
 def count() -> int:
-    """Takes what has failed since into its groups, a batch at a time; how many failures."""
+    """Takes what has failed since into its groups, a batch at a time; how many failures.
+
+    So many batches at most: the pump has other work, and comes again in a second.
+    """
     taken = 0
-    while True:
+    for _ in range(BATCHES):
         with transaction.atomic():
             failures = _take()
             for (code, form), theirs in _by_group(failures).items():
                 _add(_seen(code, form, theirs), theirs)
         taken += len(failures)
         if len(failures) < BATCH:
-            return taken
+            break
+    return taken
 
 
 def _take() -> list[Failure]:
@@ -98,7 +122,9 @@ def _seen(code: str, form: str, failures: list[Failure]) -> ErrorGroup:
     if not is_new:
         seen = ErrorGroup.objects.filter(pk=group.pk)
         seen.update(
-            count=F("count") + len(failures), last_seen_at=last.at, last_event_id=last.event_id
+            count=F("count") + len(failures),
+            last_seen_at=Greatest("last_seen_at", last.at),
+            last_event_id=last.event_id,
         )
         resolved = seen.filter(state=ErrorGroup.State.RESOLVED, changed_at__lt=last.at)
         resolved.update(state=ErrorGroup.State.OPEN, is_back=True)

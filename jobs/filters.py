@@ -9,7 +9,7 @@ from uuid import UUID
 from django.db.models import Exists, OuterRef
 
 from jobs.error_groups import pattern
-from jobs.models import Job, JobAttempt, JobLabel, JobQuerySet, JobStatus
+from jobs.models import ErrorGroup, Job, JobAttempt, JobLabel, JobQuerySet, JobStatus
 from tenants.models import Tenant
 
 
@@ -78,7 +78,9 @@ class JobFilter:
         if self.error_code:
             jobs = jobs.filter(status=JobStatus.FAILED, error_code=self.error_code)
         if self.shape:
-            jobs = jobs.filter(status=JobStatus.FAILED, error_detail__regex=pattern(self.shape))
+            known = ErrorGroup.objects.filter(shape=self.shape).exists()
+            failed = {"status": JobStatus.FAILED, "error_detail__regex": pattern(self.shape)}
+            jobs = jobs.filter(**failed) if known else jobs.none()
         if self.model:
             jobs = jobs.filter(model=self.model)
         if self.attempts:

@@ -8,10 +8,10 @@ without an entry, since the entry is the revealing.
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from django.db.models import Max
 from django.utils import timezone
 
 from config.errors import DomainError
@@ -37,9 +37,17 @@ def reveal(tenant_id: UUID, event_id: UUID) -> datetime:
     return until
 
 
-def revealed_until(tenant_id: UUID, event_id: UUID) -> datetime | None:
-    """Until when the current actor may read the job's text; None if not now."""
+@dataclass(frozen=True)
+class Revealed:
+    until: datetime
+    reason: str
+
+
+def revealed(tenant_id: UUID, event_id: UUID) -> Revealed | None:
+    """Until when the current actor may read the job's text, and why; None if not now."""
     actor = current_actor.get()
+    if actor.kind != ActorKind.STAFF:
+        return None
     entries = AuditEntry.objects.for_tenant(tenant_id).filter(
         object_type="job",
         object_id=str(event_id),
@@ -49,14 +57,14 @@ def revealed_until(tenant_id: UUID, event_id: UUID) -> datetime | None:
         actor=actor.name,
         at__gt=timezone.now() - LASTS,
     )
-    last = entries.aggregate(last=Max("at"))["last"]
-    return last + LASTS if last and actor.kind == ActorKind.STAFF else None
+    last = entries.order_by("-at").first()
+    return Revealed(last.at + LASTS, (last.after or {}).get("reason", "")) if last else None
 
 
 @contextmanager
 def opened(tenant_id: UUID, event_id: UUID) -> Iterator[None]:
     """Inside, the tenant's own words can be read. Raises NotRevealed."""
-    if revealed_until(tenant_id, event_id) is None:
+    if revealed(tenant_id, event_id) is None:
         raise NotRevealed
     with acting_as(DatabaseRole.API, tenant_id):
         yield

@@ -55,7 +55,6 @@ def pump(self: Task, **from_a_later_version: Any) -> None:
     if time.monotonic() - _pumped_at < settings.PUMP_SECONDS / 2:
         return
     _pumped_at = time.monotonic()
-    bulk.work()
     if time.monotonic() - _purged_at > PURGE_SECONDS:
         _purged_at = time.monotonic()
         deletion.purge()
@@ -65,6 +64,7 @@ def pump(self: Task, **from_a_later_version: Any) -> None:
         logger.warning("pump_without_broker", extra={"reason": str(error)})
     sealer.work()
     anchors.work()
+    bulk.work()
     error_groups.count()
     workers.pumped(self.request.hostname or socket.gethostname())
 

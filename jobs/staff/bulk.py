@@ -84,7 +84,8 @@ class StartPage(ActPage):
 
     def setup(self, request: HttpRequest, *args: Any, **kwargs: Any) -> None:
         super().setup(request, *args, **kwargs)
-        self.chosen = FilterForm(request.GET).filter()
+        asked = FilterForm(request.GET)
+        self.chosen, self.wrong = asked.filter(), asked.errors
         self.kind = request.GET.get("kind", "")
         if self.kind not in BulkAction.Kind.values:
             stops = self.chosen.status in bulk.POSSIBLE[BulkAction.Kind.CANCEL]
@@ -97,6 +98,7 @@ class StartPage(ActPage):
     def context(self) -> dict[str, Any]:
         seen: dict[str, Any] = {}
         try:
+            self._refuse_what_is_wrong()
             seen["preview"] = bulk.preview(self.kind, self.chosen)
         except bulk.ImpossibleAction as refused:
             seen["impossible"] = refused.detail
@@ -106,7 +108,14 @@ class StartPage(ActPage):
         ]
         return super().context() | seen | {"filter": self.chosen, "kinds": kinds, "kind": self.kind}
 
+    def _refuse_what_is_wrong(self) -> None:
+        """A value that was left out of the filter would let in more jobs than were meant."""
+        if self.wrong:
+            said = self.wrong.as_text().replace("\n", " ")
+            raise bulk.ImpossibleAction(f"The filter is not well formed. {said}")
+
     def perform(self, form: Any) -> str:
+        self._refuse_what_is_wrong()
         given = form.cleaned_data
         self.action = bulk.start(
             kind=given["kind"],

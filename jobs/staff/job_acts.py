@@ -1,6 +1,7 @@
 """What staff may do to one job: what its tenant may do too, through the same services, in that
 tenant's name and with a reason that the tenant reads in its own audit log."""
 
+from datetime import timedelta
 from functools import cached_property
 from typing import Any
 
@@ -8,6 +9,7 @@ from django import forms
 from django.http import Http404
 from django.shortcuts import get_object_or_404
 from django.urls import reverse
+from django.utils import timezone
 
 from config.isolation import DatabaseRole, acting_as
 from config.staff import Act, ActPage, ReasonForm, StaffRole, declare, staff_page
@@ -141,6 +143,9 @@ class PriorityPage(JobAct):
         return f"The job's priority is {priority.label}."
 
 
+ONE_PRESS = timedelta(minutes=1)  # the same asked for twice within this is meant once
+
+
 class ReplayForm(ReasonForm):
     """The models that the tenant may use, and the prompts that there are."""
 
@@ -177,6 +182,17 @@ class ReplayPage(JobAct):
 
     def act_on(self, job: Job, given: dict[str, Any]) -> str:
         prompts = {name: given[name] for name in ("summarize", "checklist", "repair")}
+        jobs = Job.objects.for_tenant(job.tenant_id)
+        jobs.select_for_update(no_key=True).only("pk").get(pk=job.pk)  # one press at a time
+        twice = jobs.without_content().filter(
+            replay_of=job,
+            model=given["model"],
+            prompts__contains=prompts,
+            created_at__gt=timezone.now() - ONE_PRESS,
+        )
+        if again := twice.first():
+            self.new_id = again.event_id
+            return "This is the new job, of a moment ago."
         new = replays.replay_job(
             caller=submitter_of(job),
             event_id=job.event_id,

@@ -60,7 +60,7 @@ class JobPage(OneJob):
             "tasks": self._tasks(attempts),
             "entries": self._entries(),
             "siblings": self._siblings(),
-            "revealed_until": reveals.revealed_until(job.tenant_id, job.event_id),
+            "is_revealed": reveals.revealed(job.tenant_id, job.event_id) is not None,
             "acts": [
                 {"act": act, "url": reverse(f"admin:{name}", args=[job.event_id])}
                 for name, act in self._possible()

@@ -40,10 +40,10 @@ def _spans(checklist: Checklist | None) -> list[Span]:
     if checklist is None:
         return []
     of_items = [
-        Span(citation.start, citation.end, f"i{item.number}")
+        Span(citation.start, citation.end, f"i{item.number}-{n}")
         for _, items in checklist.groups
         for item in items
-        for citation in item.citations
+        for n, citation in enumerate(item.citations, 1)
         if citation.start is not None and citation.end is not None
     ]
     of_gaps = [Span(gap.start, gap.end, f"g{n}") for n, gap in enumerate(checklist.gaps, 1)]
@@ -58,7 +58,7 @@ class JobTextPage(OneJob):
 
     def get(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         """Whoever has given no reason is asked for one."""
-        if reveals.revealed_until(self.job.tenant_id, self.job.event_id) is None:
+        if reveals.revealed(self.job.tenant_id, self.job.event_id) is None:
             return HttpResponseRedirect(reverse("admin:job_reveal", args=[self.job.event_id]))
         return super().get(request, *args, **kwargs)
 
@@ -67,6 +67,6 @@ class JobTextPage(OneJob):
         return {
             "job": job,
             "content": content_of(job),
-            "until": reveals.revealed_until(job.tenant_id, job.event_id),
+            "reveal": reveals.revealed(job.tenant_id, job.event_id),
             "back": self.url(),
         }

@@ -4,11 +4,13 @@ import itertools
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+MOST = 20  # spans named for one piece: where more overlap, a page would be all names
+
 
 @dataclass(frozen=True)
 class Span:
     """Characters `start` to `end` of the guideline, and the id of whatever is there: an item's
-    number as "i3", or a gap's as "g1"."""
+    number and citation as "i3-1", or a gap's as "g1"."""
 
     start: int
     end: int
@@ -40,5 +42,5 @@ def cut(text: str, spans: Iterable[Span]) -> list[Piece]:
             open_now.remove(by)
         fresh = opening.get(start, [])
         open_now.extend(fresh)
-        pieces.append(Piece(text[start:end], sorted(set(open_now)), sorted(set(fresh))))
+        pieces.append(Piece(text[start:end], sorted(set(open_now))[:MOST], sorted(set(fresh))))
     return pieces

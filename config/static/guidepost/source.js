@@ -4,6 +4,8 @@
 const marks = [...document.querySelectorAll("mark[data-by]")];
 const citing = [...document.querySelectorAll("[data-cites]")];
 
+const cited = (each) => each.dataset.cites.trim().split(" ");
+
 function light(ids, into) {
   const wanted = new Set(ids);
   let first = null;
@@ -12,12 +14,12 @@ function light(ids, into) {
     mark.classList.toggle("lit", lit);
     if (lit) first ??= mark;
   }
-  for (const each of citing) each.classList.toggle("lit", wanted.has(each.dataset.cites));
+  for (const each of citing) each.classList.toggle("lit", cited(each).some((id) => wanted.has(id)));
   if (into && first) first.scrollIntoView({ block: "center", behavior: "auto" });
 }
 
 for (const each of citing) {
-  each.addEventListener("mouseenter", () => light([each.dataset.cites], each.tagName === "A"));
-  each.addEventListener("focusin", () => light([each.dataset.cites], each.tagName === "A"));
+  each.addEventListener("mouseenter", () => light(cited(each), each.tagName === "A"));
+  each.addEventListener("focusin", () => light(cited(each), each.tagName === "A"));
 }
 for (const mark of marks) mark.addEventListener("mouseenter", () => light(mark.dataset.by.split(" "), false));

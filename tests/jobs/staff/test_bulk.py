@@ -70,6 +70,20 @@ def test_what_cannot_be_done_is_said(operator):
     assert not BulkAction.objects.exists()
 
 
+@pytest.mark.parametrize("wrong", ["tenant=acme%20corp", "since=yesterday", f"shape={'x' * 501}"])
+def test_a_filter_that_is_not_well_formed_acts_on_nothing(operator, wrong):
+    failed(JobFactory())
+    url = f"{NEW}?status=FAILED&{wrong}"
+
+    assert "The filter is not well formed" in operator.get(url).text
+    refused = operator.post(
+        url, form_of(operator.get(f"{NEW}?status=FAILED"), reason="r", name="n", rate=1)
+    )
+
+    assert refused.status_code == 409
+    assert not BulkAction.objects.exists()
+
+
 def test_it_is_begun_once_watched_and_ends_with_a_count_of_what_it_left(operator):
     poor = TenantFactory(plan={"tokens_per_day": 10**9})
     for tenant in (poor, TenantFactory(), TenantFactory()):

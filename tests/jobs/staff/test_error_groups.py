@@ -7,6 +7,7 @@ from django.utils import timezone
 
 from config.isolation import DatabaseRole, acting_as
 from jobs import error_groups
+from jobs.filters import JobFilter
 from jobs.models import ErrorGroup, ErrorGroupCount, Failure, Job
 from llm.errors import Refused, Truncated
 from tenants.models import AuditEntry
@@ -27,13 +28,28 @@ db = pytest.mark.django_db
         ("request req 0123456789abcdef", "request req <id>"),
         ("The facade was defaced", "The facade was defaced"),
         ("  two \n lines ", "two lines"),
-        ("", ""),
+        ("", "<no message>"),
+        ("1 1 2 3", "<n>"),
+        ("`a` `b`c", "<name>c"),
+        ("word " * 90, ("word " * 60)[:300] + "…"),
     ],
 )
 def test_a_shape_leaves_out_what_differs_and_finds_it_again(said, form):
     assert error_groups.shape(said) == form
     assert re.search(error_groups.pattern(form), said)
-    assert not re.search(error_groups.pattern(form), said + " and more")
+    assert len(form) <= 500
+    if not form.endswith("…"):
+        assert not re.search(error_groups.pattern(form), said + " and more")
+
+
+@db
+def test_only_shapes_that_a_group_has_are_looked_for(tenant):
+    """Anybody may write an address; what is in it is no regular expression to be run."""
+    failed(JobFactory(tenant=tenant))
+
+    assert not JobFilter(shape="<n><id><n><id><n>x").jobs().exists()
+    error_groups.count()
+    assert JobFilter(shape=ErrorGroup.objects.get().shape).jobs().exists()
 
 
 @db

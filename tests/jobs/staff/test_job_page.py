@@ -161,7 +161,9 @@ def test_a_replay_is_a_new_job_of_the_tenant_with_another_prompt(operator, tenan
 
     done = operator.post(url("job_replay", job), chosen | WHY | {"summarize": 1})
 
+    again = operator.post(url("job_replay", job), chosen | WHY | {"summarize": 1})
     new = Job.objects.across_tenants().exclude(pk=job.pk).get()
+    assert again.headers["Location"] == done.headers["Location"]
     assert done.headers["Location"] == url("job", new)
     assert (new.replay_of_id, new.tenant_id, new.prompts["summarize"]) == (job.pk, tenant.id, 1)
     assert new.submitted_by == job.submitted_by
@@ -199,6 +201,7 @@ def test_the_text_is_behind_a_reason_which_the_owner_reads_too(
 
     assert page.status_code == 200
     assert "visibly soiled" in page.text
+    assert "“A customer asked”" in page.text
     assert staff_client("administrator").get(url("job_text", told)).status_code == 302
     [shown] = person_client_for(tenant).get("/audit?action=job.revealed").json()["data"]
     assert shown["after"]["reason"] == "A customer asked"
@@ -216,6 +219,7 @@ def test_a_reason_holds_for_half_an_hour(operator, told, monkeypatch):
 
 
 def test_a_viewer_reveals_nothing(viewer, told):
+    assert "/text/" not in viewer.get(url("job", failed(JobFactory()))).text
     assert viewer.get(url("job_text", told)).status_code == 403
     assert viewer.post(url("job_reveal", told), WHY).status_code == 403
     assert "Reveal" not in viewer.get(url("job", told)).text
@@ -229,8 +233,11 @@ def test_citations_lie_where_the_guideline_has_them(operator, told):
     assert "".join(piece.text for piece in content.pieces) == SOURCE
     for _, items in content.checklist.groups:
         for item in items:
-            marked = "".join(p.text for p in content.pieces if f"i{item.number}" in p.by)
-            assert all(citation.quote in marked for citation in item.citations)
+            for n, citation in enumerate(item.citations, 1):
+                of_citation = [p for p in content.pieces if f"i{item.number}-{n}" in p.by]
+                assert "".join(piece.text for piece in of_citation) == citation.quote
+    anchors = [anchor for piece in content.pieces for anchor in piece.anchors]
+    assert len(anchors) == len(set(anchors))
 
 
 def test_raw_errors_stand_with_the_text(operator, tenant):
