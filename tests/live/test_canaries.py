@@ -159,7 +159,7 @@ class Abuse:
 
     def send(self, method, path, body=b"", **headers):
         """(status, body) of a request whose answer is kept if it is a refusal."""
-        authorization = {"Authorization": f"Bearer {self.live._token}"}
+        authorization = {"Authorization": f"Bearer {self.live.token()}"}
         given = {k.replace("_", "-"): v for k, v in headers.items()}
         request = urllib.request.Request(
             self.live.url + path,
@@ -184,7 +184,7 @@ class Abuse:
     def be_refused(self):
         text = json.dumps(GUIDELINE).encode()
         job = b'{"guideline_text": ' + text
-        token = self.live._token
+        token = self.live.token()
         for expected, method, path, body, headers in [
             (422, "POST", "/jobs", job + b', "colour": 1}', {}),
             (422, "POST", "/jobs", job + b', "title": ' + text * 1 + b', "priority": 9}', {}),
@@ -319,8 +319,8 @@ def secret(live):
         "client secret": live.stack.client["client_secret"],
         "wrong client secret": WRONG_SECRET,
         "wrong password": WRONG_PASSWORD,
-        "access token": live._token,
-        "signature of the access token": live._token.rpartition(".")[2],
+        "access token": live.token(),
+        "signature of the access token": live.token().rpartition(".")[2],
         "signing key": pem.decode().splitlines()[1],
         "encryption key": made["ENCRYPTION_KEYS"].partition(":")[2],
         "encryption key, raw": base64.b64decode(made["ENCRYPTION_KEYS"].partition(":")[2]).hex(),

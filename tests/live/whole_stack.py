@@ -25,7 +25,7 @@ from deploy.local.processes import Child
 from deploy.local.stack import Stack
 from tests.live.proxy import Proxy
 
-LEASE_SECONDS = 2
+LEASE_SECONDS, TOKEN_GROWS_OLD = 2, 300
 POINTS = {
     "before_post_commit": "kill",
     "after_post_commit": "kill",
@@ -55,7 +55,7 @@ class Live:
         self.points = Path(stack.settings["FAILPOINTS_DIR"])
         self.url = stack.url
         self.model = stack.env["OFFLINE_MODEL_URL"].removesuffix("/v1")
-        self._token = get_token(stack.url, stack.client)
+        self._token, self._token_since = "", float("-inf")
 
     def request(self, method, path, body=None, timeout=30, key=None, media_type="application/json"):
         """(status, headers, decoded body) of one API call."""
@@ -66,7 +66,7 @@ class Live:
             method=method,
             data=body,
             headers={
-                "Authorization": f"Bearer {self._token}",
+                "Authorization": f"Bearer {self.token()}",
                 "Content-Type": media_type,
                 **({"Idempotency-Key": key} if key else {}),
             },
@@ -76,6 +76,13 @@ class Live:
                 return answer.status, answer.headers, json.load(answer)
         except urllib.error.HTTPError as error:
             return error.code, error.headers, json.load(error)
+
+    def token(self):
+        """A good one: on a busy machine tests take longer than a token lives."""
+        if time.monotonic() - self._token_since > TOKEN_GROWS_OLD:
+            self._token = get_token(self.stack.url, self.stack.client)
+            self._token_since = time.monotonic()
+        return self._token
 
     def submit(self, text="Staff MUST wash their hands before every contact."):
         """A job that asks the model, whatever other tests had for the same text."""
