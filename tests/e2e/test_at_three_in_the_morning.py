@@ -17,9 +17,9 @@ WHY = "The provider is back"
 
 
 def failed_jobs(live, count, **fields):
-    """event_ids of jobs that a model has refused, once nothing else asks it."""
-    idle = "SELECT count(*) AS n FROM jobs_job WHERE status IN ('PENDING', 'PROCESSING')"
-    live.until(lambda: live.rows(idle)[0]["n"] == 0, seconds=120)
+    """event_ids of jobs that a model has refused, once those of the bulk action have ended."""
+    ended = "SELECT NOT bool_or(status IN ('PENDING', 'PROCESSING')) AS all FROM jobs_job"
+    live.until(lambda: live.rows(f"{ended} WHERE metadata ? 'batch'")[0]["all"] is not False, 120)
     live.script({"do": "refuse", "times": count})
     sent = []
     for number in range(count):
