@@ -100,8 +100,12 @@ def _recently(request: HttpRequest) -> bool:
     return age < settings.ACCOUNT_REAUTHENTICATION_TIMEOUT
 
 
-class AcrossTenants:
-    """Staff look at everybody's rows, and say so (see tenants/querysets.py). Any of them may."""
+class ReadOnlyAdmin(admin.ModelAdmin):
+    """Everybody's rows (see tenants/querysets.py), for any of staff to look at. Rows change in
+    services, by acts (config/staff.py)."""
+
+    show_full_result_count = False  # spares a COUNT(*) over the whole table on every page
+    list_per_page = 50
 
     def has_module_permission(self, request: HttpRequest) -> bool:
         return holds(request, StaffRole.VIEWER)
@@ -119,19 +123,5 @@ class AcrossTenants:
         return False
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
-        rows = super().get_queryset(request)  # type: ignore[misc]
+        rows = super().get_queryset(request)
         return rows.across_tenants() if hasattr(rows, "across_tenants") else rows
-
-
-class ReadOnlyInline(AcrossTenants, admin.TabularInline):
-    """Rows that belong to the one that is shown."""
-
-    extra = max_num = 0
-    can_delete = False
-
-
-class ReadOnlyAdmin(AcrossTenants, admin.ModelAdmin):
-    """Rows change in services, by acts (config/staff.py); here they are shown."""
-
-    show_full_result_count = False  # spares a COUNT(*) over the whole table on every page
-    list_per_page = 50

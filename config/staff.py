@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, ClassVar, TypeVar
 
 from django import forms
@@ -167,13 +168,12 @@ class StaffPage(View):
         return self.show()
 
     def context(self) -> dict[str, Any]:
-        """What the template needs besides `title`, `navigation` and `page` (this view)."""
+        """What the template needs besides `title`, `navigation` and `staff_role`."""
         return {}
 
     def show(self, status: int = 200, **more: Any) -> HttpResponse:
         said = {
             "title": self.title,
-            "page": self,
             "navigation": navigation(self.request),
             "staff_role": self.request.user.staff_role,  # type: ignore[union-attr]
             **self.context(),
@@ -192,7 +192,7 @@ class ReasonForm(forms.Form):
         label="Reason",
         max_length=400,
         widget=forms.TextInput(attrs={"autocomplete": "off"}),
-        help_text="Kept in the audit log, where the tenant can read it.",
+        help_text="Kept in the audit log. Owners of a tenant read there what was done to it.",
     )
 
 
@@ -233,20 +233,30 @@ class ActPage(StaffPage):
         return {}
 
     def context(self) -> dict[str, Any]:
-        return {"act": self.act, "about": self.about(), "back": self.back(), "form": self.form()}
+        return {"act": self.act, "about": self.about(), "back": self.back(), "form": self.form}
 
+    @cached_property
     def form(self) -> ReasonForm:
-        return self.form_class(self.request.POST or None, initial=self.initial(), label_suffix="")
+        return self.form_class(
+            self.request.POST or None,
+            initial=self.initial(),
+            label_suffix="",
+            **self.form_takes(),
+        )
+
+    def form_takes(self) -> dict[str, Any]:
+        """What its form is made with besides."""
+        return {}
 
     def post(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
-        form = self.form()
+        form = self.form
         if not form.is_valid():
-            return self.show(422, form=form)
+            return self.show(422)
         try:
             with transaction.atomic(), because(form.cleaned_data["reason"]):
                 said = self.perform(form)
         except DomainError as refused:
             form.add_error(None, f"{refused.title}. {refused.detail}")
-            return self.show(409, form=form)
+            return self.show(409)
         messages.success(request, said)
         return HttpResponseRedirect(self.done())

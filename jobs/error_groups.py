@@ -13,6 +13,7 @@ from django.db.models import F
 from django.db.models.functions import Greatest
 from django.utils import timezone
 
+from config.database import as_dicts
 from jobs.models import ErrorGroup, ErrorGroupCount, Failure
 from tenants.audit import record
 
@@ -95,8 +96,7 @@ def _take() -> list[Failure]:
         if not cursor.fetchone()[0]:
             return []
         cursor.execute(TAKE, [BATCH])
-        names = [column.name for column in cursor.description]
-        return [Failure(**dict(zip(names, row, strict=True))) for row in cursor.fetchall()]
+        return [Failure(**row) for row in as_dicts(cursor)]
 
 
 def _by_group(failures: list[Failure]) -> dict[tuple[str, str], list[Failure]]:

@@ -1,6 +1,7 @@
 """What keeps failing, of whom, since when; and whether somebody has looked at it."""
 
 from datetime import timedelta
+from functools import cached_property
 from typing import Any
 from urllib.parse import urlencode
 
@@ -78,7 +79,7 @@ class OneGroup:
     request: HttpRequest
     kwargs: dict[str, Any]
 
-    @property
+    @cached_property
     def group(self) -> ErrorGroup:
         return get_object_or_404(ErrorGroup, pk=self.kwargs["pk"])
 

@@ -171,14 +171,8 @@ class ReplayPage(JobAct):
         job = self.job
         return {"model": resolve(job.options)["model"], **current_prompts(), **job.prompts}
 
-    def form(self) -> ReplayForm:
-        allowed = preferences_of(self.job.tenant_id).allowed
-        return ReplayForm(
-            self.request.POST or None,
-            initial=self.initial(),
-            label_suffix="",
-            models=list(allowed),
-        )
+    def form_takes(self) -> dict[str, Any]:
+        return {"models": preferences_of(self.job.tenant_id).allowed}
 
     def act_on(self, job: Job, given: dict[str, Any]) -> str:
         prompts = {name: given[name] for name in ("summarize", "checklist", "repair")}

@@ -7,20 +7,18 @@ from urllib.parse import urlencode
 from uuid import UUID
 
 from django import forms
-from django.db import OperationalError, connection, transaction
-from django.db.models import F
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
 from django.utils import timezone
-from psycopg.errors import QueryCanceled
 
+from config.database import TooSlow, within
 from config.staff import StaffPage, StaffRole, holds, staff_page
 from jobs.filters import JobFilter
 from jobs.models import Job, JobQuerySet, JobStatus
 from tenants.models import Tenant
 
 PER_PAGE = 50
-PATIENCE = "2s"  # a page is no place to wait longer
+PATIENCE = 2.0  # seconds; a page is no place to wait longer
 SPANS = {"hour": timedelta(hours=1), "day": timedelta(days=1), "week": timedelta(weeks=1)}
 SHOWN = (
     "event_id",
@@ -32,8 +30,8 @@ SHOWN = (
     "attempt",
     "error_code",
     "worker",
+    "model",
     "created_at",
-    "ended_at",
 )
 
 
@@ -126,16 +124,9 @@ class JobListPage(StaffPage):
 
     def _read(self, jobs: JobQuerySet, *, oldest_first: bool) -> list[dict[str, Any]]:
         """At most one more than a page holds. Raises TooSlow."""
-        order = "event_id" if oldest_first else "-event_id"
-        rows = jobs.order_by(order).annotate(slug=F("tenant__slug"), asked=F("model"))
-        try:
-            with transaction.atomic(), connection.cursor() as cursor:
-                cursor.execute("SELECT set_config('statement_timeout', %s, true)", [PATIENCE])
-                return list(rows.values("slug", "asked", *SHOWN)[: PER_PAGE + 1])
-        except OperationalError as error:
-            if isinstance(error.__cause__, QueryCanceled):
-                raise TooSlow from error
-            raise
+        rows = jobs.order_by("event_id" if oldest_first else "-event_id")
+        with within(PATIENCE):
+            return list(rows.values(*SHOWN)[: PER_PAGE + 1])
 
     def _place(self, name: str) -> UUID | None:
         try:
@@ -182,7 +173,3 @@ def _time_of(event_id: UUID) -> datetime:
 
 def _iso(at: datetime) -> str:
     return at.isoformat(timespec="seconds")
-
-
-class TooSlow(Exception):
-    """The database took longer than a page may."""

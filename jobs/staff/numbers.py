@@ -13,6 +13,7 @@ from django.db import connection
 from django.db.models import Sum
 from django.utils import timezone
 
+from config.database import as_dicts
 from jobs import error_groups
 from jobs.models import (
     BulkAction,
@@ -233,5 +234,4 @@ def bulk_actions_running() -> int:
 def _rows(question: str, **parameters: Any) -> list[dict[str, Any]]:
     with connection.cursor() as cursor:
         cursor.execute(question, parameters)
-        names = [column.name for column in cursor.description]
-        return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
+        return as_dicts(cursor)

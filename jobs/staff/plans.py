@@ -1,5 +1,6 @@
 """Plans: what their tenants may use."""
 
+from functools import cached_property
 from typing import Any
 
 from django import forms
@@ -58,10 +59,7 @@ class NewPlanForm(PlanForm):
 
 @staff_page("plans/new/", name="plan_new")
 class NewPlanPage(ActPage):
-    act = CREATE
-
-    def form(self) -> NewPlanForm:
-        return NewPlanForm(self.request.POST or None, label_suffix="")
+    act, form_class = CREATE, NewPlanForm
 
     def perform(self, form: Any) -> str:
         plans.save_plan(form.save(commit=False))
@@ -73,17 +71,17 @@ class NewPlanPage(ActPage):
 
 @staff_page("plans/<slug:code>/", name="plan")
 class ChangePlanPage(ActPage):
-    act = CHANGE
+    act, form_class = CHANGE, PlanForm
 
-    @property
+    @cached_property
     def plan(self) -> Plan:
         return get_object_or_404(Plan, pk=self.kwargs["code"])
 
     def about(self) -> str:
         return f"The plan {self.plan.name}. Tenants that have it: {self.plan.tenants.count()}"
 
-    def form(self) -> PlanForm:
-        return PlanForm(self.request.POST or None, instance=self.plan, label_suffix="")
+    def form_takes(self) -> dict[str, Any]:
+        return {"instance": self.plan}
 
     def perform(self, form: Any) -> str:
         plans.save_plan(form.save(commit=False))

@@ -1,5 +1,6 @@
 """Tenants: what they may use and what they use, who belongs to them, and shutting one out."""
 
+from functools import cached_property
 from typing import Any
 from uuid import UUID
 
@@ -11,9 +12,8 @@ from django.urls import reverse
 
 from config.isolation import DatabaseRole, acting_as
 from config.staff import Act, ActPage, ReasonForm, StaffPage, StaffRole, declare, staff_page
-from jobs import plans, usage
+from jobs import plans, services, usage
 from jobs.models import Job, TenantQueue
-from jobs.staff import circuits
 from tenants.models import ApiKey, AuditEntry, Invitation, Membership, Plan, ProviderKey, Tenant
 from tenants.services import keys, standing
 
@@ -40,6 +40,19 @@ CHANGE_PLAN = declare(
         StaffRole.ADMINISTRATOR,
         "Caps and budgets are the other plan's at once; rates follow within a second.",
     )
+)
+PAUSE = declare(
+    Act(
+        "queue.paused",
+        "Pause the queue",
+        StaffRole.OPERATOR,
+        "No job of this tenant begins until somebody resumes. What runs goes on, and more can be"
+        " submitted, up to the tenant's cap.",
+        danger=True,
+    )
+)
+RESUME = declare(
+    Act("queue.resumed", "Resume the queue", StaffRole.OPERATOR, "The tenant's jobs begin again.")
 )
 REVOKE = declare(
     Act(
@@ -82,7 +95,7 @@ class OneTenant:
 
     kwargs: dict[str, Any]
 
-    @property
+    @cached_property
     def tenant(self) -> Tenant:
         return get_object_or_404(Tenant.objects.select_related("plan"), pk=self.kwargs["tenant_id"])
 
@@ -105,9 +118,7 @@ class TenantPage(OneTenant, StaffPage):
         acts = [
             ("tenant_suspend", SUSPEND) if tenant.is_active else ("tenant_restore", RESTORE),
             ("tenant_plan", CHANGE_PLAN),
-            ("queue_resume", circuits.RESUME)
-            if queue and queue.is_paused
-            else ("queue_pause", circuits.PAUSE),
+            ("queue_resume", RESUME) if queue and queue.is_paused else ("queue_pause", PAUSE),
         ]
         return {
             "title": tenant.name,
@@ -135,22 +146,42 @@ class TenantAct(OneTenant, ActPage):
         return f"The tenant {self.tenant.name} ({self.tenant.slug})"
 
 
-@staff_page("tenants/tenant/<uuid:tenant_id>/suspend/", name="tenant_suspend")
-class SuspendPage(TenantAct):
-    act = SUSPEND
+class StandingPage(TenantAct):
+    active: bool
 
     def perform(self, form: Any) -> str:
-        changed = standing.set_active(self.tenant.pk, active=False)
-        return "The tenant is suspended." if changed else "The tenant was suspended already."
+        changed = standing.set_active(self.tenant.pk, active=self.active)
+        said = "restored" if self.active else "suspended"
+        return f"The tenant is {said}." if changed else f"The tenant was {said} already."
+
+
+@staff_page("tenants/tenant/<uuid:tenant_id>/suspend/", name="tenant_suspend")
+class SuspendPage(StandingPage):
+    act, active = SUSPEND, False
 
 
 @staff_page("tenants/tenant/<uuid:tenant_id>/restore/", name="tenant_restore")
-class RestorePage(TenantAct):
-    act = RESTORE
+class RestorePage(StandingPage):
+    act, active = RESTORE, True
+
+
+class QueuePage(TenantAct):
+    paused: bool
 
     def perform(self, form: Any) -> str:
-        changed = standing.set_active(self.tenant.pk, active=True)
-        return "The tenant is restored." if changed else "The tenant was not suspended."
+        changed = services.pause_queue(self.tenant.pk, paused=self.paused)
+        said = "paused" if self.paused else "resumed"
+        return f"The queue is {said}." if changed else f"The queue was {said} already."
+
+
+@staff_page("tenants/tenant/<uuid:tenant_id>/pause/", name="queue_pause")
+class PausePage(QueuePage):
+    act, paused = PAUSE, True
+
+
+@staff_page("tenants/tenant/<uuid:tenant_id>/resume/", name="queue_resume")
+class ResumePage(QueuePage):
+    act, paused = RESUME, False
 
 
 class PlanChoiceForm(ReasonForm):
@@ -175,7 +206,7 @@ class ChangePlanPage(TenantAct):
 class RevokePage(TenantAct):
     act = REVOKE
 
-    @property
+    @cached_property
     def key(self) -> ApiKey:
         mine = ApiKey.objects.for_tenant(self.kwargs["tenant_id"])
         return get_object_or_404(mine, client_id=self.kwargs["client_id"])

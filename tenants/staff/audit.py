@@ -11,12 +11,11 @@ from urllib.parse import urlencode
 
 from django import forms
 from django.core.exceptions import ValidationError
-from django.db import OperationalError, connection, transaction
 from django.db.models import Max, Q
 from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
-from psycopg.errors import QueryCanceled
 
+from config.database import TooSlow, within
 from config.isolation import DatabaseRole
 from config.staff import (
     Act,
@@ -34,7 +33,7 @@ from tenants.querysets import TenantQuerySet
 from tenants.sealing.verification import Verification
 
 PER_PAGE = 50
-PATIENCE = "2s"
+PATIENCE = 2.0  # seconds
 EXPORTED = 10_000
 VERIFIED = 50_000  # entries, some seconds' work: more is for `manage.py audit_verify`
 FINDINGS_SHOWN = 50
@@ -150,14 +149,10 @@ class AuditPage(StaffPage):
             at, pk = place
             entries = entries.filter(Q(at__lt=at) | Q(at=at, pk__lt=pk), at__lte=at)
         try:
-            with transaction.atomic(), connection.cursor() as cursor:
-                cursor.execute("SELECT set_config('statement_timeout', %s, true)", [PATIENCE])
-                related = entries.select_related("tenant", "seal")
-                return list(related[: PER_PAGE + 1]), False
-        except OperationalError as error:
-            if isinstance(error.__cause__, QueryCanceled):
-                return [], True
-            raise
+            with within(PATIENCE):
+                return list(entries.select_related("tenant", "seal")[: PER_PAGE + 1]), False
+        except TooSlow:
+            return [], True
 
 
 def _cursor(at: datetime, pk: int) -> str:
@@ -199,9 +194,9 @@ class VerifyPage(ActPage):
         return {"tenant": self.request.GET.get("tenant", "")}
 
     def post(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
-        form = self.form()
+        form = self.form
         if not form.is_valid():
-            return self.show(422, form=form)
+            return self.show(422)
         run = Verification(form.cleaned_data["tenant"], DatabaseRole.STAFF)
         found = list(islice(run.findings(), FINDINGS_SHOWN))
         with because(form.cleaned_data["reason"]):
@@ -211,7 +206,7 @@ class VerifyPage(ActPage):
                 of=("audit_log", run.slug or "all"),
                 after={"entries": run.entries, "findings": len(found)},
             )
-        return self.show(form=form, run=run, found=found, at_least=len(found) == FINDINGS_SHOWN)
+        return self.show(run=run, found=found, at_least=len(found) == FINDINGS_SHOWN)
 
     def back(self) -> str:
         return reverse("admin:audit")
@@ -234,9 +229,9 @@ class ExportPage(ActPage):
         return SearchForm(self.request.GET)
 
     def post(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
-        form = self.form()
+        form = self.form
         if not form.is_valid():
-            return self.show(422, form=form)
+            return self.show(422)
         rows = list(self.search.entries().values(*COLUMNS)[:EXPORTED])
         with because(form.cleaned_data["reason"]):
             record(

@@ -1,5 +1,6 @@
 """People: who they are, how they sign in, and which of them are staff."""
 
+from functools import cached_property
 from typing import Any, cast
 
 from allauth.mfa.models import Authenticator
@@ -86,7 +87,7 @@ class OnePerson:
 
     kwargs: dict[str, Any]
 
-    @property
+    @cached_property
     def person(self) -> User:
         return get_object_or_404(User, public_id=self.kwargs["public_id"])
 

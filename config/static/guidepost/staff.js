@@ -18,7 +18,7 @@ async function refresh(id) {
   const old = document.getElementById(id);
   if (!old || document.hidden || old.contains(document.activeElement)) return;
   if (!getSelection().isCollapsed && old.contains(getSelection().anchorNode)) return;
-  const answer = await fetch(location.href, { headers: { "X-Refresh": id } }).catch(() => null);
+  const answer = await fetch(location.href).catch(() => null);
   if (!answer || answer.redirected || !answer.ok) {
     old.setAttribute("data-stale", "");
     return;

@@ -67,7 +67,7 @@ def test_pages_by_time_and_id_in_few_statements(viewer, monkeypatch, django_asse
     for n in range(5):
         write("x.done", of=("x", f"{n}"))
 
-    with django_assert_max_num_queries(11):
+    with django_assert_max_num_queries(12):
         first = viewer.get(AUDIT, {"action": "x.done"})
     second = viewer.get(AUDIT + first.context["older"])
     third = viewer.get(AUDIT + second.context["older"])
