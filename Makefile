@@ -9,7 +9,7 @@ SEED ?= 1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev demo run code manage test faults chaos chaos-naive bench-claims bench-submit bench-recovery bench-documents bench-exports bench-staff eval lint format types contracts openapi permissions prove-isolation fuzz-api screenshots lock clean
+.PHONY: help setup setup-dev demo run code manage test faults chaos chaos-naive bench bench-claims bench-submit bench-recovery bench-documents bench-exports bench-staff eval lint format types contracts openapi permissions prove-isolation fuzz-api screenshots lock clean
 
 help:  ## this list
 	@grep -E '^[a-z-]+:.*  ## ' Makefile | sed -E 's/:.*  ## /\t/' | expand -t 14
@@ -62,6 +62,9 @@ fuzz-api: setup-dev  ## schemathesis against a stack of its own, as each role
 
 prove-isolation: setup-dev  ## every route, method and role with another tenant's ids, on a stack of its own
 	@$(BIN)/python -m deploy.local.prove $(ARGS)
+
+bench: setup-dev  ## what a request costs, beside a floor and two peers; ARGS="--rounds 5"
+	@$(BIN)/python -m tests.bench $(ARGS)
 
 bench-claims: setup-dev  ## how long a claim takes, with a thousand to a million jobs waiting
 	@$(BIN)/python -m tests.bench.claims
