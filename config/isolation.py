@@ -14,6 +14,7 @@ Source: PostgreSQL manual, sections 5.9 (row security policies) and 21.3 (role m
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -40,12 +41,40 @@ def acting_as(role: DatabaseRole, tenant_id: UUID | None = None) -> Iterator[Non
     Inside another transaction it is a savepoint, after which the outer role is back.
     """
     nested = connection.in_atomic_block
-    with transaction.atomic():
+    with transaction.atomic(), meaning(None):
         before = _current() if nested else None
-        _become(role.value, str(tenant_id or ""))
+        _become(_name(role), str(tenant_id or ""))
         yield
         if before is not None and not connection.needs_rollback:
             _become(*before)
+
+
+_meant: ContextVar[tuple[DatabaseRole, UUID | None] | None] = ContextVar("meant", default=None)
+
+
+@contextmanager
+def meaning(role: DatabaseRole | None, tenant_id: UUID | None = None) -> Iterator[None]:
+    """For whom `in_role` and `rows_in_role` act inside, until they do."""
+    token = _meant.set((role, tenant_id) if role else None)
+    try:
+        yield
+    finally:
+        _meant.reset(token)
+
+
+@contextmanager
+def in_role() -> Iterator[None]:
+    """`acting_as` whoever is meant; nothing where nobody is, as in workers, or somebody acts."""
+    meant = _meant.get()
+    if meant is None:
+        yield
+        return
+    with acting_as(*meant):
+        yield
+
+
+def _name(role: DatabaseRole) -> str:
+    return role.value
 
 
 def _current() -> tuple[str, str]:
@@ -97,6 +126,32 @@ def past_row_security(*tables: str, on: BaseDatabaseWrapper = connection) -> Ite
             cursor.execute(f'ALTER TABLE "{table}" FORCE ROW LEVEL SECURITY')
 
 
+def rows_in_role(question: str, parameters: dict[str, Any]) -> list[dict[str, Any]]:
+    """What one statement gives in the role that is meant, by column: `in_role` in one round trip,
+    its commit included."""
+    meant = _meant.get()
+    if meant is None or connection.in_atomic_block:
+        with in_role():
+            return _rows(question, parameters)
+    # What is sent together is one transaction.
+    who = ROLE_AND_TENANT.format(role=_name(meant[0]), tenant=meant[1])
+    return _rows(f"{who};\n{question}", parameters, skip=1)
+
+
+ROLE_AND_TENANT = (
+    "SELECT set_config('role', '{role}', true), set_config('guidepost.tenant', '{tenant}', true)"
+)
+
+
+def _rows(statements: str, parameters: dict[str, Any], skip: int = 0) -> list[dict[str, Any]]:
+    with connection.cursor() as cursor:
+        cursor.execute(statements, parameters)
+        for _ in range(skip):
+            cursor.nextset()
+        names = [column.name for column in cursor.description]
+        return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
+
+
 # Statements that are sent together are one transaction, and roles taken on in it end with it.
 ONE_ROUND_TRIP = """
 SELECT set_config('guidepost.before', current_setting('role'), true);
@@ -114,7 +169,7 @@ def one_row_as(
     For the question that comes before a request's own transaction. Works inside one as well.
     """
     with connection.cursor() as cursor:
-        cursor.execute(ONE_ROUND_TRIP.format(role=role, question=question), parameters)
+        cursor.execute(ONE_ROUND_TRIP.format(role=_name(role), question=question), parameters)
         cursor.nextset()
         cursor.nextset()
         row = cursor.fetchone()

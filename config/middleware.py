@@ -5,10 +5,13 @@ import re
 import time
 import uuid
 from collections.abc import Callable
+from functools import cache
 from http import HTTPStatus
 
 from django.db import transaction
 from django.http import HttpRequest, HttpResponse
+from django.urls import Resolver404, resolve
+from rest_framework.renderers import TemplateHTMLRenderer
 
 from config import logs, problems
 from config.isolation import DatabaseRole, acting_as
@@ -65,6 +68,32 @@ class ContentLengthMiddleware:
         if "Transfer-Encoding" in request.headers:
             return problems.length_required()
         return self.get_response(request)
+
+
+class APIMiddleware:
+    """Takes requests of the API straight to their view: they have no session, no cookie and no
+    message, and no form that another site could send."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]):
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        try:
+            match = resolve(request.path_info)
+        except Resolver404:
+            return self.get_response(request)
+        if not _is_api(match.func):
+            return self.get_response(request)
+        request.resolver_match = match
+        response: HttpResponse = match.func(request, *match.args, **match.kwargs)
+        return response.render() if hasattr(response, "render") else response
+
+
+@cache
+def _is_api(view: Callable[..., HttpResponse]) -> bool:
+    """The pages about the API are views of the framework too, but for browsers."""
+    kind = getattr(view, "cls", None)
+    return kind is not None and TemplateHTMLRenderer not in kind.renderer_classes
 
 
 class DatabaseRoleMiddleware:

@@ -1,23 +1,47 @@
 """What requests are checked with: a name or a type we do not know is a mistake worth saying."""
 
+import re
+from functools import cache
 from typing import Any
 
+from django.core.validators import ProhibitNullCharactersValidator
 from rest_framework import serializers
+from rest_framework.validators import ProhibitSurrogateCharactersValidator
 
+_UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 TEXT_PATTERN = r"^[^\u0000]*$"
 
 
 class TextField(serializers.CharField):
     """Text, and nothing that could be turned into text: neither 5 nor true."""
 
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        # These look at each character in Python, for what one pattern finds.
+        looked_for = ProhibitNullCharactersValidator | ProhibitSurrogateCharactersValidator
+        self.validators = [each for each in self.validators if not isinstance(each, looked_for)]
+
     def to_internal_value(self, data: Any) -> str:
         if not isinstance(data, str):
             raise serializers.ValidationError("Not a string.", code="invalid")
+        if found := _UNSTORABLE.search(data):
+            what = f"U+{ord(found[0]):04X} is not allowed."
+            raise serializers.ValidationError(what, code="null_characters_not_allowed")
         return super().to_internal_value(data)
 
 
 class StrictSerializer(serializers.Serializer):
     """Refuses fields that it does not have, and names them all together with other mistakes."""
+
+    @classmethod
+    def checked(cls, data: Any) -> dict[str, Any]:
+        """The values that valid data stands for. Raises ValidationError.
+
+        One instance checks for all requests: it keeps nothing of them, and making another copies
+        every field.
+        """
+        values: dict[str, Any] = _shared(cls).run_validation(data)
+        return values
 
     def to_internal_value(self, data: Any) -> Any:
         known = ", ".join(name for name, field in self.fields.items() if not field.read_only)
@@ -34,6 +58,11 @@ class StrictSerializer(serializers.Serializer):
         if unknown:
             raise serializers.ValidationError(unknown)
         return values
+
+
+@cache
+def _shared(kind: type[StrictSerializer]) -> StrictSerializer:
+    return kind()
 
 
 class QuerySerializer(StrictSerializer):

@@ -52,6 +52,7 @@ MIDDLEWARE = [
     "config.middleware.ContentLengthMiddleware",
     "config.pages.HostMiddleware",
     "django.middleware.security.SecurityMiddleware",
+    "config.middleware.APIMiddleware",  # what follows is of pages
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "config.middleware.DatabaseRoleMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
@@ -87,7 +88,7 @@ TEMPLATES = [
 # --- PostgreSQL -----------------------------------------------------------------------------
 
 DATABASES = {"default": env.db_url("DATABASE_URL")}
-DATABASES["default"]["CONN_HEALTH_CHECKS"] = True  # a restarted server costs nobody an error
+DATABASES["default"]["ENGINE"] = "config.postgresql"
 DATABASES["default"].setdefault("OPTIONS", {}).update(
     {
         "pool": {

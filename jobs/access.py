@@ -82,10 +82,11 @@ declare(
     Access(
         "jobs_tenantqueue",
         api="SELECT, INSERT (tenant_id, is_active, max_running, max_waiting),"
-        " UPDATE (is_active, running)",
+        " UPDATE (is_active, running, departures)",
         worker="SELECT, INSERT, UPDATE",
         staff="SELECT, INSERT, UPDATE",
     ),
+    Access("jobs_intake", api="SELECT, INSERT, UPDATE (arrivals)", worker="SELECT, INSERT, UPDATE"),
     Access(
         "jobs_bulkaction",
         worker="SELECT, UPDATE",

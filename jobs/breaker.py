@@ -76,10 +76,15 @@ def circuit_name(model: str = "") -> str:
 
     Only calls with the installation's own key have a circuit.
     """
+    return f"{provider_host()}/{model or settings.OPENAI_MODEL}"
+
+
+def provider_host() -> str:
+    """Of the installation's own provider."""
     base = settings.OPENAI_BASE_URL or (
         "https://api.openai.com" if settings.OPENAI_API_KEY else settings.OFFLINE_MODEL_URL
     )
-    return f"{urlsplit(base).hostname}/{model or settings.OPENAI_MODEL}"
+    return urlsplit(base).hostname or ""
 
 
 def all_circuits() -> list[str]:

@@ -21,6 +21,7 @@ from django.conf import settings
 from django.db import connection, transaction
 from django.utils import timezone
 
+from config.isolation import in_role
 from jobs.errors import BudgetExhausted, QuotaExceeded, TooManyWaiting
 from jobs.models import Reservation, TenantQueue
 from llm.bounds import Tokens
@@ -136,17 +137,23 @@ def price(tokens: Tokens, asked: Asked = DEFAULT) -> int:
 def admit(
     tenant_id: UUID, job_id: int, estimate: Tokens, models: Sequence[Asked] = (DEFAULT,)
 ) -> None:
-    """Reserves for a job that is being submitted. Raises QuotaExceeded, or TooManyWaiting.
+    """Reserves for a job that was just made of another. Raises QuotaExceeded, or TooManyWaiting.
 
     models  that it may ask: the dearest of them is reserved for
 
-    Submissions of one tenant pass here one at a time, up to their commit, so both are exact. It
-    comes last in its transaction: the shorter it is held.
+    Submissions of one tenant pass one at a time, up to their commit, so both are exact.
     """
-    refused = _ask(ADMIT, tenant_id, job_id, estimate, models)
-    if refused == "waiting":
-        raise _too_many_waiting(tenant_id)
-    if refused:
+    raise_if(_ask(ADMIT, tenant_id, job_id, estimate, models), tenant_id)
+
+
+def raise_if(refused: str, tenant_id: UUID) -> None:
+    """Raises what `jobs_submit` and `jobs_admit` name: TooManyWaiting or QuotaExceeded; not for
+    ''."""
+    if not refused:
+        return
+    with in_role():
+        if refused == "waiting":
+            raise _too_many_waiting(tenant_id)
         raise _quota_exceeded(tenant_id, refused)
 
 
@@ -257,12 +264,16 @@ def _ask(
     asked: dict[str, Any] = {
         "tenant": tenant_id,
         "job": job_id,
-        "tokens": tokens.total,
-        "micros": max(price(tokens, asked) for asked in models),
+        **promised(tokens, models),
     }
     with connection.cursor() as cursor:
         cursor.execute(statement, asked)
         return str(cursor.fetchone()[0])
+
+
+def promised(tokens: Tokens, models: Sequence[Asked]) -> dict[str, int]:
+    """What is reserved, as statements take it: for the dearest of the models."""
+    return {"tokens": tokens.total, "micros": max(price(tokens, asked) for asked in models)}
 
 
 def _quota_exceeded(tenant_id: UUID, kind: str) -> QuotaExceeded:

@@ -755,6 +755,7 @@ class TenantQueue(models.Model):
     max_waiting = models.PositiveIntegerField(db_default=10_000)
     is_paused = models.BooleanField(db_default=False)
     running = models.PositiveIntegerField(db_default=0)
+    departures = models.BigIntegerField(db_default=0)  # of Intake.arrivals, who wait no longer
     is_active = models.BooleanField(db_default=False)  # may have ready jobs
     virtual_time = models.FloatField(db_default=0.0)
     start_tag = models.FloatField(db_default=0.0)
@@ -776,6 +777,24 @@ class TenantQueue(models.Model):
 
     def __str__(self) -> str:
         return f"queue of {self.tenant_id}"
+
+
+class Intake(models.Model):
+    """How many jobs a tenant has ever submitted. All but `TenantQueue.departures` wait.
+
+    Apart from the queue's row, which claims lock: who submits waits for nobody who claims, and is
+    passed over by none. Triggers keep it.
+    """
+
+    tenant = models.OneToOneField(
+        "tenants.Tenant", on_delete=models.CASCADE, primary_key=True, related_name="+"
+    )
+    arrivals = models.BigIntegerField(db_default=0)
+
+    objects = TenantQuerySet.as_manager()
+
+    def __str__(self) -> str:
+        return f"intake of {self.tenant_id}"
 
 
 class Circuit(models.Model):

@@ -11,17 +11,16 @@ from rest_framework.exceptions import ParseError
 
 from config.parsers import UploadedFile, loads
 from config.serializers import QuerySerializer, StrictSerializer, TextField
-from jobs.cache import may_use_earlier
+from jobs import shown
 from jobs.documents.door import accepted
 from jobs.models import Job, JobStatus, Priority, Step
 from jobs.queue import WAITING_ON
 from jobs.result_schema import ResultField
+from jobs.shown import Row
 from tenants.languages import ACCEPTED, LanguageField
 from tenants.models import OnDoubt
 
 PRIORITIES = [label for _, label in Priority.choices]
-# What is read is not counted: only a file has that step.
-STEPS_DONE = {Step.READ: 0, Step.SUMMARIZE: 0, Step.CHECKLIST: 1, Step.REPAIR: 2}
 METADATA_KEYS, METADATA_BYTES = 16, 1024
 
 
@@ -226,6 +225,7 @@ class JobLinksSerializer(serializers.Serializer):
 class JobSerializer(serializers.ModelSerializer):
     """A job without its result: an entry of a list, and the answer to a submission."""
 
+    # Its fields describe what `shown.body_of` makes; a test holds both together.
     status = serializers.ChoiceField(choices=JobStatus.choices)
     step = serializers.ChoiceField(
         choices=Step.choices, help_text="The step that runs, or would run next."
@@ -244,12 +244,19 @@ class JobSerializer(serializers.ModelSerializer):
         allow_null=True,
         help_text="The job whose guideline runs again.",
     )
-    cache = serializers.SerializerMethodField()
-    progress = serializers.SerializerMethodField()
+    cache = serializers.ChoiceField(
+        choices=["hit", "miss"],
+        allow_null=True,
+        read_only=True,
+        help_text="`hit`: the result is an earlier one of yours for the same text, options and"
+        " versions, and cost nothing. `miss`: there was none. Null until the job is COMPLETED,"
+        " and where no earlier result would do.",
+    )
+    progress = ProgressSerializer(read_only=True)
     completed_at = serializers.DateTimeField(source="ended_at", allow_null=True)
-    usage = serializers.SerializerMethodField()
-    error = serializers.SerializerMethodField()
-    links = serializers.SerializerMethodField()
+    usage = UsageSerializer(read_only=True)
+    error = JobErrorSerializer(allow_null=True, read_only=True)
+    links = JobLinksSerializer(read_only=True)
 
     class Meta:
         model = Job
@@ -275,55 +282,8 @@ class JobSerializer(serializers.ModelSerializer):
         ]
         read_only_fields = fields
 
-    @extend_schema_field(
-        serializers.ChoiceField(
-            choices=["hit", "miss"],
-            allow_null=True,
-            help_text="`hit`: the result is an earlier one of yours for the same text, options and"
-            " versions, and cost nothing. `miss`: there was none. Null until the job is COMPLETED,"
-            " and where no earlier result would do.",
-        )
-    )
-    def get_cache(self, job: Job) -> str | None:
-        if job.status != JobStatus.COMPLETED or not (job.cache_hit or may_use_earlier(job)):
-            return None
-        return "hit" if job.cache_hit else "miss"
-
-    @extend_schema_field(ProgressSerializer)
-    def get_progress(self, job: Job) -> dict[str, int]:
-        steps = 3 if job.step == Step.REPAIR else 2
-        return {
-            "steps_done": steps
-            if job.status == JobStatus.COMPLETED
-            else STEPS_DONE[Step(job.step)],
-            "steps": steps,
-            "passages_done": job.passages_done,
-            "passages": job.passages,
-        }
-
-    @extend_schema_field(UsageSerializer)
-    def get_usage(self, job: Job) -> dict[str, int]:
-        return {
-            "llm_calls": job.llm_calls,
-            "prompt_tokens": job.prompt_tokens,
-            "completion_tokens": job.completion_tokens,
-            "unknown_calls": job.unknown_calls,
-        }
-
-    @extend_schema_field(JobErrorSerializer(allow_null=True))
-    def get_error(self, job: Job) -> dict[str, str] | None:
-        if not job.error_code:
-            return None
-        return {"code": job.error_code, "detail": job.error_detail}
-
-    @extend_schema_field(JobLinksSerializer)
-    def get_links(self, job: Job) -> dict[str, str]:
-        return {
-            "self": reverse("job-detail", args=[job.event_id]),
-            "cancel": reverse("job-cancel", args=[job.event_id]),
-            "retry": reverse("job-retry", args=[job.event_id]),
-            "replay": reverse("job-replay", args=[job.event_id]),
-        }
+    def to_representation(self, job: Job) -> dict[str, Any]:
+        return shown.body_of(job)
 
 
 class WaitingSerializer(serializers.Serializer):
@@ -341,16 +301,12 @@ class WaitingSerializer(serializers.Serializer):
 
 
 class JobDetailSerializer(JobSerializer):
-    waiting = serializers.SerializerMethodField()
+    waiting = WaitingSerializer(allow_null=True, read_only=True)
     result = ResultField(allow_null=True, help_text="Null until the job is COMPLETED.")
 
     class Meta(JobSerializer.Meta):
         fields = [*JobSerializer.Meta.fields, "waiting", "result"]
         read_only_fields = fields
-
-    @extend_schema_field(WaitingSerializer(allow_null=True))
-    def get_waiting(self, job: Job) -> None:
-        """The view asks for it, of jobs that wait: it costs a query."""
 
 
 class JobPageSerializer(serializers.Serializer):
@@ -375,6 +331,6 @@ class JobListQuerySerializer(QuerySerializer):
     cursor = CursorField(required=False, help_text="From the `next` link of a page.")
 
 
-def next_link(query: dict[str, Any], last: Job) -> str:
+def next_link(query: dict[str, Any], last: Job | Row) -> str:
     fields = {k: query[k] for k in ("status", "limit") if k in query}
     return f"{reverse('job-list')}?{urlencode(fields | {'cursor': last.event_id.hex})}"

@@ -3,6 +3,7 @@
 Its end, its deletion, has a module of its own (`jobs.deletion`).
 """
 
+import json
 import logging
 from datetime import timedelta
 from typing import Any
@@ -15,6 +16,7 @@ from django.db.models.functions import Now
 
 from config.database import ClockTimestamp
 from config.failpoints import failpoint
+from config.isolation import in_role, rows_in_role
 from jobs import breaker, budget, cache, claims, dispatch, revisions, sealed
 from jobs.claims import Claim
 from jobs.dispatch import WakeUp
@@ -47,7 +49,7 @@ from jobs.retries import Decision, Verdict
 from llm.bounds import Tokens
 from llm.chain import estimate
 from llm.errors import LLMError
-from tenants.audit import record
+from tenants.audit import record, signature
 from tenants.authentication import Principal
 from tenants.models import Tenant
 from tenants.preferences import Preferences, preferences_of
@@ -93,42 +95,89 @@ def submit_job(
     holding = resolve(options or {}, preferences)
     refuse_unless_allowed(holding, preferences)
     size = _size_of(guideline_text)
-    earlier = revisions.superseded(tenant_id, supersedes, visible_to) if supersedes else None
-    # No savepoint: whoever is refused has to give up the whole transaction.
-    with transaction.atomic(savepoint=False):
-        document = Document(tenant_id=tenant_id)
-        if file is None:
-            document.take_text(guideline_text)
-        document.save(force_insert=True)
-        job = Job(
-            tenant_id=tenant_id,
-            document=document,
-            submitted_by=submitted_by,
-            title=title,
-            priority=priority,
-            metadata=metadata or {},
-            options=holding,
-            prompts=current_prompts(),
-            supersedes=earlier,
-            deadline_at=Now() + expires_in,
-            **(reading.UNREAD if file else {}),
-        )
-        job.fingerprint = cache.fingerprint(job)
-        job.save(force_insert=True)
-        after = {"digest": document.digest, "bytes": size, "priority": Priority(priority).label}
-        if file is not None:
+    document = Document(tenant_id=tenant_id)
+    if file is None:
+        document.take_text(guideline_text)
+    job = Job(
+        tenant_id=tenant_id,
+        document=document,
+        submitted_by=submitted_by,
+        title=title,
+        priority=priority,
+        metadata=metadata or {},
+        options=holding,
+        prompts=current_prompts(),
+        supersedes=_superseded(tenant_id, supersedes, visible_to),
+        step=Step.READ if file else Step.SUMMARIZE,
+        ready=file is None,
+        cache_hit=False,
+        passages_done=0,
+        passages=0,
+    )
+    job.fingerprint = cache.fingerprint(job)
+    after = {"digest": document.digest, "bytes": size, "priority": Priority(priority).label}
+    if file is not None:
+        after |= {"bytes": len(file.content), "media_type": file.format.value}
+    # What a file will cost is known once it is read.
+    cost = Tokens(0, 0) if file else estimate(guideline_text)
+    asked = asked_by(holding, own_key=preferences.own_key)
+    failpoint("before_post_commit")
+    if file is None:
+        _submit(job, expires_in, after, budget.promised(cost, asked))
+    else:
+        with in_role(), transaction.atomic(savepoint=False):
+            _submit(job, expires_in, after, budget.promised(cost, asked))
             reading.keep(job, file)
-            after |= {"bytes": len(file.content), "media_type": file.format.value}
-        record("job.submitted", tenant_id=tenant_id, of=("job", job.event_id), after=after)
-        # Only a nudge: if it is lost, the pump wakes a worker for the same row within seconds.
-        transaction.on_commit(dispatch.wake_reader if file else dispatch.wake_worker)
-        transaction.on_commit(lambda: failpoint("after_post_commit"))
-        asked = asked_by(holding, own_key=preferences.own_key)
-        # What a file will cost is known once it is read.
-        cost = Tokens(0, 0) if file else estimate(guideline_text)
-        budget.admit(tenant_id, job.pk, cost, asked)
-        failpoint("before_post_commit")
+    # Only a nudge: if it is lost, the pump wakes a worker for the same row within seconds.
+    transaction.on_commit(dispatch.wake_reader if file else dispatch.wake_worker)
+    transaction.on_commit(lambda: failpoint("after_post_commit"))
     return job
+
+
+SUBMIT = """
+SELECT * FROM jobs_submit(%(tenant)s, %(document)s, %(text)s, %(digest)s, %(step)s, %(event_id)s,
+    %(submitted_by)s, %(title)s, %(priority)s, %(metadata)s, %(options)s, %(prompts)s,
+    %(fingerprint)s, %(supersedes)s, %(expires_in)s, %(tokens)s, %(micros)s, %(audited)s)
+"""
+
+
+def _submit(
+    job: Job, expires_in: timedelta, after: dict[str, Any], promised: dict[str, int]
+) -> None:
+    """Writes the job, its document, its history and its entry in the audit log, and reserves what
+    it may cost: all or nothing, in one statement. Raises TooManyWaiting or QuotaExceeded."""
+    document = job.document
+    values = {
+        "tenant": job.tenant_id,
+        "document": document.uid,
+        "text": document.sealed_text,
+        "digest": document.digest,
+        "step": job.step,
+        "event_id": job.event_id,
+        "submitted_by": job.submitted_by,
+        "title": job.title,
+        "priority": int(job.priority),
+        "metadata": json.dumps(job.metadata),
+        "options": json.dumps(job.options),
+        "prompts": json.dumps(job.prompts),
+        "fingerprint": job.fingerprint,
+        "supersedes": job.supersedes_id,
+        "expires_in": expires_in,
+        "audited": json.dumps({**signature(), "after": after}),
+        **promised,
+    }
+    (made,) = rows_in_role(SUBMIT, values)
+    budget.raise_if(made["refused"], job.tenant_id)
+    job.pk, document.pk = made["job_id"], made["of_document"]
+    job.document_id, job.created_at = document.pk, made["made_at"]
+    job.deadline_at = made["gives_up_at"]
+
+
+def _superseded(tenant_id: UUID, event_id: UUID | None, visible_to: Principal | None) -> Job | None:
+    if event_id is None:
+        return None
+    with in_role():
+        return revisions.superseded(tenant_id, event_id, visible_to)
 
 
 def _size_of(guideline_text: str) -> int:

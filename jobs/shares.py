@@ -12,7 +12,8 @@ from django.db import transaction
 from guardian.shortcuts import assign_perm
 
 from config.errors import DomainError
-from jobs.models import VIEW_JOB, Job, JobGroupObjectPermission, JobUserObjectPermission
+from config.isolation import in_role
+from jobs.models import SEALED, VIEW_JOB, Job, JobGroupObjectPermission, JobUserObjectPermission
 from tenants import audit
 from tenants.authentication import Principal
 from tenants.models import Membership, Role, Tenant
@@ -26,6 +27,27 @@ class UnknownMember(DomainError):
     title = "There is no such member"
     status = 422
     detail = "`member` is the `id` of an entry of GET /members."
+
+
+def may_see(caller: Principal, event_id: UUID) -> bool:
+    """Whether a job of the tenant is one that the caller may know of."""
+    if not caller.sees_own_only:
+        return True
+    with in_role():
+        return Job.objects.visible_to(caller).filter(event_id=event_id).exists()
+
+
+def page_of_own(
+    caller: Principal, *, status: str | None, before: UUID | None, most: int
+) -> list[Job]:
+    """As `shown.page`, of the jobs that a caller may know of who is confined to some."""
+    jobs = Job.objects.visible_to(caller).filter(deleted_at=None).with_links().defer(*SEALED)
+    if status:
+        jobs = jobs.filter(status=status)
+    if before:
+        jobs = jobs.filter(event_id__lt=before)
+    with in_role():
+        return list(jobs.order_by("-event_id")[:most])
 
 
 @dataclass(frozen=True)

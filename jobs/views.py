@@ -1,5 +1,6 @@
 """The HTTP doors to jobs."""
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 from uuid import UUID
@@ -13,8 +14,8 @@ from rest_framework.response import Response
 from config.errors import InvalidCursor
 from config.openapi import ProblemSerializer
 from config.parsers import MultipartParser, StrictJSONParser
-from jobs import deletion, queue, services
-from jobs.models import SEALED, Job, JobStatus
+from jobs import deletion, services, shares, shown
+from jobs.models import ENDED, Job
 from jobs.serializers import (
     DocumentSubmitSerializer,
     JobDetailSerializer,
@@ -24,6 +25,7 @@ from jobs.serializers import (
     JobSubmitSerializer,
     next_link,
 )
+from jobs.shown import Row
 from tenants.authentication import Principal, principal
 from tenants.models import RouteClass, Scope
 from tenants.scope import TenantView
@@ -70,9 +72,9 @@ class JobView(TenantView):
     http_method_names = ["get", "head", "post"]
     required_scopes: dict[str, Scope]
 
-    def poll_headers(self, job: Job) -> dict[str, str]:
+    def poll_headers(self, job: Job | Row) -> dict[str, str]:
         """A job that goes on says when to look again."""
-        return {} if job.is_over else {"Retry-After": POLL_SECONDS}
+        return {} if job.status in ENDED else {"Retry-After": POLL_SECONDS}
 
 
 class JobCreateView(JobView):
@@ -80,6 +82,7 @@ class JobCreateView(JobView):
 
     required_scopes = {"GET": Scope.JOBS_READ, "POST": Scope.JOBS_SUBMIT}
     route_classes = {"POST": RouteClass.SUBMIT}
+    in_one_statement = ("GET", "HEAD", "POST")
     parser_classes = [StrictJSONParser, MultipartParser]
 
     @extend_schema(
@@ -115,16 +118,15 @@ class JobCreateView(JobView):
     def post(self, request: Request) -> Response:
         caller = principal(request)
         is_form = (request.content_type or "").startswith(MultipartParser.media_type)
-        body = (DocumentSubmitSerializer if is_form else JobSubmitSerializer)(data=request.data)
-        body.is_valid(raise_exception=True)
+        serializer = DocumentSubmitSerializer if is_form else JobSubmitSerializer
         job = services.submit_job(
             tenant_id=caller.tenant_id,
             submitted_by=caller.subject,
             preferences=caller.preferences,
             visible_to=caller,
-            **body.validated_data,
+            **serializer.checked(request.data),
         )
-        data = JobSerializer(job).data
+        data = shown.body_of(job)
         headers = {"Location": data["links"]["self"], **self.poll_headers(job)}
         return Response(data, status=202, headers=headers)
 
@@ -145,15 +147,13 @@ class JobCreateView(JobView):
         ],
     )
     def get(self, request: Request) -> Response:
-        parameters = JobListQuerySerializer(data=request.query_params)
-        parameters.is_valid(raise_exception=True)
-        query = parameters.validated_data
-        jobs = list(_page(principal(request), query))
+        query = JobListQuerySerializer.checked(request.query_params)
+        jobs = _page(principal(request), query)
         more = len(jobs) > query["limit"]
         page = jobs[: query["limit"]]
         return Response(
             {
-                "data": JobSerializer(page, many=True).data,
+                "data": [shown.body_of(job) for job in page],
                 "next": next_link(query, page[-1]) if more else None,
             }
         )
@@ -162,6 +162,7 @@ class JobCreateView(JobView):
 class JobDetailView(JobView):
     http_method_names = ["get", "head", "delete"]
     required_scopes = {"GET": Scope.JOBS_READ, "DELETE": Scope.JOBS_MANAGE}
+    in_one_statement = ("GET", "HEAD")
 
     @extend_schema(
         operation_id="getJob",
@@ -180,17 +181,12 @@ class JobDetailView(JobView):
         ],
     )
     def get(self, request: Request, event_id: UUID) -> Response:
-        job = (
-            Job.objects.visible_to(principal(request))
-            .with_links()
-            .with_result()
-            .filter(event_id=event_id, deleted_at=None)
-            .first()
-        )
-        if job is None:
+        caller = principal(request)
+        job = shown.find(caller.tenant_id, event_id)
+        if job is None or not shares.may_see(caller, event_id):
             raise Http404
-        waiting = queue.waiting(job) if job.status == JobStatus.PENDING else None
-        body = {**JobDetailSerializer(job).data, "waiting": asdict(waiting) if waiting else None}
+        waiting = asdict(job.waiting) if job.waiting else None
+        body = {**shown.body_of(job), "waiting": waiting, "result": shown.result(job)}
         return Response(body, headers=self.poll_headers(job))
 
     @extend_schema(
@@ -273,15 +269,13 @@ class JobRetryView(JobView):
         return Response(JobSerializer(job).data, status=202, headers=self.poll_headers(job))
 
 
-def _page(caller: Principal, query: dict[str, Any]) -> Any:
-    """One row more than the page holds, to know whether there is another."""
-    jobs = Job.objects.visible_to(caller).filter(deleted_at=None).order_by("-event_id")
-    jobs = jobs.with_links().defer(*SEALED)
-    if "status" in query:
-        jobs = jobs.filter(status=query["status"])
-    if "cursor" in query:
-        try:
-            jobs = jobs.filter(event_id__lt=UUID(hex=query["cursor"]))
-        except ValueError:
-            raise InvalidCursor from None
-    return jobs[: query["limit"] + 1]
+def _page(caller: Principal, query: dict[str, Any]) -> Sequence[Job | Row]:
+    """One job more than the page holds, to know whether there is another."""
+    try:
+        before = UUID(hex=query["cursor"]) if "cursor" in query else None
+    except ValueError:
+        raise InvalidCursor from None
+    asked = {"status": query.get("status"), "before": before, "most": query["limit"] + 1}
+    if caller.sees_own_only:
+        return shares.page_of_own(caller, **asked)
+    return shown.page(caller.tenant_id, **asked)

@@ -77,16 +77,30 @@ def record(
 
     What staff do has a reason (`config.staff.because`): it stands in `after`.
     """
-    actor = current_actor.get()
-    if reason := current_reason():
-        after = {**(after or {}), "reason": reason}
     object_type, object_id = of
-    who = (actor.kind.value, actor.name[:254], actor.on_behalf_of[:254], actor.address[:45])
     what = (action, outcome.value, object_type, str(object_id)[:100])
+    whose = signature().values()
     with connection.cursor() as cursor:
         cursor.execute(
-            INSERT, [tenant_id, *who, logs.request_id.get(), *what, _json(before), _json(after)]
+            INSERT, [tenant_id, *whose, *what, _json(before), _json(_with_reason(after))]
         )
+
+
+def signature() -> dict[str, str]:
+    """Whose act it is, by the columns of an entry: for a statement that writes one itself."""
+    actor = current_actor.get()
+    return {
+        "actor_kind": actor.kind.value,
+        "actor": actor.name[:254],
+        "on_behalf_of": actor.on_behalf_of[:254],
+        "address": actor.address[:45],
+        "request_id": logs.request_id.get(),
+    }
+
+
+def _with_reason(after: dict[str, Any] | None) -> dict[str, Any] | None:
+    reason = current_reason()
+    return {**(after or {}), "reason": reason} if reason else after
 
 
 def _json(value: dict[str, Any] | None) -> str | None:

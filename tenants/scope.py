@@ -10,7 +10,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from config.isolation import DatabaseRole, acting_as
+from config.isolation import DatabaseRole, acting_as, meaning
 from tenants import idempotency, refusals, throttling
 from tenants.audit import acts_of
 from tenants.authentication import principal
@@ -30,10 +30,13 @@ class TenantView(APIView):
     every POST may name an Idempotency-Key.
 
     route_classes  by method, where it is not as usual: GET reads, all else manages
+    in_one_statement  methods whose handler asks PostgreSQL by `rows_in_role`, which needs no
+        transaction around it
     """
 
     permission_classes = [TokenHasScope]
     route_classes: dict[str, RouteClass] = {}
+    in_one_statement: tuple[str, ...] = ()
 
     def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Response:
         self.acting = False
@@ -55,9 +58,13 @@ class TenantView(APIView):
         super().initial(request, *args, **kwargs)
         caller = principal(request)
         self.scope.enter_context(acts_of(refusals.actor_of(caller, request)))
-        self.scope.enter_context(acting_as(DatabaseRole.API, caller.tenant_id))
-        self.acting = True
-        if request.method == "POST" and idempotency.HEADER in request.headers:
+        repeatable = request.method == "POST" and idempotency.HEADER in request.headers
+        if repeatable or request.method not in self.in_one_statement:
+            self.scope.enter_context(acting_as(DatabaseRole.API, caller.tenant_id))
+            self.acting = True
+        else:
+            self.scope.enter_context(meaning(DatabaseRole.API, caller.tenant_id))
+        if repeatable:
             handler = getattr(self, "post", self.http_method_not_allowed)
             self.post = idempotency.once(handler)
 

@@ -22,6 +22,7 @@ from django.db.models import Max
 
 from config import crypto
 from config.crypto import NONCE_BYTES, TAG_BYTES, Box, CannotUnseal
+from config.isolation import in_role
 from tenants.models import DataKey
 
 WRAPPED = "tenants_datakey.wrapped:{}:{}"  # the context of a data key: its tenant and version
@@ -146,7 +147,8 @@ def _keys(tenant_id: UUID, *, afresh: bool = False) -> TenantKeys:
 
 
 def _opened(tenant_id: UUID) -> TenantKeys:
-    rows = DataKey.objects.for_tenant(tenant_id).values_list("version", "wrapped")
+    with in_role():
+        rows = list(DataKey.objects.for_tenant(tenant_id).values_list("version", "wrapped"))
     keys = {
         version: crypto.unseal(wrapped, WRAPPED.format(tenant_id, version))
         for version, wrapped in rows

@@ -105,12 +105,12 @@ def without_row_security() -> Iterator[None]:
 
     The tenant is still said, for defaults and triggers that ask for it.
     """
-    become = isolation._become
-    isolation._become = lambda role, tenant: become("none", tenant)
+    name = isolation._name
+    isolation._name = lambda role: "none"
     try:
         yield
     finally:
-        isolation._become = become
+        isolation._name = name
 
 
 @contextmanager

@@ -31,6 +31,7 @@ from jobs.models import (
     ErrorGroup,
     ErrorGroupCount,
     Failure,
+    Intake,
     Job,
     JobAttempt,
     JobEvent,
@@ -243,7 +244,7 @@ def queue(side: Side) -> None:
     services.set_queue(side.tenant.id, is_paused=True)
 
 
-@makes(Document, Job, JobAttempt, JobEvent, JobLabel, LLMCall, Reservation, Usage)
+@makes(Document, Intake, Job, JobAttempt, JobEvent, JobLabel, LLMCall, Reservation, Usage)
 def jobs(side: Side) -> None:
     """A job in every status, each with a document, attempts, events and calls; those that go on
     have reserved some of the budgets.

@@ -415,7 +415,7 @@ def test_lists_name_the_jobs_that_a_job_follows_at_no_further_cost(
     submit(api, NEW, supersedes=str(first.event_id))
     replay(api, first.event_id)
 
-    with django_assert_num_queries(4):
+    with django_assert_num_queries(1):
         listed = api.get("/jobs").json()["data"]
 
     named = [(job["supersedes"], job["replay_of"]) for job in listed]

@@ -231,7 +231,7 @@ def test_a_key_costs_two_statements_and_a_replay_two(api, known, django_assert_n
     submit(api, key="k-0")  # opens the tenant's data key
     scope = 3
 
-    with django_assert_num_queries(scope + 4 + 2):
+    with django_assert_num_queries(scope + 1 + 2):
         submit(api)
     with django_assert_num_queries(scope + 2):
         submit(api)
@@ -246,7 +246,7 @@ def test_the_wait_for_other_locks_is_as_long_as_without_a_key(api, tenant, monke
             cursor.execute("SHOW lock_timeout")
             seen.append(cursor.fetchone()[0])
 
-    monkeypatch.setattr("jobs.budget.admit", look)
+    monkeypatch.setattr("jobs.budget.raise_if", look)
 
     submit(api)
 

@@ -1,0 +1,129 @@
+"""What a job says of itself to its tenant: looked up in one statement, and put into words.
+
+`jobs_show`, `jobs_page` and `jobs_wait` are functions of the database (migration 0022), so that a
+request asks once and a connection plans once.
+"""
+
+import json
+from datetime import datetime
+from types import SimpleNamespace
+from typing import Any
+from uuid import UUID
+
+from config.isolation import rows_in_role
+from jobs import queue, sealed
+from jobs.models import Job, JobStatus, Priority, Step
+from jobs.options import resolve
+
+OPTIONS = ["language", "on_doubt", "report", "model", "cache", "fallback_models"]
+# What is read is not counted: only a file has that step.
+STEPS_DONE = {Step.READ: 0, Step.SUMMARIZE: 0, Step.CHECKLIST: 1, Step.REPAIR: 2}
+
+# `jobs_wait` is strict: of a job that does not wait it is not asked.
+SHOW = f"""
+SELECT * FROM jobs_show(%(tenant)s, %(event_id)s, %(known)s) AS job LEFT JOIN LATERAL
+    {queue.WAIT.format(job="CASE WHEN job.status = 'PENDING' THEN job.id END")} ON true
+"""  # noqa: S608
+PAGE = "SELECT * FROM jobs_page(%(tenant)s, %(status)s, %(before)s, %(most)s)"
+
+
+class Row(SimpleNamespace):
+    """A job's columns by the names they have on `Job`; `supersedes` and `replay_of` are ids."""
+
+
+def find(tenant_id: UUID, event_id: UUID, known: str = "") -> Row | None:
+    """The job with its `version`, why it is `waiting`, and its sealed result; without that where
+    `known` is the version. None where the tenant has no such job."""
+    asked = {"tenant": tenant_id, "event_id": event_id, "known": known, **queue.asked()}
+    rows = rows_in_role(SHOW, asked)
+    if not rows:
+        return None
+    return _row(rows[0], waiting=queue.of(rows[0]), tenant_id=tenant_id)
+
+
+def page(tenant_id: UUID, *, status: str | None, before: UUID | None, most: int) -> list[Row]:
+    """The newest jobs before one of them, of one status or all."""
+    asked = {"tenant": tenant_id, "status": status, "before": before, "most": most}
+    return [_row(row) for row in rows_in_role(PAGE, asked)]
+
+
+def _row(columns: dict[str, Any], **more: Any) -> Row:
+    for name in ("metadata", "options"):  # Django's connections leave JSON as text
+        columns[name] = json.loads(columns[name])
+    return Row(**columns, **more)
+
+
+# --- In words -------------------------------------------------------------------------------
+
+
+def body_of(job: Job | Row) -> dict[str, Any]:
+    """The members of an answer about a job, as `serializers.JobSerializer` describes them."""
+    step, status = job.step, job.status
+    steps = 3 if step == Step.REPAIR else 2
+    path = _path(job.event_id)
+    return {
+        "event_id": str(job.event_id),
+        "status": str(status),
+        "step": str(step),
+        "progress": {
+            "steps_done": steps if status == JobStatus.COMPLETED else STEPS_DONE[Step(step)],
+            "steps": steps,
+            "passages_done": job.passages_done,
+            "passages": job.passages,
+        },
+        "attempt": job.attempt,
+        "title": job.title,
+        "priority": PRIORITY[job.priority],
+        "metadata": job.metadata,
+        "options": {name: job.options[name] for name in OPTIONS if name in job.options},
+        "supersedes": _event_id(job.supersedes),
+        "replay_of": _event_id(job.replay_of),
+        "cache": _cache(job),
+        "created_at": _time(job.created_at),
+        "started_at": _time(job.started_at),
+        "completed_at": _time(job.ended_at),
+        "error": {"code": job.error_code, "detail": job.error_detail} if job.error_code else None,
+        "usage": {
+            "llm_calls": job.llm_calls,
+            "prompt_tokens": job.prompt_tokens,
+            "completion_tokens": job.completion_tokens,
+            "unknown_calls": job.unknown_calls,
+        },
+        "links": {
+            "self": path,
+            "cancel": f"{path}/cancel",
+            "retry": f"{path}/retry",
+            "replay": f"{path}/replay",
+        },
+    }
+
+
+def result(job: Row) -> dict[str, Any] | None:
+    """None until the job is COMPLETED. Raises `config.crypto.CannotUnseal`."""
+    place = sealed.RESULT.format(job.event_id)
+    return sealed.open_json(job.tenant_id, job.sealed_result, place)
+
+
+PRIORITY = {int(value): label for value, label in Priority.choices}
+
+
+def _path(event_id: UUID) -> str:
+    return f"/jobs/{event_id}"
+
+
+def _event_id(link: Job | UUID | None) -> str | None:
+    if link is None:
+        return None
+    return str(link.event_id if isinstance(link, Job) else link)
+
+
+def _cache(job: Job | Row) -> str | None:
+    if job.status != JobStatus.COMPLETED:
+        return None
+    if job.cache_hit:
+        return "hit"
+    return "miss" if job.fingerprint and resolve(job.options)["cache"] else None
+
+
+def _time(at: datetime | None) -> str | None:
+    return None if at is None else at.isoformat().replace("+00:00", "Z")
