@@ -5,8 +5,10 @@ keys behind it (accounts/keyring.py), and no tolerance for anything that we do n
 """
 
 import time
+from collections import OrderedDict
 from datetime import timedelta
 from functools import cache
+from threading import Lock
 from typing import Any
 
 import jwt
@@ -26,6 +28,28 @@ REQUIRED_CLAIMS = ["exp", "iat", "iss", "aud", "sub", "jti"]
 TIMES = ("exp", "iat", "nbf")
 
 
+class Verified:
+    """Tokens whose signature was verified, by their text: the last so many. To verify one again
+    costs as much as a query."""
+
+    def __init__(self, size: int = 10_000) -> None:
+        self._size, self._lock = size, Lock()
+        self._known: OrderedDict[str, tuple[str, dict[str, Any]]] = OrderedDict()
+
+    def get(self, token: str) -> tuple[str, dict[str, Any]] | None:
+        """The id of its key and its claims."""
+        return self._known.get(token)
+
+    def keep(self, token: str, known: tuple[str, dict[str, Any]]) -> None:
+        with self._lock:
+            self._known[token] = known
+            if len(self._known) > self._size:
+                self._known.popitem(last=False)
+
+
+_verified = Verified()
+
+
 class KeyRingBackend(TokenBackend):
     """simplejwt's backend, with the header naming the key and the key looked up by that name."""
 
@@ -37,13 +61,17 @@ class KeyRingBackend(TokenBackend):
 
     def decode(self, token: Any, verify: bool = True) -> dict[str, Any]:
         """The claims of a token that is ours and in force. Raises TokenBackendError."""
+        text = token.decode("ascii", "replace") if isinstance(token, bytes) else token
+        known = _verified.get(text)
+        if known is not None and self._still_holds(*known):
+            return dict(known[1])
         header, claims = _read(token)
         self._check(header, claims)
         key = verifying_key(header["kid"])
         if key is None:
             raise TokenBackendError("The token names a key that is not ours")
         try:
-            return jwt.decode(
+            verified: dict[str, Any] = jwt.decode(
                 token,
                 key,
                 algorithms=[ALGORITHM],
@@ -56,6 +84,13 @@ class KeyRingBackend(TokenBackend):
             raise TokenBackendError("The token has expired") from error
         except jwt.InvalidTokenError as error:
             raise TokenBackendError("The token is not valid") from error
+        _verified.keep(text, (header["kid"], verified))
+        return dict(verified)
+
+    def _still_holds(self, kid: str, claims: dict[str, Any]) -> bool:
+        """What may have changed since its signature was verified: the time, and our keys."""
+        expires = claims["exp"] + self.get_leeway().total_seconds()
+        return bool(time.time() < expires and verifying_key(kid) is not None)
 
     def _check(self, header: dict[str, Any], claims: dict[str, Any]) -> None:
         """What PyJWT lets pass although we never write it. Raises TokenBackendError."""

@@ -2,12 +2,13 @@
 
 A wake-up carries no job: it says that there may be work. Losing one loses nothing, since the
 pump sends another within seconds. So nobody waits for Redis: a thread sends what has come
-together since it last looked, and forgets what it could not send.
+together since it last looked as one, and forgets what it could not send: each job that starts
+wakes another worker.
 """
 
 import logging
 import threading
-from collections import Counter
+import time
 from typing import NamedTuple
 
 from celery import current_app
@@ -31,18 +32,22 @@ AT_ONCE = 64  # more are never useful together: each job that starts wakes the n
 SOCKET_TIMEOUT = 0.2  # seconds
 
 
+PAUSE = 0.02  # seconds between two wake-ups of a kind: to send one costs as much as a job's query
+
+
 class Publisher:
-    """Sends wake-ups from a thread of its own, over a connection of its own."""
+    """Sends wake-ups from a thread of its own, over a connection of its own: the first at once,
+    those that are asked for in the moment after it as one."""
 
     def __init__(self) -> None:
-        self._wanted: Counter[WakeUp] = Counter()
+        self._wanted: set[WakeUp] = set()
         self._condition = threading.Condition()
         self._thread: threading.Thread | None = None
 
-    def wake(self, kind: WakeUp = RUN, count: int = 1) -> None:
-        """Asks for wake-ups and returns at once."""
+    def wake(self, kind: WakeUp = RUN) -> None:
+        """Asks for a wake-up and returns at once."""
         with self._condition:
-            self._wanted[kind] = min(self._wanted[kind] + count, AT_ONCE)
+            self._wanted.add(kind)
             if self._thread is None:  # not at import: a process may fork before it publishes
                 self._thread = threading.Thread(target=self._run, name="wake-ups", daemon=True)
                 self._thread.start()
@@ -52,12 +57,13 @@ class Publisher:
         while True:
             with self._condition:
                 self._condition.wait_for(lambda: self._wanted)
-                wanted, self._wanted = self._wanted, Counter()
+                wanted, self._wanted = self._wanted, set()
             try:
-                for kind, count in wanted.items():
-                    publish(count, kind)
+                for kind in wanted:
+                    publish(1, kind)
             except (OperationalError, RedisError, OSError) as error:
                 logger.warning("wake_up_not_sent", extra={"reason": str(error)})
+            time.sleep(PAUSE)
 
 
 _connection: Connection | None = None
