@@ -39,7 +39,7 @@ def _are_said(stems: Iterable[str], source: Source, context: Context) -> bool:
 
 def _are_roles(actor: str, source: Source, context: Context) -> bool:
     """ "Waiters" are no role of a text that says "wait"."""
-    known = Vocabulary([*map(stem, roles(source.text)), *context.roles])
+    known = Vocabulary([*map(stem, source.roles), *context.roles])
     return all(known.holds(s) or s in GENERIC for s in map(stem, roles(actor)))
 
 
@@ -55,7 +55,7 @@ def _own_subject(item: Item, source: Source) -> Iterator[Flag]:
 
 def _is_led(item: Item, named: str) -> bool:
     """ "Do not let workers under 18 take part": who acts in the source is named in the action."""
-    said = Vocabulary(content(item.parsed.text))
+    said = item.parsed.vocabulary
     who = list(map(stem, roles(named))) or content(named)
     return bool(who) and all(map(said.says, who))
 

@@ -9,7 +9,7 @@ from typing import Literal
 from llm.language import detect_passage
 from llm.meaning.clauses import MODAL, Clause, Parsed, Part, parse
 from llm.meaning.glossaries import in_english
-from llm.meaning.words import Vocabulary, content, readable, roles, share, stem
+from llm.meaning.words import Vocabulary, content, readable, roles, share, stem, words
 from llm.rules import Language, Level
 from llm.statements import opens_list
 
@@ -148,11 +148,20 @@ class Source:
         self.language = cited[0].language
         self.clauses = [clause for c in cited for clause in c.parsed.clauses]
         self.quantities = [q for c in cited for q in c.parsed.quantities]
-        self.vocabulary = Vocabulary(stem for c in cited for stem in c.vocabulary.stems)
+        alone = cited[0].vocabulary if len(cited) == 1 else None
+        self.vocabulary = alone or Vocabulary(s for c in cited for s in c.vocabulary.stems)
         self.text = " . ".join(c.parsed.text for c in cited)
         self._best: dict[tuple[str, tuple[str, ...]], Clause | None] = {}
         self._item: Item | None = None
         self._taken_up: list[Clause] = []
+
+    @cached_property
+    def words(self) -> list[str]:
+        return words(self.text)
+
+    @cached_property
+    def roles(self) -> list[str]:
+        return roles(self.text)
 
     def best_for(self, clause: Part) -> Clause | None:
         """The clause that shares most words; the earlier one where two share as many."""
@@ -198,5 +207,5 @@ def _resemblance(stems: Sequence[str], clause: Clause) -> float:
     done = sum(map(clause.does.holds, wanted)) + sum(map(clause.does.says, wanted))
     if stems and clause.does.holds(stems[0]):  # what an item begins with is what it is about
         done += 1 + clause.does.says(stems[0])
-    asks = 1.2 if MODAL.search(clause.text) else 1.0  # before one that only tells
+    asks = 1.2 if clause.has_modal else 1.0  # before one that only tells
     return asks * (held + 2 * done) / (4 + len(clause.stems)) if held else 0.0

@@ -109,7 +109,7 @@ def _number(quantity: Quantity, item: Item, source: Source) -> Iterator[Flag]:
 def _is_said_of_each(quantity: Quantity, source: Source) -> bool:
     """ "Each month's report" for "reports on the month", "one millisecond" for "millisecond"."""
     last = words(quantity.words)[-1:] or [""]
-    if last[0] not in words(source.text):
+    if last[0] not in source.words:
         return False
     of_one = quantity.raw == 1 and quantity.dimension not in {
         q.dimension for q in source.quantities
@@ -126,10 +126,10 @@ def _unit_is_said_elsewhere(
     if quantity.dimension:
         if quantity.words.endswith(("year", "years")) and _AGE.search(source.text):
             return True
-        return _units_in(quantity) <= set(words(source.text))
+        return _units_in(quantity) <= set(source.words)
     if like[0].words.endswith(("year", "years")) and _AGE.search(item.parsed.text):
         return True
-    return bool(_units_in(like[0])) and _units_in(like[0]) <= set(words(item.parsed.text))
+    return bool(_units_in(like[0])) and _units_in(like[0]) <= set(item.parsed.words)
 
 
 def _units_in(quantity: Quantity) -> set[str]:

@@ -8,6 +8,8 @@ from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Literal
 
+from llm.casing import caseless
+
 Comparison = Literal["", "ge", "gt", "le", "lt", "range", "after", "by"]
 
 TIMES = ("time", "months")  # dimensions: a month has no fixed number of seconds
@@ -127,10 +129,9 @@ _WORDS = (
     rf"|{'|'.join(sorted(_WORD_VALUES, key=len, reverse=True))}|hundred|thousand)\b"
 )
 _NUMBER = re.compile(
-    rf"(?P<money>[€$£]|\b(?:EUR|USD|GBP|CHF)\b)?\s?(?P<minus>(?<=\s)-(?=\d))?"
+    rf"(?P<money>[€$£]|\b(?:eur|usd|gbp|chf)\b)?\s?(?P<minus>(?<=\s)-(?=\d))?"
     rf"(?:(?P<digits>{_DIGITS})|(?P<word>{_WORDS}))"
     r"(?:[\s-]?(?P<scale>hundred|thousand|million|billion)\b)?",
-    re.IGNORECASE,
 )
 _UNIT = re.compile(
     r"(?:\s?-?(?:(?:or|and) (?:more|fewer|less|above|over)\s)?"
@@ -148,6 +149,10 @@ _RATE = re.compile(
     rf"(?:working\s|calendar\s|business\s)?(?P<unit>{_TIME_NAMES}))\b(?!-)",
     re.IGNORECASE,
 )
+# One of these is in whatever _NUMBER and _RATE find, save for figures and "/".
+_TOKEN = re.compile(r"[a-z]+")
+_NUMBER_TOKENS = frozenset({*_WORD_VALUES, "hundred", "thousand"})
+_RATE_TOKENS = frozenset({*_RATES, *_TIME_NAMES.split("|")})
 _REFERENCE = re.compile(
     r"(?:\b(?:sections?|tables?|figures?|figs?|append(?:ix|ices)|annex|chapters?|clauses?|articles?"
     r"|rfc|iso|iec|sp|fips|nist|steps?|pages?|paragraphs?|notes?|ref|part)"
@@ -264,8 +269,13 @@ def count_numbers(text: str, at_most: int) -> int:
 
 def find_quantities(text: str) -> list[Quantity]:
     """Every number, and every rate such as "weekly" or "per hour", in the order of the text."""
-    numbers = _numbers(text)
-    rates = _rates(text, {q.end for q in numbers})
+    low = caseless(text)
+    words = set(_TOKEN.findall(low))
+    numbers = _numbers(text, low) if _FIGURE.search(text) or words & _NUMBER_TOKENS else []
+    maybe_rates = "/" in text or words & _RATE_TOKENS
+    rates = _rates(text, {q.end for q in numbers}) if maybe_rates else []
+    if not (numbers or rates):
+        return []
     inside = _starts_inside(numbers, [(q.start, q.end) for q in rates])
     numbers = [q for q in numbers if q.start not in inside]
     halves = _starts_inside(rates, [(q.start, q.end) for q in numbers])  # "half an hour"
@@ -302,11 +312,12 @@ def _rates(text: str, number_ends: set[int]) -> list[Quantity]:
     return found
 
 
-def _numbers(text: str) -> list[Quantity]:
+def _numbers(text: str, low: str) -> list[Quantity]:
+    """low   the text without case"""
     listed = _LIST_NUMBER.match(text)
     labels = {at for match in _LABEL.finditer(text) for at in range(*match.span())}
     found: list[Quantity] = []
-    for match in _NUMBER.finditer(text):
+    for match in _NUMBER.finditer(low):
         at = match.start("digits") if match["digits"] else match.start("word")
         if (listed and at < listed.end()) or at in labels or (found and at < found[-1].end):
             continue

@@ -13,6 +13,7 @@ import tomllib
 from functools import cache
 from importlib import resources
 
+from llm.casing import caseless
 from llm.rules import Language, for_language
 
 _THOUSANDS = re.compile(r"(?<![\d.,])\d{1,3}(?:\.\d{3})+(?![.,]?\d)")
@@ -27,7 +28,7 @@ def in_english(text: str, language: Language) -> str:
         text = _THOUSANDS.sub(lambda match: match.group().replace(".", ","), text)
         text = _DECIMAL.sub(r"\1.\2", text)
     text = pattern.sub(lambda match: meanings.get(match.group().lower(), ""), text)
-    return _AT_THE_LATEST.sub(r"within \1", text)
+    return _AT_THE_LATEST.sub(r"within \1", text) if "latest" in caseless(text) else text
 
 
 @cache
@@ -41,7 +42,9 @@ def _glossary(language: Language) -> tuple[re.Pattern[str], dict[str, str]]:
     articles = for_language(language).stop_words if language != "en" else frozenset()
     silent = [word for word in articles if word not in meanings]
     phrases = sorted([*meanings, *silent], key=len, reverse=True)
-    alternatives = "|".join(
-        re.escape(phrase) + (r"(?!\w)" if phrase[-1].isalnum() else "") for phrase in phrases
-    )
+    by_first: dict[str, list[str]] = {}  # so that a word is held against few of hundreds
+    for phrase in phrases:
+        rest = re.escape(phrase[1:]) + (r"(?!\w)" if phrase[-1].isalnum() else "")
+        by_first.setdefault(re.escape(phrase[0]), []).append(rest)
+    alternatives = "|".join(f"{first}(?:{'|'.join(rest)})" for first, rest in by_first.items())
     return re.compile(rf"(?<!\w)(?:{alternatives})", re.IGNORECASE), meanings
