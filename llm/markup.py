@@ -28,7 +28,7 @@ _ENTITY = re.compile(r"&(?:[a-zA-Z]{2,12}|#[0-9]{1,7}|#[xX][0-9a-fA-F]{1,6});")
 _EMPHASIS = re.compile(r"\*+|_+|~~+")
 _ESCAPE = re.compile(r"\\(?=[!-/:-@\[-`{-~])")
 _NOT_PLAIN = re.compile(r"[^\S ]|  |[<&`*_~\\|\[\]]")
-_RUN = re.compile(r"(?P<blank>\s+)|\S+")
+_RUN = re.compile(r"(?P<blank>\s+)|\S+(?: \S+)*")  # single blanks stay as they are
 _QUOTE_PREFIX = re.compile(r"(?<=[\r\n])[ \t]{0,3}>[> \t]*")
 
 

@@ -33,6 +33,7 @@ _CAPITALS = re.compile(
     r"|\b(?P<should>SHOULD|RECOMMENDED)(?P<should_not>\s+NOT)?\b"
     r"|\b(?P<may>MAY|OPTIONAL)(?P<may_not>\s+NOT)?\b"
 )
+_MAY_BE_CAPITAL = re.compile("MUST|SHALL|REQUIRED|NOT|SHOULD|RECOMMENDED|MAY|OPTIONAL")
 _LOWER_MODAL = re.compile(r"\b(?:must|shall|should)\b")
 _BOILERPLATE = re.compile(
     r"\bkey\s*words?\b.*\binterpreted\b|\binterpreted as described in\b", re.IGNORECASE | re.DOTALL
@@ -149,7 +150,8 @@ def find_convention(passages: Iterable[Passage]) -> Convention:
     for passage in passages:
         if passage.kind in ("code", "heading") or passage.text.isupper():
             continue
-        capitals += sum(1 for _ in _CAPITALS.finditer(passage.text))
+        if _MAY_BE_CAPITAL.search(passage.text):
+            capitals += sum(1 for _ in _CAPITALS.finditer(passage.text))
         lower += sum(1 for _ in _LOWER_MODAL.finditer(passage.text))
     return "rfc2119" if capitals >= MIN_CAPITALS and capitals >= lower else "plain"
 
@@ -221,6 +223,8 @@ def inherits(text: str, stem: str, language: Language = "en") -> bool:
 
 
 def _capital_levels(text: str) -> tuple[Level, ...]:
+    if not _MAY_BE_CAPITAL.search(text):
+        return ()
     found: set[Level] = set()
     for match in _CAPITALS.finditer(text):
         if match["must"]:

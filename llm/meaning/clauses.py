@@ -3,9 +3,9 @@
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from functools import cached_property
 
 from llm.casing import caseless
+from llm.lazily import kept
 from llm.meaning.quantities import Quantity, find_quantities
 from llm.meaning.words import Vocabulary, content, share, words
 from llm.verbs import is_imperative, leading_verb
@@ -106,36 +106,36 @@ class Part:
     marker_words: str = ""
     is_only: bool = False
 
-    @cached_property
+    @kept
     def stems(self) -> list[str]:
         return content(self.text)
 
-    @cached_property
+    @kept
     def is_negated(self) -> bool:
         return len(self.negators) % 2 == 1
 
-    @cached_property
+    @kept
     def vocabulary(self) -> Vocabulary:
         return Vocabulary(self.stems)
 
-    @cached_property
+    @kept
     def negators(self) -> list[str]:
         return negators(self.text)
 
-    @cached_property
+    @kept
     def quantities(self) -> list[Quantity]:
         """Their offsets count from the beginning of this text."""
         return find_quantities(self.text)
 
-    @cached_property
+    @kept
     def words(self) -> list[str]:
         return words(self.text)
 
-    @cached_property
+    @kept
     def has_modal(self) -> bool:
         return bool(MODAL.search(self.text))
 
-    @cached_property
+    @kept
     def asked(self) -> list[str]:
         """The stems of what a segment asks, without its quantities."""
         asks = _ASKS.search(self.text)
@@ -150,26 +150,26 @@ class Clause(Part):
     conditions: list[Part] = field(default_factory=list)
     inherited: str = ""  # the subject, where the clause before it names that
 
-    @cached_property
+    @kept
     def subject(self) -> str:
         return self.own_subject or self.inherited
 
-    @cached_property
+    @kept
     def own_subject(self) -> str:
         modal = MODAL.search(self.text)
         before = self.text[: modal.start()].rpartition(",")[2].strip() if modal else ""
         return "" if _RELATIVE.match(before) else _SUBJECT_ENDS.split(before, maxsplit=1)[0]
 
-    @cached_property
+    @kept
     def predicate(self) -> list[str]:
         asks = _ASKS.search(self.text)
         return content(self.text[asks.end() :]) if asks else self.stems
 
-    @cached_property
+    @kept
     def does(self) -> Vocabulary:
         return Vocabulary(self.predicate)
 
-    @cached_property
+    @kept
     def segments(self) -> list[Part]:
         """What is joined by "and": "be signed within 2 days", "filed". A bare number joins on."""
         cuts = [match.span() for match in _JOINT.finditer(self.text)]
@@ -200,11 +200,11 @@ class Clause(Part):
             return self.conditions
         return [part for part in self.conditions if part.start < self.start]
 
-    @cached_property
+    @kept
     def words_with_conditions(self) -> Vocabulary:
         return Vocabulary([*self.stems, *(s for part in self.conditions for s in part.stems)])
 
-    @cached_property
+    @kept
     def says_only(self) -> bool:
         said = self.words
         return "only" in said or "solely" in said or any(p.is_only for p in self.conditions)
@@ -248,19 +248,19 @@ class Parsed:
     text: str
     clauses: list[Clause]
 
-    @cached_property
+    @kept
     def quantities(self) -> list[Quantity]:
         return find_quantities(self.text)
 
-    @cached_property
+    @kept
     def stems(self) -> list[str]:
         return content(self.text)
 
-    @cached_property
+    @kept
     def words(self) -> list[str]:
         return words(self.text)
 
-    @cached_property
+    @kept
     def vocabulary(self) -> Vocabulary:
         return Vocabulary(self.stems)
 

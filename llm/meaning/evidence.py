@@ -3,10 +3,10 @@
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
 from typing import Literal
 
 from llm.language import detect_passage
+from llm.lazily import kept
 from llm.meaning.clauses import MODAL, Clause, Parsed, Part, parse
 from llm.meaning.glossaries import in_english
 from llm.meaning.words import Vocabulary, content, readable, roles, share, stem, words
@@ -56,12 +56,12 @@ class Cited:
     stem: str = ""
     section: str = ""
 
-    @cached_property
+    @kept
     def language(self) -> Language:
         """Two small words in a row of headings, introduction and sentence tell it."""
         return detect_passage(f"{self.section} {self.stem} {self.text}", "en", at_least=2)
 
-    @cached_property
+    @kept
     def parsed(self) -> Parsed:
         text, stem = readable(self.text), readable(self.stem)
         if stem and " | " not in stem and stem not in text:
@@ -70,7 +70,7 @@ class Cited:
             text = f"{stem.rstrip(': ')}{' ' if goes_on else ' . '}{text}"
         return parse(in_english(text, self.language))
 
-    @cached_property
+    @kept
     def vocabulary(self) -> Vocabulary:
         around = in_english(readable(f"{self.stem} {self.section}"), self.language)
         return Vocabulary(content(f"{self.parsed.text} {around}"))
@@ -83,15 +83,15 @@ class Context:
     audience: str = ""
     nearby: str = ""
 
-    @cached_property
+    @kept
     def text(self) -> str:
         return readable(f"{self.audience[:MAX_NEARBY]} . {self.nearby[:MAX_NEARBY]}")
 
-    @cached_property
+    @kept
     def vocabulary(self) -> Vocabulary:
         return Vocabulary(content(self.text))
 
-    @cached_property
+    @kept
     def roles(self) -> list[str]:
         """The stems of the words that name somebody."""
         return list(dict.fromkeys(map(stem, roles(self.text))))
@@ -124,7 +124,7 @@ class Item:
             Parsed(f"{action} . {condition}" if condition else action, parsed.clauses),
         )
 
-    @cached_property
+    @kept
     def vocabulary(self) -> Vocabulary:
         """All its words, those of its actor too."""
         return Vocabulary([*self.parsed.vocabulary.stems, *content(self.actor)])
@@ -155,11 +155,11 @@ class Source:
         self._item: Item | None = None
         self._taken_up: list[Clause] = []
 
-    @cached_property
+    @kept
     def words(self) -> list[str]:
         return words(self.text)
 
-    @cached_property
+    @kept
     def roles(self) -> list[str]:
         return roles(self.text)
 

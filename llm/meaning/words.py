@@ -7,8 +7,9 @@ is too generous hides only one word, and numbers, negations and conditions are c
 import re
 import unicodedata
 from collections.abc import Iterable
-from functools import cached_property, lru_cache
+from functools import lru_cache
 
+from llm.lazily import kept
 from llm.markup import plain
 
 _WORD = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]+)*")
@@ -369,15 +370,15 @@ class Vocabulary:
     def __init__(self, stems: Iterable[str]) -> None:
         self.stems = set(stems)
 
-    @cached_property
+    @kept
     def _groups(self) -> set[int]:
         return {group for word in self.stems for group in _MEMBERSHIP.get(word, ())}
 
-    @cached_property
+    @kept
     def _starts(self) -> set[str]:
         return {word[:5] for word in self.stems if len(word) >= 5}
 
-    @cached_property
+    @kept
     def _positives(self) -> set[str]:
         return {p for word in self.stems if (p := positive(word))}
 
