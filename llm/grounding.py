@@ -49,7 +49,7 @@ class Locator:
 
     def locate(self, quote: str, passage: Passage | None) -> Match:
         quote = quote.strip()
-        if sum(char.isalnum() for char in quote) < MIN_QUOTE:
+        if sum(1 for _ in islice(filter(str.isalnum, quote), MIN_QUOTE)) < MIN_QUOTE:
             whole = passage is not None and quote != "" and quote == passage.text
             if not whole:
                 return UNSUPPORTED

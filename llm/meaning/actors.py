@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterable, Iterator
 
-from llm.meaning.clauses import MODAL, Clause
+from llm.meaning.clauses import Clause
 from llm.meaning.evidence import Context, Flag, Item, Source
 from llm.meaning.words import GENERIC, Vocabulary, content, roles, share, stem, words
 
@@ -76,7 +76,7 @@ def _named_by_source(item: Item, source: Source) -> Iterator[str]:
 
 
 def _agent(clause: Clause) -> str:
-    modal = MODAL.search(clause.text)
+    modal = clause.modal
     if modal is None:
         return clause.subject
     if _RECEIVES.match(clause.text, modal.end()):

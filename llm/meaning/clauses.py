@@ -71,6 +71,7 @@ MODAL = re.compile(
     r"|allowed|permitted)|(?:has|have|needs?) to)\b",
     re.IGNORECASE,
 )
+_MAY_ASK = re.compile("must|shall|should|may|can|is |are |has |have |need|require")
 _RELATIVE = re.compile(r"(?:\w+ )?(?:which|who|whom|that)\b", re.IGNORECASE)
 _SUBJECT_ENDS = re.compile(
     r"\s(?:for|in|stored|held|used|kept|sent|by|who|whose|that|which|from|to|on|at|under)\b"
@@ -132,13 +133,17 @@ class Part:
         return words(self.text)
 
     @kept
-    def has_modal(self) -> bool:
-        return bool(MODAL.search(self.text))
+    def modal(self) -> re.Match[str] | None:
+        return MODAL.search(self.text) if _MAY_ASK.search(caseless(self.text)) else None
+
+    @kept
+    def asks(self) -> re.Match[str] | None:
+        return _ASKS.search(self.text) if _MAY_ASK.search(caseless(self.text)) else None
 
     @kept
     def asked(self) -> list[str]:
         """The stems of what a segment asks, without its quantities."""
-        asks = _ASKS.search(self.text)
+        asks = self.asks
         asked = content(_unnumbered(self.text[asks.end() :])) if asks else []
         return asked or content(_unnumbered(self.text)) or self.stems
 
@@ -156,13 +161,13 @@ class Clause(Part):
 
     @kept
     def own_subject(self) -> str:
-        modal = MODAL.search(self.text)
+        modal = self.modal
         before = self.text[: modal.start()].rpartition(",")[2].strip() if modal else ""
         return "" if _RELATIVE.match(before) else _SUBJECT_ENDS.split(before, maxsplit=1)[0]
 
     @kept
     def predicate(self) -> list[str]:
-        asks = _ASKS.search(self.text)
+        asks = self.asks
         return content(self.text[asks.end() :]) if asks else self.stems
 
     @kept

@@ -207,5 +207,5 @@ def _resemblance(stems: Sequence[str], clause: Clause) -> float:
     done = sum(map(clause.does.holds, wanted)) + sum(map(clause.does.says, wanted))
     if stems and clause.does.holds(stems[0]):  # what an item begins with is what it is about
         done += 1 + clause.does.says(stems[0])
-    asks = 1.2 if clause.has_modal else 1.0  # before one that only tells
+    asks = 1.2 if clause.modal else 1.0  # before one that only tells
     return asks * (held + 2 * done) / (4 + len(clause.stems)) if held else 0.0

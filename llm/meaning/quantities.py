@@ -129,6 +129,7 @@ _WORDS = (
     rf"|{'|'.join(sorted(_WORD_VALUES, key=len, reverse=True))}|hundred|thousand)\b"
 )
 _NUMBER = re.compile(
+    r"(?=\s?(?:[-€$£\d]|\b[bcdefghnopstuz]))"  # elsewhere it is not tried at all
     rf"(?P<money>[€$£]|\b(?:eur|usd|gbp|chf)\b)?\s?(?P<minus>(?<=\s)-(?=\d))?"
     rf"(?:(?P<digits>{_DIGITS})|(?P<word>{_WORDS}))"
     r"(?:[\s-]?(?P<scale>hundred|thousand|million|billion)\b)?",
@@ -162,8 +163,10 @@ _REFERENCE = re.compile(
 _FIGURE = re.compile(r"\d+")
 _LIST_NUMBER = re.compile(r"^\W*\d{1,3}(?:\.\d{1,3}){0,5}[.)]\s")
 _ORDINAL = re.compile(
-    r"\b(?:second|third|fourth|fifth|sixth|seventh|eighth|ninth|tenth|last|\d{1,3}(?:st|nd|rd|th))\b",
-    re.IGNORECASE,
+    r"\b(?:second|third|fourth|fifth|sixth|seventh|eighth|ninth|tenth|last|\d{1,3}(?:st|nd|rd|th))\b"
+)
+_MAY_ORDER = re.compile(
+    r"second|third|fourth|fifth|sixth|seventh|eighth|ninth|tenth|last|\d(?:st|nd|rd|th)"
 )
 _LABEL = re.compile(r"\d+(?:\.\d+){2,}")
 _UP = (
@@ -215,7 +218,10 @@ _SOFT_WORDS = frozenset({"one", "once", "both", "half", "pair", "pairs"})
 _OR_MORE = re.compile(r"\b(?:or|and) (more|fewer|less|above|over)\b", re.IGNORECASE)
 _OF_INTERVAL = re.compile(r"\s(?:every|each|in|per)\s", re.IGNORECASE)  # "once every 2 years"
 _OF_HALF = re.compile(r"\ban?\s")
-_MAY_COMPARE = re.compile(r"[<>≤≥]|[A-Za-z]{2}")  # saves eight searches beside most numbers
+_MAY_COMPARE = re.compile(  # saves eight searches beside most numbers
+    r"[<>≤≥]|at |no|never|min|max|up to|within|as many|in under|than|over|above|exce|beyond"
+    r"|below|under|after|following|before|by"
+)
 _FLIPS: dict[Comparison, Comparison] = {"gt": "le", "le": "gt", "lt": "ge", "ge": "lt"}
 _LISTED = re.compile(r"\s?(?:-|to|and|or|,)\s?(?:[<>≤≥]|EUR|USD|above|below)?\s?$", re.IGNORECASE)
 _BETWEEN = re.compile(r"\b(?:between|from)\s?$", re.IGNORECASE)
@@ -259,7 +265,10 @@ def flipped(comparison: Comparison) -> Comparison:
 
 
 def ordinals(text: str) -> set[str]:
-    return {match.group().casefold() for match in _ORDINAL.finditer(text)}
+    low = caseless(text)
+    if not _MAY_ORDER.search(low):
+        return set()
+    return {text[match.start() : match.end()].casefold() for match in _ORDINAL.finditer(low)}
 
 
 def count_numbers(text: str, at_most: int) -> int:
@@ -403,7 +412,7 @@ def _is_word_not_unit(unit: re.Match[str], number: re.Match[str]) -> bool:
 
 def _comparison(text: str, start: int, end: int) -> Comparison:
     before = text[max(0, start - _WINDOW) : start]
-    for comparison, pattern in _BEFORE if _MAY_COMPARE.search(before) else ():
+    for comparison, pattern in _BEFORE if _MAY_COMPARE.search(caseless(before)) else ():
         if pattern.search(before):
             return _of_interval(comparison, _EVERY.search(before))
     return _of_interval(_comparison_after(text, end), _EVERY.search(before))

@@ -24,12 +24,12 @@ from llm.chain import generate_checklist, summarize_guidelines
 from llm.client import Reply
 from llm.grounding import Locator
 from llm.offline import engine
-from llm.passages import Passage, split_passages
+from llm.passages import Passage
 from llm.prompts import Prompt
+from llm.reading import Reading
 from llm.repair import needs_repair
 from llm.result import Examined
 from llm.schemas import response_format
-from llm.statements import find_statements
 from tests.bench.documents import guideline
 
 SAMPLE = Path(__file__).parents[2] / "deploy" / "local" / "sample-guideline.md"
@@ -80,22 +80,22 @@ class Clock:
 def job(source: str, model: Recorded, clock: Clock, loop: asyncio.Runner) -> int:
     """All that a worker does for one job, save waiting; the number of items.
 
-    The first two phases are parts of the steps and of the examination, shown for themselves: the
-    total counts them once.
+    A phase in brackets is a part of others, shown for itself, and not in the total.
     """
-    passages = clock.time("(passages)", lambda: split_passages(source))
-    clock.time("(statements)", lambda: find_statements(passages))
+    reading = Reading(source)
+    passages = clock.time("passages", lambda: reading.passages)
+    clock.time("statements", lambda: reading.statements)
     model.spent = 0.0
     until = time.monotonic() + 3_600
     first = clock.time(
-        "step 1", lambda: loop.run(summarize_guidelines(model, source, deadline=until))
+        "step 1", lambda: loop.run(summarize_guidelines(model, reading, deadline=until))
     )
     second = clock.time(
-        "step 2", lambda: loop.run(generate_checklist(model, source, first.value, deadline=until))
+        "step 2", lambda: loop.run(generate_checklist(model, reading, first.value, deadline=until))
     )
     clock.seconds["(replies)"] = model.spent
     nothing = {"items": []}
-    empty = clock.time("source", lambda: Examined.of(source, first.value, nothing))
+    empty = clock.time("source", lambda: Examined.of(reading, first.value, nothing))
     items, locator = second.value["items"], Locator(source)
     by_id = {passage.id: passage for passage in passages}
     clock.time("(grounding)", lambda: _locate(locator, by_id, items))
