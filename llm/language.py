@@ -5,9 +5,10 @@ enough of its words say so.
 """
 
 import re
+from collections import Counter
 from collections.abc import Iterable
 from functools import cache
-from itertools import islice
+from itertools import chain, islice
 
 from llm.rules import LANGUAGES, Language, for_language
 
@@ -21,8 +22,8 @@ _ASCII_WORD = re.compile(r"[a-z]+")
 
 def detect(texts: Iterable[str], default: Language = "en") -> Language:
     """The language of a document; English where nothing says otherwise."""
-    words = islice((word for text in texts for word in _words(text)), MAX_WORDS)
-    hits = _hits(words)
+    words = chain.from_iterable(map(_words, texts))
+    hits = _hits(islice(words, MAX_WORDS))
     best = max(LANGUAGES, key=lambda language: hits[language])
     return best if hits[best] > hits[default] else default
 
@@ -49,9 +50,9 @@ def _words(text: str) -> list[str]:
 def _hits(words: Iterable[str]) -> dict[Language, int]:
     hits: dict[Language, int] = dict.fromkeys(LANGUAGES, 0)
     spoken = _spoken()
-    for word in words:
+    for word, times in Counter(words).items():
         for language in spoken.get(word, ()):
-            hits[language] += 1
+            hits[language] += times
     return hits
 
 

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from llm import tables
+from llm.casing import caseless
 from llm.language import detect, detect_passage
 from llm.passages import Passage
 from llm.rules import LEVELS, Language, Level, Rules, for_language
@@ -161,9 +162,9 @@ def find_levels(
 ) -> tuple[Level, ...]:
     """The levels of one sentence, () where it is none: a question, an example, an explanation."""
     text = found.text
-    if text.rstrip("\"'”’»)]*_ ").endswith("?") or _BOILERPLATE.search(text):
+    if text.rstrip("\"'”’»)]*_ ").endswith("?") or _is_no_sentence(text):
         return ()
-    if _DOT_LEADER.search(text[-40:]) or _LINK.fullmatch(text) or tables.is_level(text, rules):
+    if tables.is_level(text, rules):
         return ()
     if passage.kind == "table_row" and (level := tables.cell_level(passage, found.start, rules)):
         return (level,)
@@ -172,6 +173,15 @@ def find_levels(
     if convention == "rfc2119":
         return _capital_levels(text) or _inherited(text, passage, rules, capitals=True)
     return _plain_levels(text, passage, rules)
+
+
+def _is_no_sentence(text: str) -> bool:
+    """How keywords are to be interpreted, a line of a table of contents, only a link."""
+    if "interpreted" in caseless(text) and _BOILERPLATE.search(text):
+        return True
+    if text[-1:].isdigit() and _DOT_LEADER.search(text[-40:]):
+        return True
+    return text.startswith(("[", "<")) and _LINK.fullmatch(text) is not None
 
 
 def _plain_levels(text: str, passage: Passage, rules: Rules) -> tuple[Level, ...]:

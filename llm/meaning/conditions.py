@@ -23,7 +23,7 @@ def conditions(item: Item, source: Source) -> Iterator[Flag]:
 
 def _lost_conditions(item: Item, taken: Sequence[Clause]) -> Iterator[Flag]:
     mine = [(part, clause) for clause in item.parsed.clauses for part in clause.conditions]
-    for clause in taken:
+    for clause in taken if any(clause.conditions for clause in taken) else ():
         for condition in clause.conditions_of(item.vocabulary):
             flag = _survives(condition, clause, mine, item)
             if flag:

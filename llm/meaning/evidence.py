@@ -113,11 +113,12 @@ class Item:
 
     def __post_init__(self) -> None:
         action = in_english(readable(self.action), self.language)
-        condition = in_english(readable(self.condition), self.language)
+        condition = in_english(readable(self.condition), self.language) if self.condition else ""
         parsed = parse(action)
-        extra = _conditions_of(f"{' ' * len(action)}   {condition}")  # offsets in the joint text
-        for clause in parsed.clauses:
-            clause.conditions.extend(extra)
+        if condition:
+            extra = _conditions_of(f"{' ' * len(action)}   {condition}")  # offsets, in both joined
+            for clause in parsed.clauses:
+                clause.conditions.extend(extra)
         object.__setattr__(
             self,
             "parsed",

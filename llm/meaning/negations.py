@@ -88,6 +88,8 @@ def _has_antonym(mine: Clause, theirs: Clause) -> bool:
     """ "Keep closed" and "do not open": the opposite word, which undoes a negation."""
     new = mine.does.stems - theirs.words_with_conditions.stems
     gone = theirs.does.stems - mine.words_with_conditions.stems
+    if not (new and gone):
+        return False
     return any(
         (one & new and other & gone) or (other & new and one & gone) for one, other in _ANTONYMS
     )
@@ -97,7 +99,7 @@ def _lost_prefix(item: Item, source: Source) -> Iterator[Flag]:
     """ "unused" that became "used"."""
     mine = item.parsed.words
     for clause in source.taken_up(item):
-        for word in clause.words:
+        for word in clause.words if "un" in caseless(clause.text) else ():
             base = word.removeprefix("un")
             plain = base != word and base in mine and word not in mine
             if plain and f"not {base}" not in item.parsed.text.casefold():

@@ -25,8 +25,9 @@ def numbers(item: Item, source: Source) -> Iterator[Flag]:
     for quantity in _lost(item, source, found):
         yield Flag("number", quantity.words, "")
     yield from _exchanged(item, source)
-    known = ordinals(source.text)
-    for ordinal in sorted(ordinals(item.parsed.text) - known):
+    mine = ordinals(item.parsed.text)
+    known = ordinals(source.text) if mine else mine
+    for ordinal in sorted(mine - known):
         yield Flag("number", ", ".join(sorted(known)), ordinal)
 
 
@@ -66,6 +67,8 @@ def _around(text: str, quantity: Quantity) -> set[str]:
 
 def _lost(item: Item, source: Source, found: Sequence[Quantity]) -> Iterator[Quantity]:
     """Numbers of the clauses taken up that the item has not, nor needs."""
+    if not source.quantities:
+        return
     for clause in source.taken_up(item):
         cited = next(c for c in source.cited if any(own is clause for own in c.parsed.clauses))
         halves = [

@@ -23,6 +23,8 @@ _AT_THE_LATEST = re.compile(r"\bafter ((?:\S{1,20} ){1,3})at the latest\b", re.I
 
 
 def in_english(text: str, language: Language) -> str:
+    if not text:
+        return ""
     pattern, meanings = _glossary(language)
     if language != "en":
         text = _THOUSANDS.sub(lambda match: match.group().replace(".", ","), text)
