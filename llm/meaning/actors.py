@@ -25,8 +25,8 @@ def actor(item: Item, source: Source, context: Context) -> Iterator[Flag]:
             yield Flag("actor", named, item.actor)
     elif not (_are_said(own, source, context) and _are_roles(item.actor, source, context)):
         yield Flag("actor", "", item.actor)
-    known = Vocabulary([*source.vocabulary.stems, *stems, *context.roles])
     said = roles(item.parsed.text) if item.language == "en" else ()  # "tester" is a French verb
+    known = Vocabulary([*source.vocabulary.stems, *stems, *context.roles] if said else ())
     for role in dict.fromkeys(said):
         if not known.holds(stem(role)) and stem(role) not in GENERIC:
             yield Flag("actor", named, role)
@@ -39,8 +39,9 @@ def _are_said(stems: Iterable[str], source: Source, context: Context) -> bool:
 
 def _are_roles(actor: str, source: Source, context: Context) -> bool:
     """ "Waiters" are no role of a text that says "wait"."""
-    known = Vocabulary([*map(stem, source.roles), *context.roles])
-    return all(known.holds(s) or s in GENERIC for s in map(stem, roles(actor)))
+    mine = [stem(role) for role in roles(actor)]
+    known = Vocabulary([*map(stem, source.roles), *context.roles] if mine else ())
+    return all(known.holds(s) or s in GENERIC for s in mine)
 
 
 def _own_subject(item: Item, source: Source) -> Iterator[Flag]:

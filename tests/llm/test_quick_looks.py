@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from llm import leaks, sentences, statements
 from llm.casing import caseless
 from llm.folding import fold, folded_text
-from llm.meaning import clauses, quantities
+from llm.meaning import clauses, glossaries, quantities
 from llm.passages import split_passages
 from llm.reading import Reading
 from llm.rules import LANGUAGES, for_language
@@ -140,18 +140,41 @@ def test_the_text_of_a_fold_is_the_same_with_and_without_its_offsets(text):
     assert len(folded.text) == len(folded.starts) == len(folded.ends)
 
 
-@some
-@given(
-    st.lists(
-        st.sampled_from(["you", "will", "read", "the", "guideline", "aloud", "and", "then", "stop"])
-    )
-)
-def test_only_a_run_of_known_words_may_repeat_a_prompt(words):
-    prompt = "You will read the guideline aloud and then stop, and then read it again, and stop."
-    text = " ".join(words)
+PROMPT = "You will read the guideline aloud and then stop, and then read it again, and stop."
 
-    runs = set(leaks._runs(text)) & set(leaks._runs(prompt))
-    assert leaks.repeats(prompt, {"text": text}, {}) == bool(runs)
+
+@some
+@given(st.integers(0, 17), st.integers(0, 17), st.sampled_from(["", "then", "tea"]))
+def test_only_a_run_of_its_words_in_their_order_repeats_a_prompt(start, end, between):
+    words = PROMPT.split()
+    text = " ".join([*words[start:end], between, *words[end:]])
+
+    runs = set(leaks._runs(text)) & set(leaks._runs(PROMPT))
+    assert leaks.repeats(PROMPT, {"text": text}, {}) == bool(runs)
+
+
+@some
+@given(st.sampled_from(LANGUAGES).flatmap(lambda lg: st.tuples(st.just(lg), _a_phrase(lg))))
+def test_a_phrase_of_a_glossary_is_seen_by_its_look(found):
+    language, text = found
+    pattern, look, _ = glossaries._glossary(language)
+    assume(pattern.search(text))
+
+    assert look.search(caseless(text))
+
+
+def _a_phrase(language):
+    """One of the phrases, in whatever case and with whatever around it."""
+    phrases = sorted(glossaries._glossary(language)[2])
+    cases = [str, str.upper, str.title, lambda text: text.replace("s", "ſ").replace("i", "İ")]
+    around = st.sampled_from(["", " ", "x", "-"])
+    return st.builds(
+        lambda before, phrase, case, after: before + case(phrase) + after,
+        around,
+        st.sampled_from(phrases),
+        st.sampled_from(cases),
+        around,
+    )
 
 
 def test_a_reading_finds_what_the_steps_found_by_themselves():

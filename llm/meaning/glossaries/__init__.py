@@ -25,16 +25,18 @@ _AT_THE_LATEST = re.compile(r"\bafter ((?:\S{1,20} ){1,3})at the latest\b", re.I
 def in_english(text: str, language: Language) -> str:
     if not text:
         return ""
-    pattern, meanings = _glossary(language)
+    pattern, look, meanings = _glossary(language)
     if language != "en":
         text = _THOUSANDS.sub(lambda match: match.group().replace(".", ","), text)
         text = _DECIMAL.sub(r"\1.\2", text)
-    text = pattern.sub(lambda match: meanings.get(match.group().lower(), ""), text)
+    if look.search(caseless(text)):
+        text = pattern.sub(lambda match: meanings.get(match.group().lower(), ""), text)
     return _AT_THE_LATEST.sub(r"within \1", text) if "latest" in caseless(text) else text
 
 
 @cache
-def _glossary(language: Language) -> tuple[re.Pattern[str], dict[str, str]]:
+def _glossary(language: Language) -> tuple[re.Pattern[str], re.Pattern[str], dict[str, str]]:
+    """What finds its phrases, what quickly tells that there are none, what they mean."""
     data = tomllib.loads(
         resources.files(__name__).joinpath(f"{language}.toml").read_text(encoding="utf-8")
     )
@@ -49,4 +51,5 @@ def _glossary(language: Language) -> tuple[re.Pattern[str], dict[str, str]]:
         rest = re.escape(phrase[1:]) + (r"(?!\w)" if phrase[-1].isalnum() else "")
         by_first.setdefault(re.escape(phrase[0]), []).append(rest)
     alternatives = "|".join(f"{first}(?:{'|'.join(rest)})" for first, rest in by_first.items())
-    return re.compile(rf"(?<!\w)(?:{alternatives})", re.IGNORECASE), meanings
+    pattern = re.compile(rf"(?<!\w)(?:{alternatives})", re.IGNORECASE)
+    return pattern, re.compile("|".join(map(re.escape, phrases)).lower()), meanings
