@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from llm.casing import caseless
 from llm.lazily import kept
 from llm.meaning.quantities import Quantity, find_quantities
-from llm.meaning.words import Vocabulary, content, share, words
+from llm.meaning.words import Vocabulary, content, meanings, roles, share, words
 from llm.verbs import is_imperative, leading_verb
 
 # Each kind of condition, and the kinds that say the same when the main clause is negated or not:
@@ -109,7 +109,7 @@ class Part:
 
     @kept
     def stems(self) -> list[str]:
-        return content(self.text)
+        return meanings(self.words) if self.text.isascii() else content(self.text)
 
     @kept
     def is_negated(self) -> bool:
@@ -164,6 +164,14 @@ class Clause(Part):
         modal = self.modal
         before = self.text[: modal.start()].rpartition(",")[2].strip() if modal else ""
         return "" if _RELATIVE.match(before) else _SUBJECT_ENDS.split(before, maxsplit=1)[0]
+
+    @kept
+    def own_roles(self) -> list[str]:
+        return roles(self.own_subject)
+
+    @kept
+    def subject_roles(self) -> list[str]:
+        return roles(self.subject)
 
     @kept
     def predicate(self) -> list[str]:
@@ -259,7 +267,7 @@ class Parsed:
 
     @kept
     def stems(self) -> list[str]:
-        return content(self.text)
+        return meanings(self.words) if self.text.isascii() else content(self.text)
 
     @kept
     def words(self) -> list[str]:

@@ -9,7 +9,7 @@ from llm.language import detect_passage
 from llm.lazily import kept
 from llm.meaning.clauses import MODAL, Clause, Parsed, Part, parse
 from llm.meaning.glossaries import in_english
-from llm.meaning.words import Vocabulary, content, readable, roles, share, stem, words
+from llm.meaning.words import Vocabulary, content, readable, roles, roles_among, share, stem, words
 from llm.rules import Language, Level
 from llm.statements import opens_list
 
@@ -128,7 +128,16 @@ class Item:
     @kept
     def vocabulary(self) -> Vocabulary:
         """All its words, those of its actor too."""
-        return Vocabulary([*self.parsed.vocabulary.stems, *content(self.actor)])
+        return Vocabulary([*self.parsed.vocabulary.stems, *self.actor_stems])
+
+    @kept
+    def actor_stems(self) -> list[str]:
+        return content(self.actor)
+
+    @kept
+    def actor_roles(self) -> list[str]:
+        """The stems of those of its actor's words that name somebody."""
+        return [stem(role) for role in roles(self.actor)]
 
 
 def _conditions_of(text: str) -> list[Part]:
@@ -162,7 +171,7 @@ class Source:
 
     @kept
     def roles(self) -> list[str]:
-        return roles(self.text)
+        return roles_among(self.words)
 
     def best_for(self, clause: Part) -> Clause | None:
         """The clause that shares most words; the earlier one where two share as many."""

@@ -313,7 +313,9 @@ def _without_suffix(word: str) -> str:
 
 def content(text: str) -> list[str]:
     """The stems that carry meaning, in their order; of unspaced scripts each pair of signs."""
-    if text.isascii() or not _UNSPACED.search(text):
+    if text.isascii():
+        return meanings(words(text))
+    if not _UNSPACED.search(text):
         return [said for word in _WORD.findall(text) if (said := _meaning(word))]
     found: list[str] = []
     for word in _WORD.findall(text):
@@ -324,6 +326,11 @@ def content(text: str) -> list[str]:
     return found
 
 
+def meanings(found: Iterable[str]) -> list[str]:
+    """`content` of an ASCII text, by its `words`."""
+    return [said for word in found if (said := _meaning(word))]
+
+
 @lru_cache(maxsize=20_000)
 def _meaning(word: str) -> str:
     """Its stem; "" for a word that carries no meaning."""
@@ -332,7 +339,12 @@ def _meaning(word: str) -> str:
 
 def roles(text: str) -> list[str]:
     """Who acts or is acted upon; by the word itself, since "driver" and "drive" share a stem."""
-    return [role for word in words(text) if (role := _role(word))]
+    return roles_among(words(text))
+
+
+def roles_among(found: Iterable[str]) -> list[str]:
+    """`roles` of a text, by its `words`."""
+    return [role for word in found if (role := _role(word))]
 
 
 @lru_cache(maxsize=20_000)
