@@ -6,8 +6,8 @@ is too generous hides only one word, and numbers, negations and conditions are c
 
 import re
 import unicodedata
-from collections.abc import Iterable
-from functools import lru_cache
+from collections.abc import Callable, Iterable
+from functools import lru_cache, wraps
 
 from llm.lazily import kept
 from llm.markup import plain
@@ -26,6 +26,8 @@ _SUFFIX_LIST = """
 """
 _SUFFIXES = _SUFFIX_LIST.split()
 _MIN_STEM = 3
+_REMEMBERED = 10_000  # words, of any one function
+_MAX_REMEMBERED = 32  # letters of a word
 _IRREGULAR_FORMS = """
     written:write wrote:write kept:keep held:hold given:give gave:give taken:take took:take
     left:leave sent:send paid:pay worn:wear told:tell made:make done:do drawn:draw chosen:choose
@@ -289,7 +291,18 @@ def readable(text: str) -> str:
     return folded.replace("\n", " . ").translate(_DASHES)
 
 
-@lru_cache(maxsize=20_000)
+def _remembered(of_word: Callable[[str], str]) -> Callable[[str], str]:
+    """Kept from job to job for words alone: a longer run of letters may be a tenant's sentence."""
+    remembered = lru_cache(maxsize=_REMEMBERED)(of_word)
+
+    @wraps(of_word)
+    def look_up(word: str) -> str:
+        return remembered(word) if len(word) <= _MAX_REMEMBERED else of_word(word)
+
+    return look_up
+
+
+@_remembered
 def stem(word: str) -> str:
     """What the forms of one word share; crude on purpose, the same for both texts."""
     word = word.casefold().removesuffix("'s").removesuffix("'")
@@ -331,7 +344,7 @@ def meanings(found: Iterable[str]) -> list[str]:
     return [said for word in found if (said := _meaning(word))]
 
 
-@lru_cache(maxsize=20_000)
+@_remembered
 def _meaning(word: str) -> str:
     """Its stem; "" for a word that carries no meaning."""
     return stem(word) if len(word) > 1 and word.casefold() not in _STOP else ""
@@ -347,7 +360,7 @@ def roles_among(found: Iterable[str]) -> list[str]:
     return [role for word in found if (role := _role(word))]
 
 
-@lru_cache(maxsize=20_000)
+@_remembered
 def _role(word: str) -> str:
     singular = _singular(word)
     return singular if singular in _ROLES else ""
@@ -366,7 +379,7 @@ def words(text: str) -> list[str]:
     return [word.casefold() for word in _WORD.findall(text)]
 
 
-@lru_cache(maxsize=20_000)
+@_remembered
 def positive(word: str) -> str:
     """ "inactive" without its negation; "" where it has none."""
     match = _NEGATIVE_PREFIX.match(word)
