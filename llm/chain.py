@@ -21,18 +21,19 @@ from llm.calls import (
 )
 from llm.client import Completer, Reply
 from llm.grounding import normalise
-from llm.passages import Passage, split_passages
+from llm.passages import Passage
+from llm.reading import Reading
 from llm.repair import MAX_CALLS as MAX_REPAIRS
 from llm.revision import NOTHING, Kept
 from llm.schemas import Checklist, Repair, Summary, SummaryStatement
-from llm.statements import Convention, find_convention, find_statements
+from llm.statements import Convention
 
 PRODUCTION = prompts.labelled("production")  # versions of prompts, where nobody says which
 
 
 async def summarize_guidelines(
     client: Completer,
-    source: str,
+    source: str | Reading,
     *,
     deadline: float,
     request_label: str = "",
@@ -42,6 +43,7 @@ async def summarize_guidelines(
 ) -> StepResult:
     """Step 1: what the guideline says, each statement with the ids of its passages.
 
+    source          or its reading, where later steps are to know what this one has found in it
     deadline        time.monotonic() seconds, for the first MAX_CONCURRENT calls; see `How`
     request_label   for the provider's log; each call adds its number
     version         of the prompt; `make eval` compares them
@@ -53,8 +55,7 @@ async def summarize_guidelines(
     """
     started = time.monotonic()
     prompt = prompts.load("summarize", version)
-    passages = await asyncio.to_thread(split_passages, source)
-    convention = find_convention(passages)
+    passages, convention = await asyncio.to_thread(_read, Reading.of(source))
     readable = chunks.readable(passages)
     asked = [passage for passage in readable if passage.id not in kept.passages]
     portions = chunks.pack(asked)
@@ -82,7 +83,7 @@ async def summarize_guidelines(
 
 async def generate_checklist(
     client: Completer,
-    source: str,
+    source: str | Reading,
     summary: dict[str, Any],
     *,
     deadline: float,
@@ -106,7 +107,7 @@ async def generate_checklist(
     """
     started = time.monotonic()
     prompt = prompts.load("checklist", version)
-    convention, wanted = await asyncio.to_thread(_wanted, source, summary)
+    convention, wanted = await asyncio.to_thread(_wanted, Reading.of(source), summary)
     asked = [passage for passage in wanted if passage.id not in kept.passages]
     portions = chunks.pack(asked)
     until = how.until(deadline, len(portions))
@@ -135,12 +136,15 @@ async def generate_checklist(
     return step_result(client, prompt, replies, {"items": items}, started)
 
 
-def _wanted(source: str, summary: dict[str, Any]) -> tuple[Convention, list[Passage]]:
+def _read(reading: Reading) -> tuple[list[Passage], Convention]:
     """In a thread, since a long guideline takes seconds, and other jobs' calls share the loop."""
-    passages = split_passages(source)
-    convention = find_convention(passages)
-    statements = find_statements(passages, convention)
-    return convention, chunks.wanted(passages, summary, statements)
+    return reading.passages, reading.convention
+
+
+def _wanted(reading: Reading, summary: dict[str, Any]) -> tuple[Convention, list[Passage]]:
+    """In a thread, as `_read`."""
+    wanted = chunks.wanted(reading.passages, summary, reading.statements)
+    return reading.convention, wanted
 
 
 # What it will cost

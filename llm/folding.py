@@ -8,10 +8,10 @@ fraction is another number. What cannot be seen is left out: soft hyphens, joine
 import re
 import unicodedata
 from bisect import bisect_left
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from llm.markup import plain_with_origins
+from llm.markup import is_plain, plain_with_origins
 
 _SAME = str.maketrans(
     {
@@ -30,7 +30,14 @@ _JAMO = range(0x1160, 0x1200)  # vowels and finals, which compose with the sign 
 _MARKS = ("Mn", "Mc", "Me")
 _HALF_WIDTH_MARKS = "\uff9e\uff9f"  # voiced signs of half-width Katakana, letters to Unicode
 UNSPACED = 0x2E80  # from here on: scripts that put no blanks between words
-_PLAIN = re.compile(r"[ -~]*\Z")
+_BLANK_BETWEEN = re.compile("(?<=[\u2e80-\U0010ffff]) (?=[\u2e80-\U0010ffff])")
+# Signs that stand for themselves or for one other sign, and belong to no sign before them: ASCII,
+# Latin letters with and without accents, typographic dashes and quotes.
+_ONE = "\x00-\x7f\xa0-\xac\xae-\u017f\u2010-\u2027"
+_ONE_EACH = re.compile(f"[{_ONE}]*")
+_AS_ONE = {**_SAME, ord("\n"): " "}
+# A sign before others that need a look may be the one that they belong to.
+_RUNS = re.compile(f"(?P<one_each>[{_ONE}]+(?![^{_ONE}]))|[{_ONE}]?[^{_ONE}]+")
 
 
 @dataclass(frozen=True)
@@ -53,30 +60,45 @@ class Folded:
 def fold(marked_up: str) -> Folded:
     """Remove mark-up and the differences that two copies of one text may show."""
     readable = plain_with_origins(marked_up)
-    chars: list[str] = []
+    text, origins = readable.text, readable.origins
+    if _ONE_EACH.fullmatch(text):
+        folded = Folded(text.translate(_AS_ONE), origins, [at + 1 for at in origins])
+        return _joined(folded, marked_up)
+    pieces: list[str] = []
     starts: list[int] = []
     ends: list[int] = []
-    for at, end in _clusters(readable.text):
-        first, last = readable.origins[at], readable.origins[end - 1] + 1
-        for char in _shape(readable.text[at:end]):
-            chars.append(char)
-            starts.append(first)
-            ends.append(last)
-    return _joined(Folded("".join(chars), starts, ends), marked_up)
+    for run in _RUNS.finditer(text):
+        if run.lastgroup == "one_each":
+            pieces.append(run.group().translate(_AS_ONE))
+            starts.extend(origins[run.start() : run.end()])
+            ends.extend(at + 1 for at in origins[run.start() : run.end()])
+            continue
+        for at, end in _clusters(text, *run.span()):
+            shaped = _shape(text[at:end])
+            pieces.append(shaped)
+            starts.extend([origins[at]] * len(shaped))
+            ends.extend([origins[end - 1] + 1] * len(shaped))
+    return _joined(Folded("".join(pieces), starts, ends), marked_up)
 
 
-def _clusters(text: str) -> Iterator[tuple[int, int]]:
+def folded_text(marked_up: str) -> str:
+    """The text of `fold`, sooner: most quotes have no mark-up and no sign that needs a look."""
+    if not (is_plain(marked_up) and _ONE_EACH.fullmatch(marked_up)):
+        return fold(marked_up).text
+    text = marked_up.strip().translate(_AS_ONE)
+    if "-" not in text:
+        return text
+    inside = (at for at in _hyphens(text) if text[at + 1].isalpha())
+    return "".join(text[part] for part in _between(inside, len(text)))
+
+
+def _clusters(text: str, start: int, end: int) -> Iterator[tuple[int, int]]:
     """A sign with all marks that belong to it, invisible ones included."""
-    if _PLAIN.match(text):
-        yield from ((at, at + 1) for at in range(len(text)))
-        return
-    start = 0
-    for at in range(1, len(text)):
+    for at in range(start + 1, end):
         if not _continues(text[at]):
             yield start, at
             start = at
-    if text:
-        yield start, len(text)
+    yield start, end
 
 
 def _continues(char: str) -> bool:
@@ -111,23 +133,38 @@ def _joined(folded: Folded, source: str) -> Folded:
     its hyphen, "long-term" is the same as "longterm".
     """
     text, starts = folded.text, folded.starts
-    drop = set()
-    for at in range(1, len(text) - 1):
-        if text[at] == " " and ord(text[at - 1]) >= UNSPACED and ord(text[at + 1]) >= UNSPACED:
+    drop = {match.start() for match in _BLANK_BETWEEN.finditer(text)}
+    for at in _hyphens(text):
+        if text[at + 1].isalpha():
             drop.add(at)
-        elif text[at] == "-" and text[at - 1].isalpha():
-            if text[at + 1].isalpha():
-                drop.add(at)
-            elif text[at + 1] == " " and _line_ends(folded, at + 1, source):
-                drop.update((at, at + 1))
+        elif text[at + 1] == " " and _line_ends(folded, at + 1, source):
+            drop.update((at, at + 1))
     if not drop:
         return folded
-    kept = [at for at in range(len(text)) if at not in drop]
+    kept = _between(sorted(drop), len(text))
     return Folded(
-        "".join(text[at] for at in kept),
-        [starts[at] for at in kept],
-        [folded.ends[at] for at in kept],
+        "".join(text[part] for part in kept),
+        [at for part in kept for at in starts[part]],
+        [at for part in kept for at in folded.ends[part]],
     )
+
+
+def _hyphens(text: str) -> Iterator[int]:
+    """Those behind a letter, with something behind them."""
+    at = text.find("-", 1)
+    while 0 < at < len(text) - 1:
+        if text[at - 1].isalpha():
+            yield at
+        at = text.find("-", at + 1)
+
+
+def _between(places: Iterable[int], length: int) -> list[slice]:
+    """What is left of so many signs without those at these places, which are in order."""
+    kept, begin = [], 0
+    for at in places:
+        kept.append(slice(begin, at))
+        begin = at + 1
+    return [*kept, slice(begin, length)]
 
 
 def _line_ends(folded: Folded, at: int, source: str) -> bool:

@@ -8,7 +8,7 @@ from itertools import islice, takewhile
 from typing import Literal
 
 from llm.alignment import Aligner
-from llm.folding import UNSPACED, Folded, fold
+from llm.folding import UNSPACED, Folded, fold, folded_text
 from llm.passages import Passage
 from llm.statements import Statement
 
@@ -37,7 +37,7 @@ UNSUPPORTED = Match(None, None, "unsupported")
 
 def normalise(text: str) -> str:
     """What two texts must share to be the same quote: not mark-up, blanks, shapes of signs."""
-    return fold(text).text
+    return folded_text(text)
 
 
 class Locator:
@@ -49,7 +49,7 @@ class Locator:
 
     def locate(self, quote: str, passage: Passage | None) -> Match:
         quote = quote.strip()
-        if sum(char.isalnum() for char in quote) < MIN_QUOTE:
+        if sum(1 for _ in islice(filter(str.isalnum, quote), MIN_QUOTE)) < MIN_QUOTE:
             whole = passage is not None and quote != "" and quote == passage.text
             if not whole:
                 return UNSUPPORTED

@@ -5,8 +5,10 @@ enough of its words say so.
 """
 
 import re
+from collections import Counter
 from collections.abc import Iterable
-from itertools import islice
+from functools import cache
+from itertools import chain, islice
 
 from llm.rules import LANGUAGES, Language, for_language
 
@@ -15,12 +17,13 @@ MIN_HITS = 4  # stop words of another language, before a passage is taken out of
 MIN_LEAD = 2.0  # times as many as the document's language has in that passage
 
 _WORD = re.compile(r"[^\W\d_]+")
+_ASCII_WORD = re.compile(r"[a-z]+")
 
 
 def detect(texts: Iterable[str], default: Language = "en") -> Language:
     """The language of a document; English where nothing says otherwise."""
-    words = islice((word for text in texts for word in _words(text)), MAX_WORDS)
-    hits = _hits(words)
+    words = chain.from_iterable(map(_words, texts))
+    hits = _hits(islice(words, MAX_WORDS))
     best = max(LANGUAGES, key=lambda language: hits[language])
     return best if hits[best] > hits[default] else default
 
@@ -40,13 +43,24 @@ def share_of_stop_words(text: str, language: Language) -> float:
 
 
 def _words(text: str) -> list[str]:
-    return _WORD.findall(text.lower())
+    lowered = text.lower()
+    return (_ASCII_WORD if lowered.isascii() else _WORD).findall(lowered)
 
 
 def _hits(words: Iterable[str]) -> dict[Language, int]:
     hits: dict[Language, int] = dict.fromkeys(LANGUAGES, 0)
-    stop_words = [(language, for_language(language).stop_words) for language in LANGUAGES]
-    for word in words:
-        for language, known in stop_words:
-            hits[language] += word in known
+    spoken = _spoken()
+    for word, times in Counter(words).items():
+        for language in spoken.get(word, ()):
+            hits[language] += times
     return hits
+
+
+@cache
+def _spoken() -> dict[str, list[Language]]:
+    """The languages of each stop word."""
+    found: dict[str, list[Language]] = {}
+    for language in LANGUAGES:
+        for word in for_language(language).stop_words:
+            found.setdefault(word, []).append(language)
+    return found

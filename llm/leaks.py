@@ -6,6 +6,7 @@ system prompt never stands in a stored result.
 
 import re
 from collections.abc import Iterator
+from functools import lru_cache
 from typing import Any
 
 MIN_WORDS = 12  # in a row: shorter ones, such as the list of keywords of RFC 2119, anybody writes
@@ -22,13 +23,34 @@ def repeats(prompt: str, value: dict[str, Any], data: dict[str, Any]) -> bool:
     Case, punctuation and what cannot be seen do not matter. A translation, or any other encoding
     than the plain words, is not found.
     """
-    secret = set(_runs(prompt))
-    said = {run for text in _texts(value) for run in _runs(text) if run in secret}
+    secret, words = _secret(prompt)
+    said = {run for text in _texts(value) for run in _runs_of(words, text) if run in secret}
     return bool(said) and not said <= {run for text in _texts(data) for run in _runs(text)}
 
 
+@lru_cache(maxsize=16)
+def _secret(prompt: str) -> tuple[frozenset[tuple[str, ...]], frozenset[str]]:
+    """Its runs and its words; prompts are ours, and few."""
+    return frozenset(_runs(prompt)), frozenset(_words(prompt))
+
+
+def _runs_of(known: frozenset[str], text: str) -> Iterator[tuple[str, ...]]:
+    """The runs of a text that consist of known words: nearly none, of what is no prompt."""
+    words = _words(text)
+    streak = 0
+    for at, word in enumerate(words, start=1):
+        streak = streak + 1 if word in known else 0
+        if streak >= MIN_WORDS:
+            yield tuple(words[at - MIN_WORDS : at])
+
+
+def _words(text: str) -> list[str]:
+    visible = text if text.isascii() else _INVISIBLE.sub("", text)
+    return _WORD.findall(visible.casefold())
+
+
 def _runs(text: str) -> Iterator[tuple[str, ...]]:
-    words = [word.group() for word in _WORD.finditer(_INVISIBLE.sub("", text).casefold())]
+    words = _words(text)
     return (tuple(words[at : at + MIN_WORDS]) for at in range(len(words) - MIN_WORDS + 1))
 
 

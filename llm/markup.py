@@ -28,6 +28,7 @@ _ENTITY = re.compile(r"&(?:[a-zA-Z]{2,12}|#[0-9]{1,7}|#[xX][0-9a-fA-F]{1,6});")
 _EMPHASIS = re.compile(r"\*+|_+|~~+")
 _ESCAPE = re.compile(r"\\(?=[!-/:-@\[-`{-~])")
 _NOT_PLAIN = re.compile(r"[^\S ]|  |[<&`*_~\\|\[\]]")
+_RUN = re.compile(r"(?P<blank>\s+)|\S+(?: \S+)*")  # single blanks stay as they are
 _QUOTE_PREFIX = re.compile(r"(?<=[\r\n])[ \t]{0,3}>[> \t]*")
 
 
@@ -54,7 +55,14 @@ class Plain:
         return first, last
 
 
+def is_plain(text: str) -> bool:
+    """Is there nothing to remove but blanks at both ends?"""
+    return not _NOT_PLAIN.search(text)
+
+
 def plain(marked_up: str) -> str:
+    if is_plain(marked_up):
+        return marked_up.strip()
     return plain_with_origins(marked_up).text
 
 
@@ -63,58 +71,86 @@ def plain_with_origins(marked_up: str, *, table_row: bool = False) -> Plain:
 
     table_row   cell borders become hard breaks, so that two cells never form one sentence
     """
-    if not _NOT_PLAIN.search(marked_up):
+    if is_plain(marked_up):
         text = marked_up.strip()
         start = marked_up.index(text)
         return Plain(text, list(range(start, start + len(text))))
+    readable = _Readable()
+    at = 0
     replaced = _replacements(marked_up, table_row=table_row)
-    chars: list[str] = []
-    origins: list[int] = []
-    for at, char in enumerate(marked_up):
-        for new in replaced.get(at, char):
-            _append(chars, origins, new, at, is_break=at in replaced and new == HARD_BREAK)
-    while chars and chars[-1].isspace():
-        chars.pop()
-        origins.pop()
-    return Plain("".join(chars), origins)
+    for place in sorted(replaced):
+        if at < place:
+            readable.add_text(marked_up[at:place], at)
+        for char in replaced[place]:
+            readable.add(char, place)
+        at = place + 1
+    readable.add_text(marked_up[at:], at)
+    return readable.stripped()
 
 
-def _append(chars: list[str], origins: list[int], new: str, at: int, *, is_break: bool) -> None:
-    """Add one character; white space collapses, and a hard break wins over a blank."""
-    if new.isspace():
-        new = HARD_BREAK if is_break else " "
-        if not chars:
+class _Readable:
+    """Plain text in the making, a run of signs at a time: white space collapses."""
+
+    def __init__(self) -> None:
+        self._pieces: list[str] = []
+        self._origins: list[int] = []
+
+    def add_text(self, text: str, origin: int) -> None:
+        """Text of the source, which stands there."""
+        for run in _RUN.finditer(text):
+            if run.lastgroup == "blank":
+                self._add_blank(" ", origin + run.start())
+            else:
+                self._pieces.append(run.group())
+                self._origins.extend(range(origin + run.start(), origin + run.end()))
+
+    def add(self, char: str, origin: int) -> None:
+        """What stands in place of the source's sign."""
+        if char.isspace():
+            self._add_blank(HARD_BREAK if char == HARD_BREAK else " ", origin)
+        else:
+            self._pieces.append(char)
+            self._origins.append(origin)
+
+    def _add_blank(self, blank: str, origin: int) -> None:
+        """A hard break wins over a blank; the text begins with neither."""
+        if not self._pieces:
             return
-        if chars[-1].isspace():
-            if is_break:
-                chars[-1], origins[-1] = new, at
-            return
-    chars.append(new)
-    origins.append(at)
+        if not self._pieces[-1].isspace():
+            self._pieces.append(blank)
+            self._origins.append(origin)
+        elif blank == HARD_BREAK:
+            self._pieces[-1], self._origins[-1] = blank, origin
+
+    def stripped(self) -> Plain:
+        if self._pieces and self._pieces[-1].isspace():
+            self._pieces.pop()
+            self._origins.pop()
+        return Plain("".join(self._pieces), self._origins)
 
 
 def _replacements(marked_up: str, *, table_row: bool) -> dict[int, str]:
     """Offset to what stands there instead; '' where a character is only mark-up."""
     new: dict[int, str] = {}
-    code = _code_spans(marked_up, new)
-    for link in _LINK.finditer(marked_up):
+    code = _code_spans(marked_up, new) if "`" in marked_up else set()
+    for link in _LINK.finditer(marked_up) if "](" in marked_up else ():
         text_start, text_end = link.span("text")
         _blank(new, link.start(), text_start)
         _blank(new, text_end, link.end())
         if link.group().startswith("!"):  # an image's description is not the author's sentence
             _blank(new, text_start, text_end)
-    for tag in _TAG.finditer(marked_up):
+    for tag in _TAG.finditer(marked_up) if "<" in marked_up else ():
         _blank(new, *tag.span())
         if _BREAK_TAG.match(tag.group()):
             new[tag.start()] = HARD_BREAK
-    for entity in _ENTITY.finditer(marked_up):
+    for entity in _ENTITY.finditer(marked_up) if "&" in marked_up else ():
         _blank(new, *entity.span())
         new[entity.start()] = html.unescape(entity.group())
     for run in _EMPHASIS.finditer(marked_up):
         if run.start() not in code and _is_emphasis(marked_up, *run.span()):
             _blank(new, *run.span())
-    for rule in (_ESCAPE, _QUOTE_PREFIX):
-        for match in rule.finditer(marked_up):
+    for sign, rule in (("\\", _ESCAPE), (">", _QUOTE_PREFIX)):
+        for match in rule.finditer(marked_up) if sign in marked_up else ():
             _blank(new, *match.span())
     if table_row:
         new.update((at, HARD_BREAK) for at, char in enumerate(marked_up) if char == "|")

@@ -17,9 +17,10 @@ from llm.grounding import Locator, covering, normalise
 from llm.identity import identify
 from llm.markup import plain
 from llm.meaning import FLAG_KINDS, Cited, Context, check, check_translated, is_translated
-from llm.passages import Passage, split_passages
+from llm.passages import Passage
+from llm.reading import Reading
 from llm.rules import BINDING, Level
-from llm.statements import Statement, find_language, find_statements
+from llm.statements import Statement
 
 MAX_COVERING = 20  # citations of one statement that the coverage map looks at
 MAX_WIDENED = 4_000  # characters of a statement beside the quote that the guard looks at
@@ -73,14 +74,14 @@ class Examined:
     @classmethod
     def of(
         cls,
-        source: str,
+        source: str | Reading,
         summary: dict[str, Any],
         checklist: dict[str, Any],
         *,
         language: str = "",
     ) -> "Examined":
         """As `build_result`, which is this and its `result`."""
-        return cls(_Places(source, summary["audience"], language), summary, checklist)
+        return cls(_Places(Reading.of(source), summary["audience"], language), summary, checklist)
 
     def revised(self, checklist: dict[str, Any]) -> "Examined":
         """Another checklist for the same source; entries of both are not looked at again."""
@@ -152,12 +153,12 @@ class Examined:
 class _Places:
     """Looks up quotes and passage ids in one source, and holds items against what they cite."""
 
-    def __init__(self, source: str, audience: str, language: str) -> None:
-        self.source = source
-        self.passages = split_passages(source)
-        self._speaks = find_language(self.passages)
-        self.statements = find_statements(self.passages, language=self._speaks)
-        self._locator = Locator(source)
+    def __init__(self, reading: Reading, audience: str, language: str) -> None:
+        self.source = reading.source
+        self.passages = reading.passages
+        self._speaks = reading.language
+        self.statements = reading.statements
+        self._locator = Locator(reading.source)
         self._by_id = {passage.id: passage for passage in self.passages}
         self._starts = [passage.start for passage in self.passages]
         self._statement_starts = [statement.start for statement in self.statements]

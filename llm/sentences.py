@@ -27,6 +27,7 @@ _NUMBER_FOLLOWS = re.compile(
 _WORD_ENDS = re.compile(
     r"(?:\b([A-Za-z]?[a-z]{3,24})|\d ?(?:h|m|g|l|s|kg|mg|ml|cm|mm|km))[.!?] +(?=[A-Z])"
 )
+_ENDS = re.compile(r"[.!?] +(?=[A-Z])")
 _LONG_ABBREVIATIONS = frozenset(
     {"approx", "resp", "incl", "excl", "dept", "prof", "sect", "figs", "paras", "vols", "corp"}
     | {"sept", "temp", "tabs", "caps", "inst", "supp", "univ", "subsect", "assn"}
@@ -94,7 +95,8 @@ def _split_after_words(text: str, start: int, end: int) -> Iterator[tuple[int, i
     """Split where nupunkt takes a word for a legal abbreviation: "Staff must rest. Guests wait"."""
     for found in _tokenizer().span_tokenize(text[start:end]):
         at, last = start + found[0], start + found[1]
-        for word in _WORD_ENDS.finditer(text, at, last):
+        ends = _WORD_ENDS.finditer(text, at, last) if _ENDS.search(text, at, last) else ()
+        for word in ends:
             if (word[1] or "").lower() not in _LONG_ABBREVIATIONS:
                 yield at, word.end()
                 at = word.end()

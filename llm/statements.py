@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from llm import tables
+from llm.casing import caseless
 from llm.language import detect, detect_passage
 from llm.passages import Passage
 from llm.rules import LEVELS, Language, Level, Rules, for_language
@@ -33,6 +34,7 @@ _CAPITALS = re.compile(
     r"|\b(?P<should>SHOULD|RECOMMENDED)(?P<should_not>\s+NOT)?\b"
     r"|\b(?P<may>MAY|OPTIONAL)(?P<may_not>\s+NOT)?\b"
 )
+_MAY_BE_CAPITAL = re.compile("MUST|SHALL|REQUIRED|NOT|SHOULD|RECOMMENDED|MAY|OPTIONAL")
 _LOWER_MODAL = re.compile(r"\b(?:must|shall|should)\b")
 _BOILERPLATE = re.compile(
     r"\bkey\s*words?\b.*\binterpreted\b|\binterpreted as described in\b", re.IGNORECASE | re.DOTALL
@@ -149,7 +151,8 @@ def find_convention(passages: Iterable[Passage]) -> Convention:
     for passage in passages:
         if passage.kind in ("code", "heading") or passage.text.isupper():
             continue
-        capitals += sum(1 for _ in _CAPITALS.finditer(passage.text))
+        if _MAY_BE_CAPITAL.search(passage.text):
+            capitals += sum(1 for _ in _CAPITALS.finditer(passage.text))
         lower += sum(1 for _ in _LOWER_MODAL.finditer(passage.text))
     return "rfc2119" if capitals >= MIN_CAPITALS and capitals >= lower else "plain"
 
@@ -159,9 +162,9 @@ def find_levels(
 ) -> tuple[Level, ...]:
     """The levels of one sentence, () where it is none: a question, an example, an explanation."""
     text = found.text
-    if text.rstrip("\"'”’»)]*_ ").endswith("?") or _BOILERPLATE.search(text):
+    if text.rstrip("\"'”’»)]*_ ").endswith("?") or _is_no_sentence(text):
         return ()
-    if _DOT_LEADER.search(text[-40:]) or _LINK.fullmatch(text) or tables.is_level(text, rules):
+    if tables.is_level(text, rules):
         return ()
     if passage.kind == "table_row" and (level := tables.cell_level(passage, found.start, rules)):
         return (level,)
@@ -170,6 +173,15 @@ def find_levels(
     if convention == "rfc2119":
         return _capital_levels(text) or _inherited(text, passage, rules, capitals=True)
     return _plain_levels(text, passage, rules)
+
+
+def _is_no_sentence(text: str) -> bool:
+    """How keywords are to be interpreted, a line of a table of contents, only a link."""
+    if "interpreted" in caseless(text) and _BOILERPLATE.search(text):
+        return True
+    if text[-1:].isdigit() and _DOT_LEADER.search(text[-40:]):
+        return True
+    return text.startswith(("[", "<")) and _LINK.fullmatch(text) is not None
 
 
 def _plain_levels(text: str, passage: Passage, rules: Rules) -> tuple[Level, ...]:
@@ -221,6 +233,8 @@ def inherits(text: str, stem: str, language: Language = "en") -> bool:
 
 
 def _capital_levels(text: str) -> tuple[Level, ...]:
+    if not _MAY_BE_CAPITAL.search(text):
+        return ()
     found: set[Level] = set()
     for match in _CAPITALS.finditer(text):
         if match["must"]:

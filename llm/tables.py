@@ -19,7 +19,8 @@ def is_history(passage: Passage, rules: Rules) -> bool:
 
 def is_level(text: str, rules: Rules) -> bool:
     """Is this only the name of a level, as in a column of them?"""
-    return any(pattern.match(text.strip(" .").lower()) for _, pattern in rules.cells)
+    word = text.strip(" .").lower()
+    return any(pattern.match(word) for _, pattern in rules.cells)
 
 
 def cell_level(passage: Passage, at: int, rules: Rules) -> Level | None:

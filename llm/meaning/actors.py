@@ -3,9 +3,9 @@
 import re
 from collections.abc import Iterable, Iterator
 
-from llm.meaning.clauses import MODAL, Clause
+from llm.meaning.clauses import Clause
 from llm.meaning.evidence import Context, Flag, Item, Source
-from llm.meaning.words import GENERIC, Vocabulary, content, roles, share, stem, words
+from llm.meaning.words import GENERIC, Vocabulary, content, roles, roles_among, share, stem, words
 
 _BY = re.compile(r"\bby\s+((?:[\w'-]+\s?){1,5})")
 _PASSIVE = re.compile(r"(?:\s+(?:not|never|only|always|also|\w+ly))*\s+be\b", re.IGNORECASE)
@@ -16,17 +16,18 @@ _RECEIVES = re.compile(
 
 def actor(item: Item, source: Source, context: Context) -> Iterator[Flag]:
     all_named = list(_named_by_source(item, source))
-    named = next((n for n in all_named if _is_same_actor(item.actor, n)), "".join(all_named[:1]))
-    stems = content(item.actor)
+    named = next((n for n in all_named if _is_same_actor(item, n)), "".join(all_named[:1]))
+    stems = item.actor_stems
     own = [stem for stem in stems if stem not in GENERIC]
     if named:
         is_known = all(source.vocabulary.holds(s) or context.vocabulary.says(s) for s in own)
-        if not (is_known and (_is_same_actor(item.actor, named) or _is_led(item, named))):
+        if not (is_known and (_is_same_actor(item, named) or _is_led(item, named))):
             yield Flag("actor", named, item.actor)
-    elif not (_are_said(own, source, context) and _are_roles(item.actor, source, context)):
+    elif not (_are_said(own, source, context) and _are_roles(item, source, context)):
         yield Flag("actor", "", item.actor)
-    known = Vocabulary([*source.vocabulary.stems, *stems, *context.roles])
-    said = roles(item.parsed.text) if item.language == "en" else ()  # "tester" is a French verb
+    # Not in other languages: "tester" is a French verb.
+    said = roles_among(item.parsed.words) if item.language == "en" else []
+    known = Vocabulary([*source.vocabulary.stems, *stems, *context.roles] if said else ())
     for role in dict.fromkeys(said):
         if not known.holds(stem(role)) and stem(role) not in GENERIC:
             yield Flag("actor", named, role)
@@ -37,34 +38,34 @@ def _are_said(stems: Iterable[str], source: Source, context: Context) -> bool:
     return all(source.vocabulary.says(s) or context.vocabulary.says(s) for s in stems)
 
 
-def _are_roles(actor: str, source: Source, context: Context) -> bool:
+def _are_roles(item: Item, source: Source, context: Context) -> bool:
     """ "Waiters" are no role of a text that says "wait"."""
-    known = Vocabulary([*map(stem, roles(source.text)), *context.roles])
-    return all(known.holds(s) or s in GENERIC for s in map(stem, roles(actor)))
+    mine = item.actor_roles
+    known = Vocabulary([*map(stem, source.roles), *context.roles] if mine else ())
+    return all(known.holds(s) or s in GENERIC for s in mine)
 
 
 def _own_subject(item: Item, source: Source) -> Iterator[Flag]:
     """ "Doctors must wash" under a sentence about nurses, whatever the field `actor` says."""
     for clause in item.parsed.clauses:
         best = source.best_for(clause)
-        mine = roles(clause.own_subject)
-        theirs = Vocabulary(content(best.subject)) if best and roles(best.subject) else None
-        if mine and theirs and not theirs.holds(stem(mine[-1])):
-            yield Flag("actor", best.subject if best else "", clause.own_subject)
+        if best and clause.own_roles and best.subject_roles:
+            theirs = Vocabulary(content(best.subject))
+            if not theirs.holds(stem(clause.own_roles[-1])):
+                yield Flag("actor", best.subject, clause.own_subject)
 
 
 def _is_led(item: Item, named: str) -> bool:
     """ "Do not let workers under 18 take part": who acts in the source is named in the action."""
-    said = Vocabulary(content(item.parsed.text))
+    said = item.parsed.vocabulary
     who = list(map(stem, roles(named))) or content(named)
     return bool(who) and all(map(said.says, who))
 
 
-def _is_same_actor(actor: str, named: str) -> bool:
-    if words(actor) in (["you"], []):
+def _is_same_actor(item: Item, named: str) -> bool:
+    if words(item.actor) in (["you"], []):
         return True
-    mine = [stem(role) for role in roles(actor)]
-    return share(mine or content(actor), Vocabulary(content(named))) >= 0.5
+    return share(item.actor_roles or item.actor_stems, Vocabulary(content(named))) >= 0.5
 
 
 def _named_by_source(item: Item, source: Source) -> Iterator[str]:
@@ -76,7 +77,7 @@ def _named_by_source(item: Item, source: Source) -> Iterator[str]:
 
 
 def _agent(clause: Clause) -> str:
-    modal = MODAL.search(clause.text)
+    modal = clause.modal
     if modal is None:
         return clause.subject
     if _RECEIVES.match(clause.text, modal.end()):

@@ -3,10 +3,11 @@
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from functools import cached_property
 
+from llm.casing import caseless
+from llm.lazily import kept
 from llm.meaning.quantities import Quantity, find_quantities
-from llm.meaning.words import Vocabulary, content, share, words
+from llm.meaning.words import Vocabulary, content, meanings, roles, share, words
 from llm.verbs import is_imperative, leading_verb
 
 # Each kind of condition, and the kinds that say the same when the main clause is negated or not:
@@ -29,10 +30,15 @@ _MARKERS = {
     r"|on condition that|where(?:ver)? possible",
 }
 _MARKER = re.compile(
-    r"\b(?:" + "|".join(f"(?P<{kind}>{words})" for kind, words in _MARKERS.items()) + r")\b",
-    re.IGNORECASE,
+    r"\b(?:" + "|".join(f"(?P<{kind}>{words})" for kind, words in _MARKERS.items()) + r")\b"
+)  # of a text without case, as all patterns below that are given one
+# What each of them holds: most texts hold none, and this is looked for many times as fast.
+_MAY_MARK = re.compile(
+    "only|excl|sole|even|incl|unless|except|other than|apart|without|but not|save|until|till"
+    "|before|prior|ahead|advance|once|as |upon|after|following|since|while|during|throughout"
+    "|when|every time|where|if|in |prov|on cond"
 )
-_INVERTED = re.compile(r"(?<![^.;:|] )\bshould (?:the|an?|any|you|it|there|this)\b", re.IGNORECASE)
+_INVERTED = re.compile(r"(?<![^.;:|] )\bshould (?:the|an?|any|you|it|there|this)\b")
 _SAME: dict[tuple[str, bool], frozenset[str]] = {
     ("only", False): frozenset({"gate"}),
     ("even", False): frozenset({"even"}),
@@ -57,14 +63,15 @@ _BREAK = re.compile(
     r"|\s(?:and|but|or)(?=\s(?:(?:then|also|therefore)\s)?(?:must|shall|should|may|can|is|are|has"
     r"|have|do not|never|not)\b)"
     r"|\s(?:and|but)(?=\s(?:[\w'-]+\s){1,8}(?:must|shall|should|may)\b)"
-    rf"|\s(?={_IS_FORBIDDEN})",
-    re.IGNORECASE,
+    rf"|\s(?={_IS_FORBIDDEN})"
 )
+_MAY_BREAK = re.compile(r"[.!?;|:,()]|\s(?:[-(]|and|but|or|is|are)")
 MODAL = re.compile(
     r"\b(?:must|shall|should|may|can|cannot|(?:is|are) (?:required|responsible|recommended|advised"
     r"|allowed|permitted)|(?:has|have|needs?) to)\b",
     re.IGNORECASE,
 )
+_MAY_ASK = re.compile("must|shall|should|may|can|is |are |has |have |need|require")
 _RELATIVE = re.compile(r"(?:\w+ )?(?:which|who|whom|that)\b", re.IGNORECASE)
 _SUBJECT_ENDS = re.compile(
     r"\s(?:for|in|stored|held|used|kept|sent|by|who|whose|that|which|from|to|on|at|under)\b"
@@ -84,6 +91,9 @@ _NOT_MORE = re.compile(
     r"|\bno longer (?=than\b)|\bwhether or not\b|\bif not\b",
     re.IGNORECASE,
 )
+_MAY_NEGATE = re.compile(
+    "no|n't|never|neither|prohibit|forbid|ban|disallow|discouraged|avoid|refrain|fail"
+)
 _NO_LONGER = re.compile(r"\bno longer(?!\s+than\b)", re.IGNORECASE)
 
 
@@ -97,13 +107,45 @@ class Part:
     marker_words: str = ""
     is_only: bool = False
 
-    @cached_property
+    @kept
     def stems(self) -> list[str]:
-        return content(self.text)
+        return meanings(self.words) if self.text.isascii() else content(self.text)
 
-    @cached_property
+    @kept
     def is_negated(self) -> bool:
-        return len(negators(self.text)) % 2 == 1
+        return len(self.negators) % 2 == 1
+
+    @kept
+    def vocabulary(self) -> Vocabulary:
+        return Vocabulary(self.stems)
+
+    @kept
+    def negators(self) -> list[str]:
+        return negators(self.text)
+
+    @kept
+    def quantities(self) -> list[Quantity]:
+        """Their offsets count from the beginning of this text."""
+        return find_quantities(self.text)
+
+    @kept
+    def words(self) -> list[str]:
+        return words(self.text)
+
+    @kept
+    def modal(self) -> re.Match[str] | None:
+        return MODAL.search(self.text) if _MAY_ASK.search(caseless(self.text)) else None
+
+    @kept
+    def asks(self) -> re.Match[str] | None:
+        return _ASKS.search(self.text) if _MAY_ASK.search(caseless(self.text)) else None
+
+    @kept
+    def asked(self) -> list[str]:
+        """The stems of what a segment asks, without its quantities."""
+        asks = self.asks
+        asked = content(_unnumbered(self.text[asks.end() :])) if asks else []
+        return asked or content(_unnumbered(self.text)) or self.stems
 
 
 @dataclass(frozen=True)
@@ -113,26 +155,34 @@ class Clause(Part):
     conditions: list[Part] = field(default_factory=list)
     inherited: str = ""  # the subject, where the clause before it names that
 
-    @cached_property
+    @kept
     def subject(self) -> str:
         return self.own_subject or self.inherited
 
-    @cached_property
+    @kept
     def own_subject(self) -> str:
-        modal = MODAL.search(self.text)
+        modal = self.modal
         before = self.text[: modal.start()].rpartition(",")[2].strip() if modal else ""
         return "" if _RELATIVE.match(before) else _SUBJECT_ENDS.split(before, maxsplit=1)[0]
 
-    @cached_property
+    @kept
+    def own_roles(self) -> list[str]:
+        return roles(self.own_subject)
+
+    @kept
+    def subject_roles(self) -> list[str]:
+        return roles(self.subject)
+
+    @kept
     def predicate(self) -> list[str]:
-        asks = _ASKS.search(self.text)
+        asks = self.asks
         return content(self.text[asks.end() :]) if asks else self.stems
 
-    @cached_property
+    @kept
     def does(self) -> Vocabulary:
         return Vocabulary(self.predicate)
 
-    @cached_property
+    @kept
     def segments(self) -> list[Part]:
         """What is joined by "and": "be signed within 2 days", "filed". A bare number joins on."""
         cuts = [match.span() for match in _JOINT.finditer(self.text)]
@@ -149,23 +199,27 @@ class Clause(Part):
 
     def spoken_of(self, item: Vocabulary) -> list[Part]:
         """The segments that a text with these words takes up; all where it takes up none."""
+        if len(self.segments) == 1:
+            return self.segments
         spoken = [part for n, part in enumerate(self.segments) if _takes_up(part, item, n > 0)]
         return spoken or self.segments
 
     def conditions_of(self, item: Vocabulary) -> list[Part]:
         """Those of the segments taken up: what stands behind the last one is the last one's."""
+        if not self.conditions or len(self.segments) == 1:
+            return self.conditions
         last = self.segments[-1]
         if any(part.start == last.start for part in self.spoken_of(item)):
             return self.conditions
         return [part for part in self.conditions if part.start < self.start]
 
-    @cached_property
+    @kept
     def words_with_conditions(self) -> Vocabulary:
         return Vocabulary([*self.stems, *(s for part in self.conditions for s in part.stems)])
 
-    @cached_property
+    @kept
     def says_only(self) -> bool:
-        said = words(self.text)
+        said = self.words
         return "only" in said or "solely" in said or any(p.is_only for p in self.conditions)
 
 
@@ -181,9 +235,7 @@ _SEGMENT_TAKEN_UP = 0.5  # of what a segment asks, by the item
 
 def _takes_up(segment: Part, item: Vocabulary, is_later: bool) -> bool:
     """After "and" a segment begins with its own verb, which alone tells."""
-    asks = _ASKS.search(segment.text)
-    asked = content(_unnumbered(segment.text[asks.end() :])) if asks else []
-    asked = asked or content(_unnumbered(segment.text)) or segment.stems
+    asked = segment.asked
     if is_later and asked and item.holds(asked[0]):
         return True
     held = share(asked, item)
@@ -209,17 +261,27 @@ class Parsed:
     text: str
     clauses: list[Clause]
 
-    @cached_property
+    @kept
     def quantities(self) -> list[Quantity]:
         return find_quantities(self.text)
 
-    @cached_property
+    @kept
+    def stems(self) -> list[str]:
+        return meanings(self.words) if self.text.isascii() else content(self.text)
+
+    @kept
+    def words(self) -> list[str]:
+        return words(self.text)
+
+    @kept
     def vocabulary(self) -> Vocabulary:
-        return Vocabulary(content(self.text))
+        return Vocabulary(self.stems)
 
 
 def negators(text: str) -> list[str]:
     """The words that turn it round; "no later than" compares, and is none."""
+    if not _MAY_NEGATE.search(caseless(text)):
+        return []
     masked = _NOT_MORE.sub(lambda match: "x" * len(match.group()), text)
     found = [match.group() for match in _NEGATOR.finditer(masked)]
     return found + [match.group() for match in _NO_LONGER.finditer(masked)]
@@ -241,9 +303,13 @@ def parse(text: str) -> Parsed:
 
 def _parts(text: str) -> Iterator[tuple[Part, str]]:
     """Parts in their order, each with the sign or word that ends it."""
-    markers = {match.start(): match for match in _MARKER.finditer(text)}
-    markers.update((m.start(), m) for m in _INVERTED.finditer(text))
-    cuts = {match.start(): match for match in _BREAK.finditer(text)}
+    low = caseless(text)
+    markers = {m.start(): m for m in _MARKER.finditer(low)} if _MAY_MARK.search(low) else {}
+    if "should" in low:
+        markers.update((m.start(), m) for m in _INVERTED.finditer(low))
+    cuts = (
+        {match.start(): match for match in _BREAK.finditer(low)} if _MAY_BREAK.search(low) else {}
+    )
     start, marker, said = 0, "", ""
     only = False
     for at in sorted({*markers, *cuts}):
@@ -253,10 +319,10 @@ def _parts(text: str) -> Iterator[tuple[Part, str]]:
             found = markers[at]
             if marker == "only" and not text[start:at].strip():  # "only if": one marker
                 start, marker = found.end(), found.lastgroup or "if"
-                said = f"{said} {found.group()}"
+                said = f"{said} {text[at : found.end()]}"
                 continue
             yield _part(text, start, at, marker, said, only), ""
-            start, marker, said = found.end(), found.lastgroup or "if", found.group()
+            start, marker, said = found.end(), found.lastgroup or "if", text[at : found.end()]
             only = marker == "only"
         else:
             if cuts[at].group().strip() == "," and not _splits(text, at, marker):

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from llm.meaning.clauses import Clause, Part, kinds
 from llm.meaning.evidence import Flag, Item, Source
 from llm.meaning.quantities import TIMES, find_quantities
-from llm.meaning.words import GENERIC, Vocabulary, content, positive, share, words
+from llm.meaning.words import GENERIC, content, positive, share
 
 CONDITION_KEPT = 0.51  # of a condition's words, by the other text
 SAME_CONDITION = 0.5  # of the words of one of two conditions, by the other
@@ -23,7 +23,7 @@ def conditions(item: Item, source: Source) -> Iterator[Flag]:
 
 def _lost_conditions(item: Item, taken: Sequence[Clause]) -> Iterator[Flag]:
     mine = [(part, clause) for clause in item.parsed.clauses for part in clause.conditions]
-    for clause in taken:
+    for clause in taken if any(clause.conditions for clause in taken) else ():
         for condition in clause.conditions_of(item.vocabulary):
             flag = _survives(condition, clause, mine, item)
             if flag:
@@ -42,9 +42,7 @@ def _survives(
     if not condition.stems:  # "as soon as it is needed"; "2 days after it was made"
         like = any(kinds(p, whose) & kinds(condition, clause) for p, whose in mine)
         return (
-            None
-            if like or not condition.text or find_quantities(clause.text)
-            else Flag("condition", lost, "")
+            None if like or not condition.text or clause.quantities else Flag("condition", lost, "")
         )
     candidates = [(part, whose) for part, whose in mine if _same_condition(part, condition)]
     if not candidates:  # said without a marker: "if hands are dirty", "dirty hands"
@@ -65,12 +63,12 @@ def _is_reworded(part: Part, whose: Clause, condition: Part, clause: Clause) -> 
     """The same sort of condition, and one word at least in common."""
     agrees = part.marker == "field" or kinds(part, whose) & kinds(condition, clause)
     same = bool(agrees) and part.is_negated == condition.is_negated
-    return same and any(map(Vocabulary(part.stems).holds, condition.stems))
+    return same and any(map(part.vocabulary.holds, condition.stems))
 
 
 def _counts_from(condition: Part, clause: Clause) -> bool:
     """ "72 hours after it was noticed", "72 hours of noticing it": where a time limit begins."""
-    times = [q for q in find_quantities(clause.text) if q.dimension in TIMES]
+    times = [q for q in clause.quantities if q.dimension in TIMES]
     at_end = times and not clause.text[times[-1].end :].strip()
     return condition.marker == "after" and bool(at_end)
 
@@ -84,7 +82,7 @@ def _is_prefixed(condition: Part, item: Item) -> bool:
 def _same_condition(one: Part, other: Part) -> bool:
     if not one.stems or not other.stems:
         return False
-    shares = share(one.stems, Vocabulary(other.stems)), share(other.stems, Vocabulary(one.stems))
+    shares = share(one.stems, other.vocabulary), share(other.stems, one.vocabulary)
     return max(shares) >= SAME_CONDITION
 
 
@@ -107,8 +105,8 @@ def _new_conditions(item: Item, source: Source) -> Iterator[Flag]:
 
 def _may_be_same(one: Part, bare: Part) -> bool:
     """ "Until it is still" and "after 24 months" have no words of their own to compare."""
-    times = find_quantities(bare.text)
-    return not times or any(mine.equals(q) for q in times for mine in find_quantities(one.text))
+    times = bare.quantities
+    return not times or any(mine.equals(q) for q in times for mine in one.quantities)
 
 
 # "in an emergency", "for deep wounds", "with written consent": a condition without a marker.
@@ -139,7 +137,7 @@ def _lost_only(item: Item, source: Source, taken: Sequence[Clause]) -> Iterator[
     mine = item.parsed.clauses
     if any(c.says_only for c in taken) and not any("gate" in gates(c) for c in mine):
         yield Flag("condition", "only", "")
-    gated = any("gate" in gates(c) for c in source.clauses) or "alone" in words(source.text)
+    gated = any("gate" in gates(c) for c in source.clauses) or "alone" in source.words
     if any(c.says_only for c in mine) and not gated:
         yield Flag("condition", "", "only")
 

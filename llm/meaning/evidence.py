@@ -3,13 +3,13 @@
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
 from typing import Literal
 
 from llm.language import detect_passage
+from llm.lazily import kept
 from llm.meaning.clauses import MODAL, Clause, Parsed, Part, parse
 from llm.meaning.glossaries import in_english
-from llm.meaning.words import Vocabulary, content, readable, roles, share, stem
+from llm.meaning.words import Vocabulary, content, readable, roles, roles_among, share, stem, words
 from llm.rules import Language, Level
 from llm.statements import opens_list
 
@@ -56,12 +56,12 @@ class Cited:
     stem: str = ""
     section: str = ""
 
-    @cached_property
+    @kept
     def language(self) -> Language:
         """Two small words in a row of headings, introduction and sentence tell it."""
         return detect_passage(f"{self.section} {self.stem} {self.text}", "en", at_least=2)
 
-    @cached_property
+    @kept
     def parsed(self) -> Parsed:
         text, stem = readable(self.text), readable(self.stem)
         if stem and " | " not in stem and stem not in text:
@@ -70,7 +70,7 @@ class Cited:
             text = f"{stem.rstrip(': ')}{' ' if goes_on else ' . '}{text}"
         return parse(in_english(text, self.language))
 
-    @cached_property
+    @kept
     def vocabulary(self) -> Vocabulary:
         around = in_english(readable(f"{self.stem} {self.section}"), self.language)
         return Vocabulary(content(f"{self.parsed.text} {around}"))
@@ -83,15 +83,15 @@ class Context:
     audience: str = ""
     nearby: str = ""
 
-    @cached_property
+    @kept
     def text(self) -> str:
         return readable(f"{self.audience[:MAX_NEARBY]} . {self.nearby[:MAX_NEARBY]}")
 
-    @cached_property
+    @kept
     def vocabulary(self) -> Vocabulary:
         return Vocabulary(content(self.text))
 
-    @cached_property
+    @kept
     def roles(self) -> list[str]:
         """The stems of the words that name somebody."""
         return list(dict.fromkeys(map(stem, roles(self.text))))
@@ -113,21 +113,31 @@ class Item:
 
     def __post_init__(self) -> None:
         action = in_english(readable(self.action), self.language)
-        condition = in_english(readable(self.condition), self.language)
+        condition = in_english(readable(self.condition), self.language) if self.condition else ""
         parsed = parse(action)
-        extra = _conditions_of(f"{' ' * len(action)}   {condition}")  # offsets in the joint text
-        for clause in parsed.clauses:
-            clause.conditions.extend(extra)
+        if condition:
+            extra = _conditions_of(f"{' ' * len(action)}   {condition}")  # offsets, in both joined
+            for clause in parsed.clauses:
+                clause.conditions.extend(extra)
         object.__setattr__(
             self,
             "parsed",
             Parsed(f"{action} . {condition}" if condition else action, parsed.clauses),
         )
 
-    @cached_property
+    @kept
     def vocabulary(self) -> Vocabulary:
         """All its words, those of its actor too."""
-        return Vocabulary([*self.parsed.vocabulary.stems, *content(self.actor)])
+        return Vocabulary([*self.parsed.vocabulary.stems, *self.actor_stems])
+
+    @kept
+    def actor_stems(self) -> list[str]:
+        return content(self.actor)
+
+    @kept
+    def actor_roles(self) -> list[str]:
+        """The stems of those of its actor's words that name somebody."""
+        return [stem(role) for role in roles(self.actor)]
 
 
 def _conditions_of(text: str) -> list[Part]:
@@ -148,11 +158,20 @@ class Source:
         self.language = cited[0].language
         self.clauses = [clause for c in cited for clause in c.parsed.clauses]
         self.quantities = [q for c in cited for q in c.parsed.quantities]
-        self.vocabulary = Vocabulary(stem for c in cited for stem in c.vocabulary.stems)
+        alone = cited[0].vocabulary if len(cited) == 1 else None
+        self.vocabulary = alone or Vocabulary(s for c in cited for s in c.vocabulary.stems)
         self.text = " . ".join(c.parsed.text for c in cited)
         self._best: dict[tuple[str, tuple[str, ...]], Clause | None] = {}
         self._item: Item | None = None
         self._taken_up: list[Clause] = []
+
+    @kept
+    def words(self) -> list[str]:
+        return words(self.text)
+
+    @kept
+    def roles(self) -> list[str]:
+        return roles_among(self.words)
 
     def best_for(self, clause: Part) -> Clause | None:
         """The clause that shares most words; the earlier one where two share as many."""
@@ -198,5 +217,5 @@ def _resemblance(stems: Sequence[str], clause: Clause) -> float:
     done = sum(map(clause.does.holds, wanted)) + sum(map(clause.does.says, wanted))
     if stems and clause.does.holds(stems[0]):  # what an item begins with is what it is about
         done += 1 + clause.does.says(stems[0])
-    asks = 1.2 if MODAL.search(clause.text) else 1.0  # before one that only tells
+    asks = 1.2 if clause.modal else 1.0  # before one that only tells
     return asks * (held + 2 * done) / (4 + len(clause.stems)) if held else 0.0

@@ -3,11 +3,12 @@
 import re
 from collections.abc import Iterable, Iterator
 
+from llm.casing import caseless
 from llm.meaning.clauses import Clause, Part, negators
 from llm.meaning.conditions import gates
 from llm.meaning.evidence import Flag, Item, Source
 from llm.meaning.quantities import Quantity, flipped
-from llm.meaning.words import stem, words
+from llm.meaning.words import stem
 from llm.rules import FORBIDDING
 
 
@@ -16,23 +17,23 @@ def negation(item: Item, source: Source) -> Iterator[Flag]:
         best = source.best_for(clause)
         if best is None or not clause.text or _turns_a_comparison(clause, item, source):
             continue
-        if negators(clause.text) and _count(clause) == _count(best) > 1:
+        if clause.negators and _count(clause) == _count(best) > 1:
             continue  # "not in anyone who is not ...", of which a half stands in the condition
         turned = _is_turned(clause, best) != _is_turned(best, clause)
         if turned != _has_antonym(clause, best) and not _gates_agree(clause, best):
-            lost, found = negators(best.text), negators(clause.text)
+            lost, found = best.negators, clause.negators
             yield Flag(
                 "negation", lost[0] if lost else best.text, found[0] if found else clause.text
             )
     yield from _turned_conditions(item, source)
     yield from _lost_prefix(item, source)
     prohibits = item.level in FORBIDDING
-    if prohibits and not any(negators(clause.text) for clause in item.parsed.clauses):
+    if prohibits and not any(clause.negators for clause in item.parsed.clauses):
         yield Flag("negation", item.level.replace("_", " "), item.action)
 
 
 def _count(clause: Clause) -> int:
-    return len(negators(clause.text)) + sum(len(negators(p.text)) for p in clause.conditions)
+    return len(clause.negators) + sum(len(p.negators) for p in clause.conditions)
 
 
 def _turned_conditions(item: Item, source: Source) -> Iterator[Flag]:
@@ -51,7 +52,9 @@ _NEGATES = re.compile(r"\b(?:unless|without|except|only|until|un\w{4}|in\w{5}|la
 
 def _is_turned(clause: Clause, other: Clause) -> bool:
     """Negated, where "not used" against "unused" does not count."""
-    others = set(words(other.text))
+    if "not " not in caseless(clause.text):
+        return clause.is_negated
+    others = set(other.words)
     text = _NOT_WORD.sub(
         lambda m: "" if f"un{m[1].casefold()}" in others else m.group(), clause.text
     )
@@ -85,6 +88,8 @@ def _has_antonym(mine: Clause, theirs: Clause) -> bool:
     """ "Keep closed" and "do not open": the opposite word, which undoes a negation."""
     new = mine.does.stems - theirs.words_with_conditions.stems
     gone = theirs.does.stems - mine.words_with_conditions.stems
+    if not (new and gone):
+        return False
     return any(
         (one & new and other & gone) or (other & new and one & gone) for one, other in _ANTONYMS
     )
@@ -92,9 +97,9 @@ def _has_antonym(mine: Clause, theirs: Clause) -> bool:
 
 def _lost_prefix(item: Item, source: Source) -> Iterator[Flag]:
     """ "unused" that became "used"."""
-    mine = words(item.parsed.text)
+    mine = item.parsed.words
     for clause in source.taken_up(item):
-        for word in words(clause.text):
+        for word in clause.words if "un" in caseless(clause.text) else ():
             base = word.removeprefix("un")
             plain = base != word and base in mine and word not in mine
             if plain and f"not {base}" not in item.parsed.text.casefold():

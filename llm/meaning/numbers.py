@@ -25,8 +25,9 @@ def numbers(item: Item, source: Source) -> Iterator[Flag]:
     for quantity in _lost(item, source, found):
         yield Flag("number", quantity.words, "")
     yield from _exchanged(item, source)
-    known = ordinals(source.text)
-    for ordinal in sorted(ordinals(item.parsed.text) - known):
+    mine = ordinals(item.parsed.text)
+    known = ordinals(source.text) if mine else mine
+    for ordinal in sorted(mine - known):
         yield Flag("number", ", ".join(sorted(known)), ordinal)
 
 
@@ -66,6 +67,8 @@ def _around(text: str, quantity: Quantity) -> set[str]:
 
 def _lost(item: Item, source: Source, found: Sequence[Quantity]) -> Iterator[Quantity]:
     """Numbers of the clauses taken up that the item has not, nor needs."""
+    if not source.quantities:
+        return
     for clause in source.taken_up(item):
         cited = next(c for c in source.cited if any(own is clause for own in c.parsed.clauses))
         halves = [
@@ -109,7 +112,7 @@ def _number(quantity: Quantity, item: Item, source: Source) -> Iterator[Flag]:
 def _is_said_of_each(quantity: Quantity, source: Source) -> bool:
     """ "Each month's report" for "reports on the month", "one millisecond" for "millisecond"."""
     last = words(quantity.words)[-1:] or [""]
-    if last[0] not in words(source.text):
+    if last[0] not in source.words:
         return False
     of_one = quantity.raw == 1 and quantity.dimension not in {
         q.dimension for q in source.quantities
@@ -126,10 +129,10 @@ def _unit_is_said_elsewhere(
     if quantity.dimension:
         if quantity.words.endswith(("year", "years")) and _AGE.search(source.text):
             return True
-        return _units_in(quantity) <= set(words(source.text))
+        return _units_in(quantity) <= set(source.words)
     if like[0].words.endswith(("year", "years")) and _AGE.search(item.parsed.text):
         return True
-    return bool(_units_in(like[0])) and _units_in(like[0]) <= set(words(item.parsed.text))
+    return bool(_units_in(like[0])) and _units_in(like[0]) <= set(item.parsed.words)
 
 
 def _units_in(quantity: Quantity) -> set[str]:

@@ -8,6 +8,8 @@ from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Literal
 
+from llm.casing import caseless
+
 Comparison = Literal["", "ge", "gt", "le", "lt", "range", "after", "by"]
 
 TIMES = ("time", "months")  # dimensions: a month has no fixed number of seconds
@@ -127,10 +129,10 @@ _WORDS = (
     rf"|{'|'.join(sorted(_WORD_VALUES, key=len, reverse=True))}|hundred|thousand)\b"
 )
 _NUMBER = re.compile(
-    rf"(?P<money>[€$£]|\b(?:EUR|USD|GBP|CHF)\b)?\s?(?P<minus>(?<=\s)-(?=\d))?"
+    r"(?=\s?(?:[-€$£\d]|\b[bcdefghnopstuz]))"  # elsewhere it is not tried at all
+    rf"(?P<money>[€$£]|\b(?:eur|usd|gbp|chf)\b)?\s?(?P<minus>(?<=\s)-(?=\d))?"
     rf"(?:(?P<digits>{_DIGITS})|(?P<word>{_WORDS}))"
     r"(?:[\s-]?(?P<scale>hundred|thousand|million|billion)\b)?",
-    re.IGNORECASE,
 )
 _UNIT = re.compile(
     r"(?:\s?-?(?:(?:or|and) (?:more|fewer|less|above|over)\s)?"
@@ -148,6 +150,10 @@ _RATE = re.compile(
     rf"(?:working\s|calendar\s|business\s)?(?P<unit>{_TIME_NAMES}))\b(?!-)",
     re.IGNORECASE,
 )
+# One of these is in whatever _NUMBER and _RATE find, save for figures and "/".
+_TOKEN = re.compile(r"[a-z]+")
+_NUMBER_TOKENS = frozenset({*_WORD_VALUES, "hundred", "thousand"})
+_RATE_TOKENS = frozenset({*_RATES, *_TIME_NAMES.split("|")})
 _REFERENCE = re.compile(
     r"(?:\b(?:sections?|tables?|figures?|figs?|append(?:ix|ices)|annex|chapters?|clauses?|articles?"
     r"|rfc|iso|iec|sp|fips|nist|steps?|pages?|paragraphs?|notes?|ref|part)"
@@ -157,8 +163,10 @@ _REFERENCE = re.compile(
 _FIGURE = re.compile(r"\d+")
 _LIST_NUMBER = re.compile(r"^\W*\d{1,3}(?:\.\d{1,3}){0,5}[.)]\s")
 _ORDINAL = re.compile(
-    r"\b(?:second|third|fourth|fifth|sixth|seventh|eighth|ninth|tenth|last|\d{1,3}(?:st|nd|rd|th))\b",
-    re.IGNORECASE,
+    r"\b(?:second|third|fourth|fifth|sixth|seventh|eighth|ninth|tenth|last|\d{1,3}(?:st|nd|rd|th))\b"
+)
+_MAY_ORDER = re.compile(
+    r"second|third|fourth|fifth|sixth|seventh|eighth|ninth|tenth|last|\d(?:st|nd|rd|th)"
 )
 _LABEL = re.compile(r"\d+(?:\.\d+){2,}")
 _UP = (
@@ -210,7 +218,10 @@ _SOFT_WORDS = frozenset({"one", "once", "both", "half", "pair", "pairs"})
 _OR_MORE = re.compile(r"\b(?:or|and) (more|fewer|less|above|over)\b", re.IGNORECASE)
 _OF_INTERVAL = re.compile(r"\s(?:every|each|in|per)\s", re.IGNORECASE)  # "once every 2 years"
 _OF_HALF = re.compile(r"\ban?\s")
-_MAY_COMPARE = re.compile(r"[<>≤≥]|[A-Za-z]{2}")  # saves eight searches beside most numbers
+_MAY_COMPARE = re.compile(  # saves eight searches beside most numbers
+    r"[<>≤≥]|at |no|never|min|max|up to|within|as many|in under|than|over|above|exce|beyond"
+    r"|below|under|after|following|before|by"
+)
 _FLIPS: dict[Comparison, Comparison] = {"gt": "le", "le": "gt", "lt": "ge", "ge": "lt"}
 _LISTED = re.compile(r"\s?(?:-|to|and|or|,)\s?(?:[<>≤≥]|EUR|USD|above|below)?\s?$", re.IGNORECASE)
 _BETWEEN = re.compile(r"\b(?:between|from)\s?$", re.IGNORECASE)
@@ -254,7 +265,10 @@ def flipped(comparison: Comparison) -> Comparison:
 
 
 def ordinals(text: str) -> set[str]:
-    return {match.group().casefold() for match in _ORDINAL.finditer(text)}
+    low = caseless(text)
+    if not _MAY_ORDER.search(low):
+        return set()
+    return {text[match.start() : match.end()].casefold() for match in _ORDINAL.finditer(low)}
 
 
 def count_numbers(text: str, at_most: int) -> int:
@@ -264,8 +278,13 @@ def count_numbers(text: str, at_most: int) -> int:
 
 def find_quantities(text: str) -> list[Quantity]:
     """Every number, and every rate such as "weekly" or "per hour", in the order of the text."""
-    numbers = _numbers(text)
-    rates = _rates(text, {q.end for q in numbers})
+    low = caseless(text)
+    words = set(_TOKEN.findall(low))
+    numbers = _numbers(text, low) if _FIGURE.search(text) or words & _NUMBER_TOKENS else []
+    maybe_rates = "/" in text or words & _RATE_TOKENS
+    rates = _rates(text, {q.end for q in numbers}) if maybe_rates else []
+    if not (numbers or rates):
+        return []
     inside = _starts_inside(numbers, [(q.start, q.end) for q in rates])
     numbers = [q for q in numbers if q.start not in inside]
     halves = _starts_inside(rates, [(q.start, q.end) for q in numbers])  # "half an hour"
@@ -302,11 +321,12 @@ def _rates(text: str, number_ends: set[int]) -> list[Quantity]:
     return found
 
 
-def _numbers(text: str) -> list[Quantity]:
+def _numbers(text: str, low: str) -> list[Quantity]:
+    """low   the text without case"""
     listed = _LIST_NUMBER.match(text)
     labels = {at for match in _LABEL.finditer(text) for at in range(*match.span())}
     found: list[Quantity] = []
-    for match in _NUMBER.finditer(text):
+    for match in _NUMBER.finditer(low):
         at = match.start("digits") if match["digits"] else match.start("word")
         if (listed and at < listed.end()) or at in labels or (found and at < found[-1].end):
             continue
@@ -392,7 +412,7 @@ def _is_word_not_unit(unit: re.Match[str], number: re.Match[str]) -> bool:
 
 def _comparison(text: str, start: int, end: int) -> Comparison:
     before = text[max(0, start - _WINDOW) : start]
-    for comparison, pattern in _BEFORE if _MAY_COMPARE.search(before) else ():
+    for comparison, pattern in _BEFORE if _MAY_COMPARE.search(caseless(before)) else ():
         if pattern.search(before):
             return _of_interval(comparison, _EVERY.search(before))
     return _of_interval(_comparison_after(text, end), _EVERY.search(before))

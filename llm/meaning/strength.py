@@ -5,7 +5,6 @@ from collections.abc import Iterator
 
 from llm.meaning.clauses import Clause
 from llm.meaning.evidence import Flag, Item, Source
-from llm.meaning.words import words
 
 _MODAL_WORDS: dict[str, str] = {
     "must": r"must|shall|required?|mandatory|obliged|ha(?:s|ve) to|needs? to",
@@ -65,7 +64,7 @@ _INSIDE = re.compile(r"\w\s+(?:how|that|which|who|whom|what|where|whether|so)\b"
 
 def _says(match: re.Match[str], item: Item, source: Source) -> bool:
     """Is the word the source's own, as where an item keeps a whole sentence of two strengths?"""
-    return any(match.group().casefold() in words(c.text) for c in source.taken_up(item))
+    return any(match.group().casefold() in c.words for c in source.taken_up(item))
 
 
 def _levels(item: Item, source: Source) -> set[str]:

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator
 
 from llm.meaning.evidence import Flag, Item, Source
-from llm.meaning.words import GENERIC, Vocabulary, content, readable, share
+from llm.meaning.words import GENERIC, Vocabulary, readable, share
 
 # Shares of content words, tuned on two thirds of tests/grounding/pairs.txt.
 MIN_SUPPORT = 0.4  # of a clause of the item, by what is cited; below it is invented
@@ -14,7 +14,7 @@ MAX_RUN = 3  # content words in a row that nothing cited holds
 
 def about_something_else(item: Item, source: Source) -> Iterator[Flag]:
     """A citation must share the item's subject; the introduction of a cited list need not."""
-    stems = content(item.parsed.text)
+    stems = item.parsed.stems
     if not stems:
         return
     shares = [share(stems, cited.vocabulary) for cited in source.cited]

@@ -6,12 +6,14 @@ is too generous hides only one word, and numbers, negations and conditions are c
 
 import re
 import unicodedata
-from collections.abc import Iterable
-from functools import lru_cache
+from collections.abc import Callable, Iterable
+from functools import lru_cache, wraps
 
+from llm.lazily import kept
 from llm.markup import plain
 
 _WORD = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]+)*")
+_ASCII_WORD = re.compile(r"[a-z]+(?:'[a-z]+)*")  # the same, of lower-case ASCII
 _UNSPACED = re.compile(r"[\u2e80-\u9fff\uac00-\ud7af\uf900-\ufaff\U00020000-\U0003ffff]")
 _DASHES = str.maketrans(dict.fromkeys("‐‑‒–—―−", "-") | dict.fromkeys("‘’`´", "'"))
 _INVISIBLE = re.compile(r"[\u00ad\u200b-\u200f\u2060\ufeff]")
@@ -24,6 +26,8 @@ _SUFFIX_LIST = """
 """
 _SUFFIXES = _SUFFIX_LIST.split()
 _MIN_STEM = 3
+_REMEMBERED = 10_000  # words, of any one function
+_MAX_REMEMBERED = 32  # letters of a word
 _IRREGULAR_FORMS = """
     written:write wrote:write kept:keep held:hold given:give gave:give taken:take took:take
     left:leave sent:send paid:pay worn:wear told:tell made:make done:do drawn:draw chosen:choose
@@ -280,11 +284,25 @@ _GENERIC_WORDS = """
 
 def readable(text: str) -> str:
     """Without mark-up, one kind of dash and apostrophe, full-width signs as plain ones."""
-    folded = unicodedata.normalize("NFKC", _INVISIBLE.sub("", plain(text)))
+    folded = plain(text)
+    if folded.isascii():
+        return folded.replace("\n", " . ").replace("`", "'")
+    folded = unicodedata.normalize("NFKC", _INVISIBLE.sub("", folded))
     return folded.replace("\n", " . ").translate(_DASHES)
 
 
-@lru_cache(maxsize=20_000)
+def _remembered(of_word: Callable[[str], str]) -> Callable[[str], str]:
+    """Kept from job to job for words alone: a longer run of letters may be a tenant's sentence."""
+    remembered = lru_cache(maxsize=_REMEMBERED)(of_word)
+
+    @wraps(of_word)
+    def look_up(word: str) -> str:
+        return remembered(word) if len(word) <= _MAX_REMEMBERED else of_word(word)
+
+    return look_up
+
+
+@_remembered
 def stem(word: str) -> str:
     """What the forms of one word share; crude on purpose, the same for both texts."""
     word = word.casefold().removesuffix("'s").removesuffix("'")
@@ -308,20 +326,44 @@ def _without_suffix(word: str) -> str:
 
 def content(text: str) -> list[str]:
     """The stems that carry meaning, in their order; of unspaced scripts each pair of signs."""
+    if text.isascii():
+        return meanings(words(text))
+    if not _UNSPACED.search(text):
+        return [said for word in _WORD.findall(text) if (said := _meaning(word))]
     found: list[str] = []
-    for match in _WORD.finditer(text):
-        word = match.group()
+    for word in _WORD.findall(text):
         if _UNSPACED.search(word):
             found.extend(word[at : at + 2] for at in range(max(1, len(word) - 1)))
-        elif word.casefold() not in _STOP and len(word) > 1:
-            found.append(stem(word))
+        elif said := _meaning(word):
+            found.append(said)
     return found
+
+
+def meanings(found: Iterable[str]) -> list[str]:
+    """`content` of an ASCII text, by its `words`."""
+    return [said for word in found if (said := _meaning(word))]
+
+
+@_remembered
+def _meaning(word: str) -> str:
+    """Its stem; "" for a word that carries no meaning."""
+    return stem(word) if len(word) > 1 and word.casefold() not in _STOP else ""
 
 
 def roles(text: str) -> list[str]:
     """Who acts or is acted upon; by the word itself, since "driver" and "drive" share a stem."""
-    found = (_singular(word) for word in words(text))
-    return [word for word in found if word in _ROLES]
+    return roles_among(words(text))
+
+
+def roles_among(found: Iterable[str]) -> list[str]:
+    """`roles` of a text, by its `words`."""
+    return [role for word in found if (role := _role(word))]
+
+
+@_remembered
+def _role(word: str) -> str:
+    singular = _singular(word)
+    return singular if singular in _ROLES else ""
 
 
 def _singular(word: str) -> str:
@@ -332,9 +374,12 @@ def _singular(word: str) -> str:
 
 
 def words(text: str) -> list[str]:
-    return [match.group().casefold() for match in _WORD.finditer(text)]
+    if text.isascii():
+        return _ASCII_WORD.findall(text.lower())
+    return [word.casefold() for word in _WORD.findall(text)]
 
 
+@_remembered
 def positive(word: str) -> str:
     """ "inactive" without its negation; "" where it has none."""
     match = _NEGATIVE_PREFIX.match(word)
@@ -349,16 +394,26 @@ class Vocabulary:
 
     def __init__(self, stems: Iterable[str]) -> None:
         self.stems = set(stems)
-        self._groups = {group for word in self.stems for group in _MEMBERSHIP.get(word, ())}
-        self._starts = {word[:5] for word in self.stems if len(word) >= 5}
-        self._positives = {p for word in self.stems if (p := positive(word))}
+
+    @kept
+    def _groups(self) -> set[int]:
+        return {group for word in self.stems for group in _MEMBERSHIP.get(word, ())}
+
+    @kept
+    def _starts(self) -> set[str]:
+        return {word[:5] for word in self.stems if len(word) >= 5}
+
+    @kept
+    def _positives(self) -> set[str]:
+        return {p for word in self.stems if (p := positive(word))}
 
     def holds(self, word: str) -> bool:
         if word in self.stems or (len(word) >= 5 and word[:5] in self._starts):
             return True
         if word in self._positives or positive(word) in self.stems:  # "inactivity", "no activity"
             return True
-        return any(group in self._groups for group in _MEMBERSHIP.get(word, ()))
+        groups = _MEMBERSHIP.get(word)
+        return groups is not None and not self._groups.isdisjoint(groups)
 
     def says(self, word: str) -> bool:
         """Strictly: the word itself, no synonym."""

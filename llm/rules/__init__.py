@@ -22,9 +22,12 @@ import re
 import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from importlib import resources
 from typing import Any, Literal
+
+from llm.casing import caseless
+from llm.rules.literals import needed
 
 Level = Literal["must", "must_not", "should", "should_not", "may"]
 Language = Literal["en", "de", "fr", "es"]
@@ -45,6 +48,7 @@ class Frame:
 
     first: re.Pattern[str]
     then: re.Pattern[str] | None
+    needed: frozenset[str]  # one of these is in whatever `first` matches
 
     def spans(self, lowered: str) -> Iterator[tuple[int, int, int]]:
         """(start, end of the first part, end) of each match, in linear time."""
@@ -90,9 +94,10 @@ class Rules:
         """The levels of all modal verbs of a lower-cased sentence that ask rather than explain."""
         found: set[Level] = set()
         taken: list[tuple[int, int]] = []
+        possible = self._possible(lowered)
         for level in _ORDER:
             shadow = list(taken)
-            for frame in self.levels.get(level, ()):
+            for frame in possible.get(level, ()):
                 for start, first_end, end in frame.spans(lowered):
                     if any(a <= start < b for a, b in shadow[:_MAX_SHADOWS]):
                         continue
@@ -102,6 +107,26 @@ class Rules:
                     if level != "none":
                         found.add(level)  # type: ignore[arg-type]
         return found
+
+    def _possible(self, lowered: str) -> dict[str, list[Frame]]:
+        """The frames by level, without those that lack a word they need."""
+        there = {literal for literal in self._literals if literal in lowered}
+        possible: dict[str, list[Frame]] = {}
+        for level, frames in self.levels.items():
+            found = [f for f in frames if not (f.needed and f.needed.isdisjoint(there))]
+            if found:
+                possible[level] = found
+        return possible
+
+    @cached_property
+    def _literals(self) -> list[str]:
+        return sorted(
+            {text for frames in self.levels.values() for f in frames for text in f.needed}
+        )
+
+    @cached_property
+    def _needed(self) -> dict[str, frozenset[str]]:
+        return {name: needed(pattern.pattern) for name, pattern in self.text.items()}
 
     def _explained(self, lowered: str, start: int, end: int) -> bool:
         before = _BRACKETS.sub("", lowered[max(0, start - 300) : start])
@@ -115,7 +140,14 @@ class Rules:
     def says(self, name: str, text: str) -> bool:
         """Is this kind of text found in it? See `text` above; False where a language has none."""
         pattern = self.text.get(name)
-        return bool(pattern and pattern.search(text))
+        if pattern is None:
+            return False
+        words = self._needed[name]
+        if words:
+            low = caseless(text)
+            if not any(word in low for word in words):
+                return False
+        return pattern.search(text) is not None
 
 
 _BRACKETS = re.compile(r"\([^()]*\)")
@@ -150,7 +182,7 @@ def for_language(language: Language) -> Rules:
 
 def _frame(rule: str) -> Frame:
     first, _, then = rule.partition(" … ")
-    return Frame(re.compile(first), re.compile(then) if then else None)
+    return Frame(re.compile(first), re.compile(then) if then else None, needed(first))
 
 
 def _explains(entry: dict[str, str]) -> Explains:
