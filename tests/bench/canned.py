@@ -1,7 +1,8 @@
 """python -m tests.bench.canned --port N: a model that costs next to nothing.
 
 It has the offline engine answer the first question of each step and gives the same answer to all
-that follow, after as many seconds as GET /delay/0.2 said last. So it is for jobs that all have the same text.
+that follow, after as many seconds as GET /delay/0.2 said last. So it is for jobs that all have the
+same text.
 """
 
 import argparse

@@ -1,0 +1,187 @@
+"""What a worker writes on a job's way: a function for each moment, so one round trip for each.
+
+PostgreSQL keeps the plans of what stands in a function, for as long as a connection lives; what a
+client sends is planned each time. They run with the rights of whoever calls them.
+
+Locks are taken in the order of 0015: job, queue, call, reservation, usage.
+"""
+
+from django.db import migrations
+
+FORWARD = r"""
+-- All that a worker needs to begin with: the job and its document.
+CREATE FUNCTION jobs_load(
+    tenant uuid, job bigint,
+    OUT id bigint, OUT tenant_id uuid, OUT event_id uuid, OUT document_id bigint,
+    OUT supersedes_id bigint, OUT fingerprint varchar, OUT options jsonb, OUT prompts jsonb,
+    OUT sealed_summary bytea, OUT sealed_checklist bytea,
+    OUT uid uuid, OUT sealed_text bytea, OUT page_starts jsonb
+) LANGUAGE sql STABLE AS $$
+    SELECT job.id, job.tenant_id, job.event_id, job.document_id, job.supersedes_id, job.fingerprint,
+        job.options, job.prompts, job.sealed_summary, job.sealed_checklist,
+        document.uid, document.sealed_text, document.page_starts
+    FROM jobs_job AS job
+    JOIN jobs_document AS document ON document.id = job.document_id
+    WHERE job.id = jobs_load.job AND job.tenant_id = tenant
+$$;
+
+-- Whose key a tenant's calls go with, and which of these circuits let none pass.
+CREATE FUNCTION jobs_standing(
+    tenant uuid, names text[], OUT provider varchar, OUT sealed_key bytea, OUT away text[]
+) LANGUAGE sql STABLE AS $$
+    SELECT own.provider, own.sealed_key,
+        ARRAY(SELECT name FROM jobs_circuit WHERE name = ANY(names) AND state <> 'closed')
+    FROM (SELECT) AS one LEFT JOIN tenants_providerkey AS own ON own.tenant_id = tenant
+$$;
+
+-- The intent of a call, and what it may cost set aside; `done` of `total` passages, unless null, is
+-- how far its step is. '' if it may start, 'lease' if the job is not the worker's any more, or the
+-- name of the budget that does not suffice; then nothing was written.
+CREATE FUNCTION jobs_intend(
+    tenant uuid, job bigint, number integer, call_label text, asked text, own boolean,
+    tokens bigint, micros bigint, done integer, total integer
+) RETURNS text LANGUAGE plpgsql AS $$
+DECLARE
+    is_new boolean;
+    refused text := '';
+BEGIN
+    IF total IS NOT NULL THEN
+        UPDATE jobs_job SET passages_done = done, passages = total
+        WHERE id = job AND tenant_id = tenant AND attempt = number AND status = 'PROCESSING'
+            AND lease_expires_at > clock_timestamp();
+    END IF;
+    -- Answered twice if a commit's own answer was lost: the second time finds its row.
+    INSERT INTO jobs_llmcall AS call
+        (tenant_id, job_id, attempt, step, label, outcome, requested_model, own_key, bound_tokens,
+        bound_micros)
+    SELECT j.tenant_id, j.id, j.attempt, j.step, call_label, 'started', asked, own, tokens, micros
+    FROM jobs_job AS j
+    WHERE j.id = job AND j.tenant_id = tenant AND j.attempt = number AND j.status = 'PROCESSING'
+        AND j.lease_expires_at > clock_timestamp()
+    ON CONFLICT (job_id, tenant_id, label) DO UPDATE SET outcome = call.outcome
+    RETURNING xmax = 0 INTO is_new;
+    IF NOT FOUND THEN
+        RETURN 'lease';
+    END IF;
+    IF is_new THEN
+        refused := jobs_take(tenant, job, tokens, micros);
+        IF refused <> '' THEN
+            RAISE EXCEPTION USING ERRCODE = 'GP001';  -- takes back all of the above
+        END IF;
+    END IF;
+    RETURN '';
+EXCEPTION WHEN SQLSTATE 'GP001' THEN
+    RETURN refused;
+END $$;
+
+-- How a call ended, and what it did cost, unless that is null: then the sweep charges its bound.
+-- An answer closes its model's circuit, save one that staff has to close; true if it did.
+CREATE FUNCTION jobs_close(
+    tenant uuid, job bigint, call_label text, ended text, code text, named text, request text,
+    prompt integer, completion integer, cost_tokens bigint, cost bigint, circuit text, why text
+) RETURNS boolean LANGUAGE plpgsql AS $$
+DECLARE
+    call jobs_llmcall%ROWTYPE;
+BEGIN
+    PERFORM FROM jobs_job WHERE id = job AND tenant_id = tenant FOR NO KEY UPDATE;
+    UPDATE jobs_llmcall SET
+        outcome = ended, error_code = code, model = named, request_id = request,
+        prompt_tokens = coalesce(prompt, 0), completion_tokens = coalesce(completion, 0),
+        ended_at = clock_timestamp(),
+        charged_tokens = cost_tokens,
+        cost_micros = CASE WHEN cost_tokens IS NULL THEN NULL ELSE cost END
+    WHERE job_id = job AND tenant_id = tenant AND label = call_label AND outcome = 'started'
+        AND cost_micros IS NULL
+    RETURNING * INTO call;
+    IF NOT FOUND THEN
+        RETURN false;
+    END IF;
+    IF cost_tokens IS NOT NULL THEN
+        IF cost > 0 THEN
+            UPDATE jobs_job SET cost_micros = cost_micros + cost WHERE id = job;
+        END IF;
+        PERFORM tenants_settle(tenant, call.day, call.bound_tokens, call.bound_micros,
+            cost_tokens, cost);
+    END IF;
+    UPDATE jobs_circuit SET state = 'closed', failures = 0, wait_seconds = 0, open_until = NULL,
+        probe_until = NULL, reason = why, changed_at = clock_timestamp()
+    WHERE name = circuit AND (state <> 'closed' OR failures > 0)
+        AND (state <> 'open' OR open_until IS NOT NULL);
+    RETURN FOUND;
+END $$;
+
+-- The checkpoint of a step. False if the job is not the worker's any more; true as well where an
+-- earlier try has written it, whose answer was lost.
+CREATE FUNCTION jobs_keep_step(
+    tenant uuid, job bigint, number integer, done text, following text, reply bytea,
+    calls integer, prompt integer, completion integer
+) RETURNS boolean LANGUAGE plpgsql AS $$
+BEGIN
+    UPDATE jobs_job SET
+        step = following, passages_done = 0, passages = 0,
+        sealed_summary = CASE done WHEN 'summarize' THEN reply ELSE sealed_summary END,
+        sealed_checklist = CASE done WHEN 'checklist' THEN reply ELSE sealed_checklist END,
+        llm_calls = llm_calls + calls, prompt_tokens = prompt_tokens + prompt,
+        completion_tokens = completion_tokens + completion
+    WHERE id = job AND tenant_id = tenant AND attempt = number AND status = 'PROCESSING'
+        AND lease_expires_at > clock_timestamp() AND step = done;
+    IF NOT FOUND THEN
+        RETURN EXISTS (SELECT FROM jobs_job WHERE id = job AND tenant_id = tenant
+            AND attempt = number AND status = 'PROCESSING' AND step = following);
+    END IF;
+    UPDATE jobs_llmcall SET outcome = 'ok'
+    WHERE job_id = job AND tenant_id = tenant AND attempt = number AND step = done
+        AND outcome = 'answered';
+    RETURN true;
+END $$;
+
+-- The result, made with the replies of the step `done`. Answers as jobs_keep_step.
+CREATE FUNCTION jobs_complete(
+    tenant uuid, job bigint, number integer, done text, result bytea, cached boolean,
+    calls integer, prompt integer, completion integer
+) RETURNS boolean LANGUAGE plpgsql AS $$
+DECLARE
+    in_vain integer;
+BEGIN
+    UPDATE jobs_job SET
+        status = 'COMPLETED', sealed_result = result, cache_hit = cached,
+        ended_at = clock_timestamp(), worker = '', lease_expires_at = NULL,
+        passages_done = passages,
+        llm_calls = llm_calls + calls, prompt_tokens = prompt_tokens + prompt,
+        completion_tokens = completion_tokens + completion
+    WHERE id = job AND tenant_id = tenant AND attempt = number AND status = 'PROCESSING'
+        AND lease_expires_at > clock_timestamp();
+    IF NOT FOUND THEN
+        RETURN EXISTS (SELECT FROM jobs_job WHERE id = job AND tenant_id = tenant
+            AND attempt = number AND status = 'COMPLETED');
+    END IF;
+    UPDATE jobs_jobattempt SET outcome = 'completed', ended_at = clock_timestamp()
+    WHERE job_id = job AND tenant_id = tenant AND jobs_jobattempt.number = jobs_complete.number
+        AND outcome = 'running';
+    -- What is no reply of that step was paid for in vain, or maybe so.
+    WITH settled AS (
+        UPDATE jobs_llmcall SET
+            outcome = CASE WHEN outcome = 'started' THEN 'unknown' WHEN step = done THEN 'ok'
+                ELSE 'lost' END,
+            ended_at = coalesce(ended_at, clock_timestamp())
+        WHERE job_id = job AND tenant_id = tenant AND attempt = jobs_complete.number
+            AND outcome IN ('started', 'answered')
+        RETURNING outcome
+    )
+    SELECT count(*) INTO in_vain FROM settled WHERE outcome <> 'ok';
+    IF in_vain > 0 THEN
+        UPDATE jobs_job SET unknown_calls = unknown_calls + in_vain WHERE id = job;
+    END IF;
+    RETURN true;
+END $$;
+"""
+
+REVERSE = """
+DROP FUNCTION jobs_load, jobs_standing, jobs_intend, jobs_close, jobs_keep_step, jobs_complete;
+"""
+
+
+class Migration(migrations.Migration):
+    dependencies = [("jobs", "0021_workers_and_what_ended")]
+
+    operations = [migrations.RunSQL(FORWARD, REVERSE)]
