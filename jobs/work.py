@@ -6,7 +6,6 @@ import json
 import logging
 import time
 from collections.abc import Callable, Coroutine
-from dataclasses import asdict
 from typing import Any, Protocol
 
 from django.conf import settings
@@ -123,7 +122,7 @@ class Work:
             ),
             self._progress,
         )
-        summary = asdict(step)
+        summary = _kept(step)
         await self._keep(Step.SUMMARIZE, summary)
         return summary
 
@@ -139,7 +138,7 @@ class Work:
             ),
             self._progress,
         )
-        return asdict(step)
+        return _kept(step)
 
     async def _repair(self, examined: Examined) -> StepResult:
         """The repaired checklist; the one of step 2 where no repair is to be had: it is a bonus."""
@@ -210,6 +209,11 @@ class Work:
             )
         )
         failpoint("after_result_commit")
+
+
+def _kept(step: StepResult) -> dict[str, Any]:
+    """As it is stored. Not `asdict`, which copies every piece."""
+    return {"value": step.value, "usage": step.usage, "provenance": step.provenance}
 
 
 def load(claim: Claim) -> Job:

@@ -28,7 +28,7 @@ from tests.chaos.harness import temporary_home, watched
 BYTES = 4096  # of each guideline
 TENANTS = 4
 THINKS = 0.2  # seconds
-LINES = [(8, 0.0), (8, THINKS), (64, THINKS), (200, THINKS)]  # in flight, the model's seconds
+LINES = [(8, 0.0), (64, THINKS), (200, THINKS)]  # in flight, the model's seconds
 PATIENCE = 300.0
 UNLIMITED = (
     "UPDATE tenants_plan SET submits_per_minute = 1000000, reads_per_minute = 1000000,"
@@ -44,7 +44,7 @@ LET_GO = "UPDATE jobs_tenantqueue SET is_paused = false"
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.bench.worker", description=__doc__)
-    parser.add_argument("--jobs", type=int, default=0, help="of each line; 0: five times its width")
+    parser.add_argument("--jobs", type=int, default=0, help="of each line; 0: four times its width")
     parser.add_argument("--posts", type=int, default=30, help="one by one, for the latency")
     options = parser.parse_args()
     with temporary_home() as home, Bench(home) as bench, watched(bench.stack):
@@ -52,7 +52,7 @@ def main() -> None:
         latency = bench.post_to_start(options.posts)
         lines = {}
         for in_flight, seconds in LINES:
-            jobs = options.jobs or max(200, 5 * in_flight)
+            jobs = options.jobs or max(150, 4 * in_flight)
             lines[in_flight, seconds] = line = bench.run(jobs, in_flight, seconds)
             print(
                 f"in_flight={in_flight:<4} model_ms={seconds * 1000:<4.0f} jobs={jobs:<5}"
