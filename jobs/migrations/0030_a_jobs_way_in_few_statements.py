@@ -8,6 +8,80 @@ Locks are taken in the order of 0015: job, queue, call, reservation, usage.
 
 from django.db import migrations
 
+# Fairest tenant first, then priority, then age. The tenant's row is locked, so its cap is exact;
+# the job's is skipped if somebody has it. The attempt is counted, and its row written, before any
+# work starts: a job that kills its worker every time runs out of attempts.
+#
+# While no circuit of all the installation's models is closed, only tenants with a provider's key of
+# their own go on: those calls have no circuit. It costs one look at a table of a few rows, once for
+# the statement.
+#
+# No row: no queue may be claimed from. A row without a job: the queue's last one was taken after
+# this statement began.
+CLAIM = """
+WITH fairest AS (
+    SELECT queue.tenant_id FROM jobs_tenantqueue AS queue
+    WHERE is_active AND NOT is_paused AND running < max_running
+        AND (
+            SELECT id FROM jobs_job
+            WHERE jobs_job.tenant_id = queue.tenant_id AND status = 'PENDING' AND ready
+                AND deadline_at > statement_timestamp()
+            ORDER BY priority DESC, id
+            LIMIT 1
+        ) IS NOT NULL
+        AND ((
+            SELECT probing OR count(*) = 0 OR count(*) < circuits
+            FROM jobs_circuit WHERE name = ANY(names) AND state <> 'closed'
+        ) OR EXISTS (
+            SELECT FROM tenants_providerkey AS own WHERE own.tenant_id = queue.tenant_id
+        ))
+    ORDER BY virtual_time, tenant_id
+    LIMIT 1
+    FOR NO KEY UPDATE OF queue {skip_locked}
+), next AS (
+    SELECT id FROM jobs_job
+    WHERE tenant_id = (SELECT tenant_id FROM fairest) AND status = 'PENDING' AND ready
+        AND deadline_at > statement_timestamp()
+    ORDER BY priority DESC, id
+    LIMIT 1
+    FOR NO KEY UPDATE SKIP LOCKED
+), claimed AS (
+    UPDATE jobs_job SET
+        status = 'PROCESSING',
+        ready = false,
+        attempt = attempt + 1,
+        worker = holder,
+        lease_expires_at = clock_timestamp() + lease,
+        started_at = coalesce(started_at, clock_timestamp())
+    FROM next WHERE jobs_job.id = next.id
+    RETURNING jobs_job.id, event_id, tenant_id, document_id, attempt, failures, deadline_at, step
+), attempted AS (
+    INSERT INTO jobs_jobattempt (tenant_id, job_id, number, worker, step, outcome)
+    SELECT tenant_id, id, attempt, holder, step, 'running' FROM claimed
+)
+SELECT id, event_id, tenant_id, document_id, attempt, failures, step,
+    extract(epoch FROM deadline_at - clock_timestamp())::float
+FROM fairest LEFT JOIN claimed USING (tenant_id)
+"""
+
+# Plans are kept: one that was made while there were few jobs must not walk the table later on.
+CLAIMS = f"""
+CREATE FUNCTION jobs_claim(
+    holder text, lease interval, names text[], circuits integer, probing boolean, in_turn boolean
+) RETURNS TABLE (
+    id bigint, event_id uuid, tenant_id uuid, document_id bigint, attempt smallint,
+    failures smallint, step varchar, seconds_left double precision
+) LANGUAGE plpgsql SET enable_seqscan = off AS $$
+#variable_conflict use_column
+BEGIN
+    IF in_turn THEN
+        RETURN QUERY {CLAIM.format(skip_locked="")};
+    ELSE
+        RETURN QUERY {CLAIM.format(skip_locked="SKIP LOCKED")};
+    END IF;
+END $$;
+"""  # noqa: S608
+
 FORWARD = r"""
 -- All that a worker needs to begin with: the job and its document.
 CREATE FUNCTION jobs_load(
@@ -177,11 +251,11 @@ END $$;
 """
 
 REVERSE = """
-DROP FUNCTION jobs_load, jobs_standing, jobs_intend, jobs_close, jobs_keep_step, jobs_complete;
+DROP FUNCTION jobs_claim, jobs_load, jobs_standing, jobs_intend, jobs_close, jobs_keep_step, jobs_complete;
 """
 
 
 class Migration(migrations.Migration):
     dependencies = [("jobs", "0021_workers_and_what_ended")]
 
-    operations = [migrations.RunSQL(FORWARD, REVERSE)]
+    operations = [migrations.RunSQL(CLAIMS + FORWARD, REVERSE)]
