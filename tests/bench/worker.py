@@ -91,6 +91,7 @@ class Bench:
 
     def __enter__(self) -> "Bench":
         self._canned.start()
+        os.environ.setdefault("GUIDEPOST_PORT", str(free_port()))  # another stack may run
         self.stack.start()
         self.rows = psycopg.connect(self.stack.database_url, autocommit=True)
         self.rows.execute(UNLIMITED)
