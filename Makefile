@@ -9,7 +9,7 @@ SEED ?= 1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev demo run code manage test faults chaos chaos-naive bench bench-claims bench-submit bench-recovery bench-documents bench-exports bench-staff eval lint format types contracts openapi permissions prove-isolation fuzz-api screenshots lock clean
+.PHONY: help setup setup-dev demo run code manage test faults chaos chaos-naive bench bench-chain bench-worker bench-claims bench-submit bench-recovery bench-documents bench-exports bench-staff eval lint format types contracts openapi permissions prove-isolation fuzz-api screenshots lock clean
 
 help:  ## this list
 	@grep -E '^[a-z-]+:.*  ## ' Makefile | sed -E 's/:.*  ## /\t/' | expand -t 14
@@ -66,6 +66,9 @@ prove-isolation: setup-dev  ## every route, method and role with another tenant'
 bench: setup-dev  ## what a request costs, beside a floor and two peers; ARGS="--rounds 5"
 	@$(BIN)/python -m tests.bench $(ARGS)
 
+bench-chain: setup-dev  ## what a job costs the processor in llm, phase by phase
+	@$(BIN)/python -m tests.bench.chain
+
 bench-claims: setup-dev  ## how long a claim takes, with a thousand to a million jobs waiting
 	@$(BIN)/python -m tests.bench.claims
 
@@ -74,6 +77,9 @@ bench-submit: setup-dev  ## what POST /jobs costs beside another revision; BASE=
 
 bench-recovery: setup-dev  ## how soon a job runs elsewhere once its worker is killed or stopped
 	@$(BIN)/python -m tests.bench.recovery
+
+bench-worker: setup-dev  ## what a job costs in a worker, and how many one process carries
+	@$(BIN)/python -m tests.bench.worker $(ARGS)
 
 bench-documents: setup-dev  ## what guidelines of 10 KB to 1 MB cost in time, calls and memory
 	@$(BIN)/python -m tests.bench.documents

@@ -28,6 +28,7 @@ logger = logging.getLogger(__name__)
 FAILURES = 5
 WINDOW = timedelta(seconds=30)
 FIRST_WAIT, LONGEST_WAIT = 5.0, 300.0  # seconds
+ANSWERS = "the provider answers"  # why a circuit was closed
 TRIAL = timedelta(seconds=60)  # then another may try: the first was lost, or is very slow
 
 # A run of failures that began longer ago than the window begins anew. While half open, one more
@@ -92,12 +93,6 @@ def all_circuits() -> list[str]:
     return [circuit_name(model) for model in installed_models()]
 
 
-def not_closed(names: list[str]) -> set[str]:
-    """Those of the circuits that let no call pass."""
-    held = Circuit.objects.filter(name__in=names).exclude(state=Circuit.State.CLOSED)
-    return set(held.values_list("name", flat=True))
-
-
 def seconds_to_trial(names: list[str]) -> float:
     """Until the first of these may be tried; LONGEST_WAIT where that is for staff to say."""
     with connection.cursor() as cursor:
@@ -119,8 +114,12 @@ def give_up_probe(name: str = "") -> None:
 
 def succeeded(name: str = "") -> None:
     """A call was answered: the run of failures, or the trial, is over."""
-    if _execute(CLOSE_BY_AN_ANSWER, name, reason="the provider answers"):
-        logger.info("circuit_closed", extra={"circuit": name or circuit_name()})
+    if _execute(CLOSE_BY_AN_ANSWER, name, reason=ANSWERS):
+        tell_closed(name or circuit_name())
+
+
+def tell_closed(name: str) -> None:
+    logger.info("circuit_closed", extra={"circuit": name})
 
 
 def failed(code: str, name: str = "") -> None:

@@ -34,7 +34,6 @@ PUBLIC_NAMES = {
 
 ADMIT = "SELECT jobs_admit(%(tenant)s, %(job)s, %(tokens)s, %(micros)s)"
 RESERVE = "SELECT jobs_reserve(%(tenant)s, %(job)s, %(tokens)s, %(micros)s)"
-TAKE = "SELECT jobs_take(%(tenant)s, %(job)s, %(tokens)s, %(micros)s)"
 
 STANDING = """
 SELECT budget.kind, budget.cap, coalesce(spent, 0), coalesce(reserved, 0),
@@ -175,28 +174,9 @@ def reserve_what_is_known_now(
     reserve(tenant_id, job_id, estimate, models)
 
 
-def take(tenant_id: UUID, job_id: int, bound: Tokens, asked: Asked = DEFAULT) -> None:
-    """Sets aside what a call may cost. Raises BudgetExhausted; then the call must not start."""
-    if refused := _ask(TAKE, tenant_id, job_id, bound, [asked]):
-        raise BudgetExhausted(PUBLIC_NAMES[Usage.Kind(refused)])
-
-
-def charge(
-    tenant_id: UUID, job_id: int, call_id: int, used: Tokens, asked: Asked = DEFAULT
-) -> None:
-    """Turns what was set aside for a call into what it did cost; once. The caller has locked the
-    job."""
-    with connection.cursor() as cursor:
-        cursor.execute(
-            CHARGE,
-            {
-                "tenant": tenant_id,
-                "job": job_id,
-                "call": call_id,
-                "tokens": used.total,
-                "micros": price(used, asked),
-            },
-        )
+def exhausted(kind: str) -> BudgetExhausted:
+    """What a call could not be paid from, as jobs_take names it."""
+    return BudgetExhausted(PUBLIC_NAMES[Usage.Kind(kind)])
 
 
 def standing(tenant_id: UUID) -> list[Budget]:

@@ -9,8 +9,10 @@ Two equal jobs that run at the same time both ask the model: nobody waits for an
 import json
 from typing import Any
 
+from django.db import connection
+
 from jobs import sealed
-from jobs.models import Job, JobStatus
+from jobs.models import Job
 from jobs.options import resolve
 from llm.version import CHAIN_VERSION
 from tenants import vault
@@ -18,6 +20,12 @@ from tenants import vault
 PLACE = "jobs_job.fingerprint"
 # Options that change nothing in a result: one that a fallback has made is not offered again.
 NO_MATTER = {"cache", "fallback_models"}
+EARLIER = """
+SELECT event_id, sealed_result, ended_at FROM jobs_job
+WHERE tenant_id = %s AND fingerprint = %s AND fingerprint <> '' AND status = 'COMPLETED'
+    AND deleted_at IS NULL
+ORDER BY id DESC LIMIT 1
+"""
 
 
 def fingerprint(job: Job) -> str:
@@ -50,21 +58,18 @@ def earlier_result(job: Job) -> dict[str, Any] | None:
     """
     if not may_use_earlier(job):
         return None
-    earlier = (
-        Job.objects.for_tenant(job.tenant_id)
-        .filter(fingerprint=job.fingerprint, status=JobStatus.COMPLETED, deleted_at=None)
-        .only("event_id", "sealed_result", "ended_at")
-        .order_by("-id")
-        .first()
-    )
-    if earlier is None or earlier.ended_at is None:
+    with connection.cursor() as cursor:
+        cursor.execute(EARLIER, [job.tenant_id, job.fingerprint])
+        row = cursor.fetchone()
+    if row is None:
         return None
+    event_id, sealed_result, ended_at = row
     # By this job's tenant: with its keys another tenant's result would stay shut.
-    place = sealed.RESULT.format(earlier.event_id)
-    result = sealed.open_json(job.tenant_id, earlier.sealed_result, place)
+    place = sealed.RESULT.format(event_id)
+    result = sealed.open_json(job.tenant_id, sealed_result, place)
     if result is None or _is_makeshift(result):
         return None
-    made_at = earlier.ended_at.isoformat().replace("+00:00", "Z")
+    made_at = ended_at.isoformat().replace("+00:00", "Z")
     provenance = {"cache": {"made_at": made_at}, **result["provenance"]}
     return {**result, "provenance": provenance}
 

@@ -21,63 +21,11 @@ BATCH = 100  # jobs that one sweep moves at most; the next sweep is a second awa
 # And how they never lock each other out: a job before its queue, queues by tenant_id. A claim
 # holds a queue first, but waits for no job.
 
-# Fairest tenant first, then priority, then age. The tenant's row is locked, so its cap is exact;
-# the job's is skipped if somebody has it. The attempt is counted, and its row written, before any
-# work starts: a job that kills its worker every time runs out of attempts.
-#
-# While no circuit of all the installation's models is closed, only tenants with a provider's key of
-# their own go on: those calls have no circuit. It costs one look at a table of a few rows, once for
-# the statement.
-#
-# No row: no queue may be claimed from. A row without a job: the queue's last one was taken after
-# this statement began.
+# See jobs_claim in migration 0023.
 CLAIM = """
-WITH fairest AS (
-    SELECT tenant_id FROM jobs_tenantqueue AS queue
-    WHERE is_active AND NOT is_paused AND running < max_running
-        AND (
-            SELECT id FROM jobs_job
-            WHERE jobs_job.tenant_id = queue.tenant_id AND status = 'PENDING' AND ready
-                AND deadline_at > statement_timestamp()
-            ORDER BY priority DESC, id
-            LIMIT 1
-        ) IS NOT NULL
-        AND ((
-            SELECT %(probing)s OR count(*) = 0 OR count(*) < %(circuits)s
-            FROM jobs_circuit WHERE name = ANY(%(names)s) AND state <> 'closed'
-        ) OR EXISTS (
-            SELECT FROM tenants_providerkey AS own WHERE own.tenant_id = queue.tenant_id
-        ))
-    ORDER BY virtual_time, tenant_id
-    LIMIT 1
-    FOR NO KEY UPDATE OF queue {skip_locked}
-), next AS (
-    SELECT id FROM jobs_job
-    WHERE tenant_id = (SELECT tenant_id FROM fairest) AND status = 'PENDING' AND ready
-        AND deadline_at > statement_timestamp()
-    ORDER BY priority DESC, id
-    LIMIT 1
-    FOR NO KEY UPDATE SKIP LOCKED
-), claimed AS (
-    UPDATE jobs_job SET
-        status = 'PROCESSING',
-        ready = false,
-        attempt = attempt + 1,
-        worker = %(worker)s,
-        lease_expires_at = clock_timestamp() + %(lease)s,
-        started_at = coalesce(started_at, clock_timestamp())
-    FROM next WHERE jobs_job.id = next.id
-    RETURNING jobs_job.id, event_id, tenant_id, document_id, attempt, failures, deadline_at, step
-), attempted AS (
-    INSERT INTO jobs_jobattempt (tenant_id, job_id, number, worker, step, outcome)
-    SELECT tenant_id, id, attempt, %(worker)s, step, 'running' FROM claimed
-)
-SELECT id, event_id, tenant_id, document_id, attempt, failures, step,
-    extract(epoch FROM deadline_at - clock_timestamp())::float
-FROM fairest LEFT JOIN claimed USING (tenant_id)
+SELECT id, event_id, tenant_id, document_id, attempt, failures, step, seconds_left
+FROM jobs_claim(%(worker)s, %(lease)s, %(names)s, %(circuits)s, %(probing)s, %(in_turn)s)
 """
-CLAIM_OF_A_FREE_QUEUE = CLAIM.format(skip_locked="SKIP LOCKED")
-CLAIM_IN_TURN = CLAIM.format(skip_locked="")
 
 RENEW = """
 UPDATE jobs_job SET lease_expires_at = clock_timestamp() + %(lease)s
@@ -258,13 +206,13 @@ def claim_next(worker: str, *, circuits: Collection[str] = (), probing: str = ""
         "probing": bool(probing),
     }
     with connection.cursor() as cursor:
-        for statement in (CLAIM_OF_A_FREE_QUEUE, CLAIM_IN_TURN):
+        for in_turn in (False, True):
             for _ in range(TRIES):
-                cursor.execute(statement, parameters)
+                cursor.execute(CLAIM, parameters | {"in_turn": in_turn})
                 row = cursor.fetchone()
                 if row is None:
                     break
-                if row[0] is not None:
+                if row[0] is not None:  # else the queue's last job was taken meanwhile
                     return replace(Claim(*row), probing=probing)
     return None
 

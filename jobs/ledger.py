@@ -5,56 +5,57 @@ lost its job, or whose tenant cannot pay what it may cost: the intent is refused
 was of use shows when its step is stored or its attempt ends: see `services`.
 """
 
-import asyncio
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from django.db import connection, transaction
-from django.db.models.functions import Now
+from django.db import connection
 from pydantic import BaseModel
 
 from config.failpoints import failpoint
-from jobs import budget
+from jobs import breaker, budget
+from jobs.breaker import circuit_name
 from jobs.budget import DEFAULT, Asked
 from jobs.claims import Claim
-from jobs.models import CallOutcome, Job, LLMCall
-from jobs.persistence import LeaseLost, persistently
+from jobs.models import CallOutcome
+from jobs.persistence import LeaseLost
+from jobs.threads import in_thread
 from llm import bounds
 from llm.bounds import Tokens
 from llm.client import Completer, Reply
 from llm.errors import LLMError
 from llm.prompts import Prompt
 
-T = TypeVar("T")
+if TYPE_CHECKING:
+    from jobs.progress import ProgressWriter
+
 M = TypeVar("M", bound=BaseModel)
 
-# Answered twice if a commit's own answer was lost: the second time finds its row.
+# See migration 0023.
 INTEND = """
-INSERT INTO jobs_llmcall AS call
-    (tenant_id, job_id, attempt, step, label, outcome, requested_model, own_key, bound_tokens,
-    bound_micros)
-SELECT tenant_id, id, attempt, step, %(label)s, 'started', %(model)s, %(own_key)s, %(tokens)s,
-    %(micros)s
-FROM jobs_job
-WHERE id = %(id)s AND attempt = %(attempt)s AND status = 'PROCESSING'
-    AND lease_expires_at > clock_timestamp()
-ON CONFLICT (job_id, tenant_id, label) DO UPDATE SET outcome = call.outcome
-RETURNING xmax = 0  -- is it new?
+SELECT jobs_intend(%(tenant)s, %(id)s, %(attempt)s, %(label)s, %(model)s, %(own_key)s, %(tokens)s,
+    %(micros)s, %(done)s, %(total)s)
 """
-
-# A few connections for all the calls of a process: each is held for one short statement.
-_threads = ThreadPoolExecutor(max_workers=4, thread_name_prefix="ledger")
+CLOSE = """
+SELECT jobs_close(%(tenant)s, %(id)s, %(label)s, %(outcome)s, %(error_code)s, %(model)s,
+    %(request_id)s, %(prompt)s, %(completion)s, %(tokens)s, %(micros)s, %(circuit)s, %(reason)s)
+"""
 
 
 class RecordedCalls:
     """A client whose every call stands in the ledger.
 
-    own_key  whether its key is the tenant's own
+    own_key   whether its key is the tenant's own
+    progress  of the job: the beginning of a step is written with the intent of its first call
     """
 
-    def __init__(self, client: Completer, claim: Claim, *, own_key: bool = False) -> None:
-        self._client, self._claim = client, claim
+    def __init__(
+        self,
+        client: Completer,
+        claim: Claim,
+        *,
+        own_key: bool = False,
+        progress: "ProgressWriter | None" = None,
+    ) -> None:
+        self._client, self._claim, self._progress = client, claim, progress
         self.model = client.model
         self._asked = Asked(client.model, own_key)
 
@@ -70,7 +71,10 @@ class RecordedCalls:
         """As `llm.client.Client.complete`. Raises LeaseLost or BudgetExhausted before a call that
         may not start."""
         bound = bounds.of_call(prompt, data, schema)
-        await in_thread(lambda: intend(self._claim, request_label, bound, self._asked))
+        begun = self._progress.take_beginning() if self._progress else None
+        await in_thread(
+            lambda: intend(self._claim, request_label, bound, self._asked, progress=begun)
+        )
         try:
             reply = await self._client.complete(
                 prompt=prompt,
@@ -81,38 +85,50 @@ class RecordedCalls:
             )
         except LLMError as error:
             code, used = error.code, error.used  # Python forgets `error` after this block
-            await in_thread(lambda: close(self._claim, request_label, error_code=code, used=used))
+            await in_thread(
+                lambda: close(
+                    self._claim, request_label, error_code=code, used=used, asked=self._asked
+                )
+            )
             raise
         failpoint("after_reply")
-        await in_thread(lambda: close(self._claim, request_label, reply=reply))
+        await in_thread(lambda: close(self._claim, request_label, reply=reply, asked=self._asked))
         return reply
 
 
-@transaction.atomic
-def intend(claim: Claim, label: str, bound: Tokens, asked: Asked = DEFAULT) -> None:
+def intend(
+    claim: Claim,
+    label: str,
+    bound: Tokens,
+    asked: Asked = DEFAULT,
+    *,
+    progress: tuple[int, int] | None = None,
+) -> None:
     """Writes that a call is about to start, and sets aside what it may cost.
+
+    progress  passages done, of how many, to be written with it
 
     Raises LeaseLost if the job is not ours any more, BudgetExhausted if that cannot be paid.
     """
-    parameters: dict[str, Any] = {
-        "id": claim.id,
-        "attempt": claim.attempt,
-        "label": label,
-        "model": asked.model[:200],
-        "own_key": asked.own_key,
-        "tokens": bound.total,
-        "micros": budget.price(bound, asked),
-    }
-    with connection.cursor() as cursor:
-        cursor.execute(INTEND, parameters)
-        row = cursor.fetchone()
-    if row is None:
+    done, total = progress or (None, None)
+    refused = _ask(
+        INTEND,
+        claim,
+        attempt=claim.attempt,
+        label=label,
+        model=asked.model[:200],
+        own_key=asked.own_key,
+        tokens=bound.total,
+        micros=budget.price(bound, asked),
+        done=done,
+        total=total,
+    )
+    if refused == "lease":
         raise LeaseLost(f"{claim.event_id} attempt {claim.attempt}")
-    if row[0]:
-        budget.take(claim.tenant_id, claim.id, bound, asked)
+    if refused:
+        raise budget.exhausted(refused)
 
 
-@transaction.atomic
 def close(
     claim: Claim,
     label: str,
@@ -120,46 +136,39 @@ def close(
     reply: Reply[Any] | None = None,
     error_code: str = "",
     used: Tokens | None = None,
+    asked: Asked = DEFAULT,
 ) -> None:
     """Writes how the call ended and what it did cost, unless its worker was given up for lost
-    meanwhile.
+    meanwhile. An answer tells its model's circuit that the provider is there.
 
-    used  by a call that failed; None where nobody knows, then it is charged at its bound
+    used   by a call that failed; None where nobody knows, then it is charged at its bound
+    asked  as for its intent
     """
-    ended: dict[str, Any] = {"outcome": CallOutcome.ERROR, "error_code": error_code}
     if reply is not None:
         used = Tokens(reply.prompt_tokens, reply.completion_tokens)
-        ended = {
-            "outcome": CallOutcome.ANSWERED,
-            "model": reply.model[:200],
-            "request_id": reply.request_id[:200],
-        }
-    if used is not None:
-        ended |= {"prompt_tokens": used.prompt, "completion_tokens": used.completion}
-    # Whoever locks both a job and its calls takes the job first.
-    Job.objects.for_tenant(claim.tenant_id).select_for_update(no_key=True).filter(
-        pk=claim.id
-    ).values_list("pk").first()
-    calls = LLMCall.objects.for_tenant(claim.tenant_id)
-    open_call = calls.filter(job_id=claim.id, label=label, outcome=CallOutcome.STARTED)
-    call = open_call.values_list("pk", "requested_model", "own_key").first()
-    if call is None:
-        return
-    open_call.update(**ended, ended_at=Now())
     # A reply that names no tokens has cost some. The sweep charges what is left out here.
-    if used is not None and (reply is None or used.total):
-        pk, model, own_key = call
-        asked = Asked(str(model), bool(own_key))
-        budget.charge(claim.tenant_id, claim.id, int(pk), used, asked)
+    known = used if used is not None and (reply is None or used.total) else None
+    circuit = circuit_name(asked.model) if reply is not None and not asked.own_key else ""
+    closed = _ask(
+        CLOSE,
+        claim,
+        label=label,
+        outcome=CallOutcome.ERROR.value if reply is None else CallOutcome.ANSWERED.value,
+        error_code=error_code,
+        model=reply.model[:200] if reply else "",
+        request_id=reply.request_id[:200] if reply else "",
+        prompt=used.prompt if used else None,
+        completion=used.completion if used else None,
+        tokens=known.total if known else None,
+        micros=budget.price(known, asked) if known else None,
+        circuit=circuit,
+        reason=breaker.ANSWERS,
+    )
+    if closed:
+        breaker.tell_closed(circuit)
 
 
-async def in_thread(work: Callable[[], T]) -> T:
-    """What `work` returns, from a thread with a database connection for just that long."""
-    return await asyncio.get_running_loop().run_in_executor(_threads, _with_connection, work)
-
-
-def _with_connection(work: Callable[[], T]) -> T:
-    try:
-        return persistently(work)
-    finally:
-        connection.close()  # back to the pool
+def _ask(statement: str, claim: Claim, **parameters: Any) -> Any:
+    with connection.cursor() as cursor:
+        cursor.execute(statement, {"tenant": claim.tenant_id, "id": claim.id, **parameters})
+        return cursor.fetchone()[0]

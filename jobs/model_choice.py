@@ -3,8 +3,9 @@
 A model is left for the rest of a step when it is away: its circuit is open, a call to it failed by
 the provider's fault, it has no credit, or our key may not use it. The next one gets the same call,
 in the same attempt: nothing waits, and each call stands in the ledger at its own model's price.
-What a model did is told to its circuit (jobs/breaker.py), once for each step; a call with a
-tenant's own key tells nothing of anybody else's, so it has no circuit.
+What a model did is told to its circuit (jobs/breaker.py): an answer with the call's outcome (see
+jobs/ledger.py), a failure once for each step; a call with a tenant's own key tells nothing of
+anybody else's, so it has no circuit.
 """
 
 import asyncio
@@ -21,9 +22,10 @@ from jobs.breaker import circuit_name
 from jobs.budget import DEFAULT, Asked
 from jobs.claims import Claim
 from jobs.errors import BudgetExhausted, ModelsAway, OwnKeyRefused, OwnQuotaExhausted
-from jobs.ledger import RecordedCalls, in_thread
+from jobs.ledger import RecordedCalls
 from jobs.model_loop import Clients
-from jobs.providers import Provider
+from jobs.progress import ProgressWriter
+from jobs.threads import in_thread
 from llm.client import Reply
 from llm.errors import (
     AuthRefused,
@@ -52,13 +54,14 @@ class Circuits:
         self._trials = set(trials)
         self._answering: set[str] = set()
 
-    def choose(self, models: list[str]) -> "Choice":
+    def choose(self, models: list[str], away: set[str]) -> "Choice":
         """The models to ask, and those that are away. A trial may be won on the way.
+
+        away  the circuits that let no call pass
 
         Where all are away, a model that has answered this very job goes on being asked: what it
         has said would have to be paid for again.
         """
-        away = breaker.not_closed([circuit_name(model) for model in models])
         choice = Choice()
         for model in models:
             name = circuit_name(model)
@@ -75,7 +78,6 @@ class Circuits:
         for model in models:
             self._answering.add(model)
             self._trials.discard(circuit_name(model))
-            breaker.succeeded(circuit_name(model))
 
     def failed(self, error: Exception) -> None:
         """What an error says of the model that was asked; of most, nothing."""
@@ -92,6 +94,11 @@ class Circuits:
             breaker.failed(error.code, name)
         else:
             breaker.succeeded(name)  # a bad answer is an answer: the provider is there
+
+    @property
+    def tries(self) -> bool:
+        """Does the job try a circuit for all?"""
+        return bool(self._trials)
 
     def leave_trials(self) -> None:
         """The job is over without having asked: another may try at once."""
@@ -116,14 +123,21 @@ class Choice:
 class ChosenModels:
     """The client of one step of a job.
 
-    models  that the job may ask, in order; a step that costs no call names the first
+    models    that the job may ask, in order; a step that costs no call names the first
+    progress  is written with the intent of the first call
     """
 
     def __init__(
-        self, clients: Clients, claim: Claim, models: list[str], circuits: Circuits
+        self,
+        clients: Clients,
+        claim: Claim,
+        models: list[str],
+        circuits: Circuits,
+        progress: ProgressWriter | None = None,
     ) -> None:
         self._clients, self._claim, self._circuits = clients, claim, circuits
-        self._models = models
+        self._models, self._progress = models, progress
+        self._names = [circuit_name(model) for model in models]
         self._choice: Choice | None = None  # until a call needs one: with an own key none does
         self._choosing = asyncio.Lock()
         self._failed: dict[str, str] = {}
@@ -145,13 +159,18 @@ class ChosenModels:
         ModelsAway where nobody is asked, OwnKeyRefused or OwnQuotaExhausted.
         """
         tenant_id = self._claim.tenant_id
-        provider = await in_thread(lambda: providers.provider_for(tenant_id))
+        provider, away = await in_thread(lambda: providers.standing(tenant_id, self._names))
+        models = self._models if provider.own_key else (await self._chosen(away)).models
         failures: list[LLMError] = []
-        for model in await self._to_ask(provider):
+        for model in models:
+            if model in self._failed:
+                continue
             asked = Asked(model, provider.own_key)
             try:
                 async with self._clients.of(provider, model) as client:
-                    recorded = RecordedCalls(client, self._claim, own_key=asked.own_key)
+                    recorded = RecordedCalls(
+                        client, self._claim, own_key=asked.own_key, progress=self._progress
+                    )
                     reply = await recorded.complete(
                         prompt=prompt,
                         data=data,
@@ -188,14 +207,12 @@ class ChosenModels:
         """The step is done: its models answer."""
         self._circuits.answered(model for model, own in self._answered.items() if not own)
 
-    async def _to_ask(self, provider: Provider) -> list[str]:
-        models = self._models if provider.own_key else (await self._chosen()).models
-        return [model for model in models if model not in self._failed]
-
-    async def _chosen(self) -> Choice:
+    async def _chosen(self, away: set[str]) -> Choice:
         async with self._choosing:  # the calls of a step run at once; it is chosen for once
-            if self._choice is None:
-                self._choice = await in_thread(lambda: self._circuits.choose(self._models))
+            if self._choice is None and away:
+                choose = partial(self._circuits.choose, self._models, away)
+                self._choice = await in_thread(choose)
+            self._choice = self._choice or Choice(list(self._models))
             return self._choice
 
     def _label(self, request_label: str, model: str) -> str:
@@ -210,8 +227,7 @@ class ChosenModels:
                 await in_thread(partial(self._circuits.failed, error))
 
     async def _nobody(self) -> ModelsAway:
-        names = [circuit_name(model) for model in self._models]
-        return await in_thread(lambda: models_away(names))
+        return await in_thread(lambda: models_away(self._names))
 
 
 def models_away(names: list[str]) -> ModelsAway:

@@ -4,11 +4,10 @@ import asyncio
 import hashlib
 import threading
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine
 from concurrent.futures import Future
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from functools import cache
 from typing import Any, TypeVar
 
 from jobs.providers import Provider
@@ -77,19 +76,35 @@ def _client(provider: Provider, model: str) -> Client:
 
 
 class ModelLoop:
-    """Runs the chain's coroutines. Threads share its loop, its clients and their connections."""
+    """Runs jobs. They share its loop, its clients and their connections."""
 
     def __init__(self) -> None:
         self._loop = asyncio.new_event_loop()
         self.clients = Clients()
         threading.Thread(target=self._loop.run_forever, name="model-loop", daemon=True).start()
 
-    def start(self, step: Coroutine[Any, Any, T]) -> "Future[T]":
-        """Cancelling the future closes the step's HTTP requests at once."""
-        return asyncio.run_coroutine_threadsafe(step, self._loop)
+    def start(self, job: Coroutine[Any, Any, T]) -> "Future[T]":
+        """From another thread."""
+        return asyncio.run_coroutine_threadsafe(job, self._loop)
+
+    def call(self, act: Callable[[], None]) -> None:
+        """Has the loop do it soon; from any thread."""
+        self._loop.call_soon_threadsafe(act)
 
 
-@cache
+_one_at_a_time = threading.Lock()
+_made: ModelLoop | None = None
+
+
 def model_loop() -> ModelLoop:
-    """Made on first use: importing the SDK costs a second, and only workers need it."""
-    return ModelLoop()
+    """The one of this process, made on first use."""
+    global _made
+    with _one_at_a_time:
+        _made = _made or ModelLoop()
+        return _made
+
+
+def forget() -> None:
+    """For tests, whose model is another one each time: the next has a loop of its own."""
+    global _made
+    _made = None

@@ -4,9 +4,9 @@ from dataclasses import dataclass, field
 from uuid import UUID
 
 from django.conf import settings
+from django.db import connection
 
 from jobs.errors import OwnKeyRefused
-from tenants.models import ProviderKey
 from tenants.services import provider_keys
 
 
@@ -27,18 +27,25 @@ def ours() -> Provider:
     return Provider(base_url, settings.OPENAI_API_KEY or "offline")
 
 
-def provider_for(tenant_id: UUID) -> Provider:
-    """Asked before each call, so that a key that was changed or removed is not used again.
+# See migration 0023.
+STANDING = "SELECT provider, sealed_key, away FROM jobs_standing(%s, %s)"
+
+
+def standing(tenant_id: UUID, circuits: list[str]) -> tuple[Provider, set[str]]:
+    """Whom the tenant's calls ask, and which of the circuits let none pass.
+
+    Asked before each call, so that a key that was changed or removed is not used again.
 
     Raises OwnKeyRefused for a provider that the installation has no more: what was meant for one
     provider is not sent to another.
     """
-    rows = ProviderKey.objects.for_tenant(tenant_id).values_list("provider", "sealed_key")
-    row = rows.first()
-    if row is None:
-        return ours()
-    own = provider_keys.opened(tenant_id, *row)
+    with connection.cursor() as cursor:
+        cursor.execute(STANDING, [tenant_id, circuits])
+        provider, sealed_key, away = cursor.fetchone()
+    if provider is None:
+        return ours(), set(away)
+    own = provider_keys.opened(tenant_id, provider, sealed_key)
     base_url = settings.PROVIDERS.get(own.provider)
     if base_url is None:
         raise OwnKeyRefused(f"PROVIDERS has no {own.provider} any more")
-    return Provider(base_url, own.key, own_key=True)
+    return Provider(base_url, own.key, own_key=True), set(away)

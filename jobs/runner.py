@@ -1,10 +1,15 @@
-"""Runs one claimed job and settles what becomes of it; another thread may stop its calls."""
+"""Runs claimed jobs and settles what becomes of each; another thread may stop its calls.
 
+A job is a coroutine on the loop that all jobs of the process share (jobs/model_loop.py). A wake-up
+stands for a slot: it carries jobs, one after another, until none may start.
+"""
+
+import asyncio
 import logging
 import threading
+import time
 import traceback
 from collections.abc import Callable, Coroutine
-from concurrent.futures import CancelledError, Future
 from dataclasses import replace
 from typing import Any
 
@@ -17,13 +22,18 @@ from jobs.errors import BudgetExhausted
 from jobs.leases import RENEWALS_PER_LEASE, keeper
 from jobs.model_choice import ChosenModels, Circuits
 from jobs.model_loop import model_loop
-from jobs.persistence import LeaseLost, persistently
+from jobs.persistence import LeaseLost
+from jobs.progress import ProgressWriter
+from jobs.threads import in_thread
 from jobs.work import Work, decide
 from llm.calls import StepResult
 from llm.client import Completer
 from llm.errors import LLMError
 
 logger = logging.getLogger(__name__)
+
+# A wake-up ends after its first job that ends later than this: what it carried is on record then.
+SHIFT_SECONDS = 10.0
 
 _stopping = threading.Event()
 
@@ -58,40 +68,63 @@ def run_next_job(worker: str) -> str | None:
 
     However it ends is written to the job: nothing is raised for a job that fails.
     """
+    return model_loop().start(_run_next_job(worker)).result()
+
+
+def carry_jobs(worker: str) -> list[str]:
+    """Runs jobs one after another until none may start, or for SHIFT_SECONDS; their event_ids.
+
+    The calling thread only waits: its job is one of many on the process's loop.
+    """
+    return model_loop().start(_carry_jobs(worker)).result()
+
+
+async def _carry_jobs(worker: str) -> list[str]:
+    until, carried = time.monotonic() + SHIFT_SECONDS, list[str]()
+    # Who goes on to the next job by itself wakes nobody: so a job costs no wake-up.
+    while event_id := await _run_next_job(worker, wake=not carried):
+        carried.append(event_id)
+        if time.monotonic() > until:
+            dispatch.wake_worker()  # in place of this one
+            break
+    return carried
+
+
+async def _run_next_job(worker: str, *, wake: bool = True) -> str | None:
     if _stopping.is_set():
         return None
-    claim = services.start_next_job(worker)
+    claim = await in_thread(lambda: services.start_next_job(worker, wake=wake))
     if claim is None:
         return None
     calls = ModelCalls(claim)
     with keeper.hold(claim, on_lost=calls.stop):
         try:
-            Work(claim, calls).do()
+            await Work(claim, calls).do()
         except LeaseLost:
             logger.warning("stale_write_refused", extra={"event_id": claim.event_id})
         except Stopping:
-            _settle(claim, lambda: services.hand_back(claim))
+            await _settle(claim, lambda: services.hand_back(claim))
         except Exception as error:
-            _fail(claim, calls, error)
-        persistently(calls.circuits.leave_trials)
-    dispatch.wake_worker()  # the slot, and the tenant's share, are free for the next
+            await _fail(claim, calls, error)
+        if calls.circuits.tries:
+            await in_thread(calls.circuits.leave_trials)
     return str(claim.event_id)
 
 
-def _fail(claim: Claim, calls: "ModelCalls", error: Exception) -> None:
+async def _fail(claim: Claim, calls: "ModelCalls", error: Exception) -> None:
     if not isinstance(error, LLMError | BudgetExhausted):
         # Where, not what: its words may be the guideline's. The attempt keeps them, sealed.
         where = "".join(traceback.format_tb(error.__traceback__))
         fields = {"event_id": claim.event_id, "kind": type(error).__name__, "where": where}
         logger.error("job_crashed", extra=fields)
     decision = decide(claim, error)
-    persistently(lambda: calls.circuits.failed(error))
-    _settle(claim, lambda: services.fail_attempt(claim, error, decision))
+    await in_thread(lambda: calls.circuits.failed(error))
+    await _settle(claim, lambda: services.fail_attempt(claim, error, decision))
 
 
-def _settle(claim: Claim, write: Callable[[], None]) -> None:
+async def _settle(claim: Claim, write: Callable[[], None]) -> None:
     try:
-        persistently(write)
+        await in_thread(write)
     except LeaseLost:
         logger.warning("stale_write_refused", extra={"event_id": claim.event_id})
 
@@ -102,37 +135,41 @@ class ModelCalls:
     def __init__(self, claim: Claim) -> None:
         self._claim = claim
         self.circuits = Circuits([claim.probing] if claim.probing else [])
-        self._lock = threading.Lock()
         self._stopped = False
-        self._running: Future[StepResult] | None = None
+        self._running: asyncio.Task[StepResult] | None = None
 
-    def run(
-        self, models: list[str], step: Callable[[Completer], Coroutine[Any, Any, StepResult]]
+    async def run(
+        self,
+        models: list[str],
+        step: Callable[[Completer], Coroutine[Any, Any, StepResult]],
+        progress: ProgressWriter,
     ) -> StepResult:
         """The step's result. Raises LeaseLost or Stopping once stopped, or what the chain raises.
 
         models  that it may ask, in order
         """
-        connection.close()  # back to the pool: models think for seconds
-        loop = model_loop()
-        chosen = ChosenModels(loop.clients, self._claim, models, self.circuits)
-        with self._lock:
-            # The process may have been asked to stop between the claim and now.
-            self._stopped = self._stopped or _stopping.is_set()
-            if not self._stopped:
-                self._running = loop.start(step(chosen))
-        try:
-            result = None if self._stopped or self._running is None else self._running.result()
-        except CancelledError:
-            result = None
-        if result is None:
-            raise Stopping if _stopping.is_set() else LeaseLost
-        persistently(chosen.succeeded)
+        # The process may have been asked to stop between the claim and now.
+        if self._stopped or _stopping.is_set():
+            raise _why_stopped()
+        clients = model_loop().clients
+        chosen = ChosenModels(clients, self._claim, models, self.circuits, progress)
+        self._running = asyncio.ensure_future(step(chosen))
+        await asyncio.wait([self._running])
+        if self._running.cancelled():
+            raise _why_stopped()
+        result = self._running.result()
+        chosen.succeeded()
         return replace(result, provenance=result.provenance | chosen.provenance)
 
     def stop(self) -> None:
         """Closes the HTTP requests under way; no further call starts."""
-        with self._lock:
-            self._stopped = True
-            if self._running is not None:
-                self._running.cancel()
+        model_loop().call(self._stop)
+
+    def _stop(self) -> None:
+        self._stopped = True
+        if self._running is not None:
+            self._running.cancel()
+
+
+def _why_stopped() -> Stopping | LeaseLost:
+    return Stopping() if _stopping.is_set() else LeaseLost()

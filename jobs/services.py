@@ -10,7 +10,7 @@ from typing import Any
 from uuid import UUID
 
 from django.conf import settings
-from django.db import transaction
+from django.db import connection, transaction
 from django.db.models import F
 from django.db.models.functions import Now
 
@@ -57,7 +57,6 @@ from tenants.preferences import Preferences, preferences_of
 logger = logging.getLogger(__name__)
 
 DEFAULT_EXPIRY = timedelta(hours=24)
-NO_PROGRESS = {"passages_done": 0, "passages": 0}  # of a step that has not begun
 
 
 # --- What the API and staff ask for ---------------------------------------------------------
@@ -337,8 +336,10 @@ def apply_plan(tenant: Tenant) -> TenantQueue:
 # --- What a worker does while it holds a job ------------------------------------------------
 
 
-def start_next_job(worker: str) -> Claim | None:
+def start_next_job(worker: str, *, wake: bool = True) -> Claim | None:
     """Claims the job that should run next, and wakes another worker, since more may wait.
+
+    wake  False for whoever goes on to the next job by itself
 
     While no model's circuit is closed nothing is claimed, except by the one worker that may try.
     """
@@ -352,15 +353,25 @@ def start_next_job(worker: str) -> Claim | None:
     if claim is None:
         return None
     failpoint("after_claim")
-    dispatch.wake_worker()
+    if wake:
+        dispatch.wake_worker()
     logger.info("job_started", extra={"event_id": claim.event_id, "attempt": claim.attempt})
     return claim
 
 
-CHECKPOINTS = {  # of a step that is done: where its reply is kept, and what comes next
-    Step.SUMMARIZE: ("sealed_summary", sealed.SUMMARY, Step.CHECKLIST),
-    Step.CHECKLIST: ("sealed_checklist", sealed.CHECKLIST, Step.REPAIR),
+CHECKPOINTS = {  # of a step that is done: the place its reply is bound to, and what comes next
+    Step.SUMMARIZE: (sealed.SUMMARY, Step.CHECKLIST),
+    Step.CHECKLIST: (sealed.CHECKLIST, Step.REPAIR),
 }
+# See migration 0023.
+KEEP_STEP = """
+SELECT jobs_keep_step(%(tenant)s, %(id)s, %(attempt)s, %(done)s, %(following)s, %(reply)s,
+    %(calls)s, %(prompt_tokens)s, %(completion_tokens)s)
+"""
+COMPLETE = """
+SELECT jobs_complete(%(tenant)s, %(id)s, %(attempt)s, %(done)s, %(result)s, %(cache_hit)s,
+    %(calls)s, %(prompt_tokens)s, %(completion_tokens)s)
+"""
 
 
 def save_step(claim: Claim, done: Step, reply: dict[str, Any]) -> None:
@@ -368,16 +379,10 @@ def save_step(claim: Claim, done: Step, reply: dict[str, Any]) -> None:
 
     reply  {"value", "usage", "provenance"}. Raises LeaseLost.
     """
-    column, place, following = CHECKPOINTS[done]
-    kept = {column: sealed.seal_json(claim.tenant_id, reply, place.format(claim.event_id))}
-    try:
-        with transaction.atomic():
-            # The step it expects: where a commit's own answer was lost, nothing is counted twice.
-            _write(claim, at=done, step=following, **kept, **_spent(reply["usage"]), **NO_PROGRESS)
-            _keep_replies(claim, done)
-    except LeaseLost:
-        if not _is_written(claim, status=JobStatus.PROCESSING, step=following):
-            raise
+    place, following = CHECKPOINTS[done]
+    kept = sealed.seal_json(claim.tenant_id, reply, place.format(claim.event_id))
+    said = {"done": done.value, "following": following.value, "reply": kept, **reply["usage"]}
+    _write_at_once(claim, KEEP_STEP, said)
 
 
 def save_progress(claim: Claim, done: int, total: int) -> None:
@@ -398,24 +403,8 @@ def complete_job(
     cache_hit  it is an earlier job's, sealed anew for this one
     """
     kept = sealed.seal_json(claim.tenant_id, result, sealed.RESULT.format(claim.event_id))
-    try:
-        with transaction.atomic():
-            _write(
-                claim,
-                status=JobStatus.COMPLETED,
-                sealed_result=kept,
-                cache_hit=cache_hit,
-                ended_at=Now(),
-                worker="",
-                lease_expires_at=None,
-                passages_done=F("passages"),
-                **_spent(usage),
-            )
-            _keep_replies(claim, last)
-            _end_attempt(claim, Outcome.COMPLETED)
-    except LeaseLost:
-        if not _is_written(claim, status=JobStatus.COMPLETED):
-            raise
+    said = {"done": last.value, "result": kept, "cache_hit": cache_hit, **usage}
+    _write_at_once(claim, COMPLETE, said)
     logger.info("job_completed", extra={"event_id": claim.event_id, "attempt": claim.attempt})
 
 
@@ -521,30 +510,25 @@ def _take_back() -> None:
 # --- Fenced writes --------------------------------------------------------------------------
 
 
-def _write(claim: Claim, *, at: Step | None = None, **values: Any) -> None:
-    """Changes the job if this attempt still holds it, at this step. Raises LeaseLost otherwise."""
+def _write(claim: Claim, **values: Any) -> None:
+    """Changes the job if this attempt still holds it. Raises LeaseLost otherwise."""
     held = Job.objects.for_tenant(claim.tenant_id).filter(
         pk=claim.id,
         attempt=claim.attempt,
         status=JobStatus.PROCESSING,
         lease_expires_at__gt=ClockTimestamp(),
     )
-    if not (held.filter(step=at) if at else held).update(**values):
+    if not held.update(**values):
         raise LeaseLost(f"{claim.event_id} attempt {claim.attempt}")
 
 
-def _is_written(claim: Claim, **values: Any) -> bool:
-    """Did this attempt write it already? Asked where a commit's own answer may have been lost."""
-    mine = Job.objects.for_tenant(claim.tenant_id)
-    return mine.filter(pk=claim.id, attempt=claim.attempt, **values).exists()
-
-
-def _spent(usage: dict[str, int]) -> dict[str, Any]:
-    return {
-        "llm_calls": F("llm_calls") + usage["calls"],
-        "prompt_tokens": F("prompt_tokens") + usage["prompt_tokens"],
-        "completion_tokens": F("completion_tokens") + usage["completion_tokens"],
-    }
+def _write_at_once(claim: Claim, statement: str, said: dict[str, Any]) -> None:
+    """One of the functions that write as `_write`, and all that goes with it. Raises LeaseLost."""
+    held: dict[str, Any] = {"tenant": claim.tenant_id, "id": claim.id, "attempt": claim.attempt}
+    with connection.cursor() as cursor:
+        cursor.execute(statement, held | said)
+        if not cursor.fetchone()[0]:
+            raise LeaseLost(f"{claim.event_id} attempt {claim.attempt}")
 
 
 def _end_attempt(held: Claim | Job, outcome: Outcome, code: str = "", error: str = "") -> None:
@@ -569,14 +553,6 @@ def _end_attempt(held: Claim | Job, outcome: Outcome, code: str = "", error: str
     if left:
         job = Job.objects.for_tenant(held.tenant_id).filter(pk=held.id)
         job.update(unknown_calls=F("unknown_calls") + left)
-
-
-def _keep_replies(claim: Claim, step: Step) -> None:
-    """The step is stored, so its replies were worth their money. The caller has locked the job."""
-    answered = LLMCall.objects.for_tenant(claim.tenant_id).filter(
-        job_id=claim.id, attempt=claim.attempt, step=step, outcome=CallOutcome.ANSWERED
-    )
-    answered.update(outcome=CallOutcome.OK)
 
 
 def _sealed_error(held: Claim | Job, error: str) -> bytes:

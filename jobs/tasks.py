@@ -24,15 +24,15 @@ logger = logging.getLogger(__name__)
 
 @shared_task(bind=True, ignore_result=False)
 def process_guideline_job(self: Task, **from_a_later_version: Any) -> str:
-    """Runs the job that should run next.
+    """Runs the job that should run next, and then the next, until none may start.
 
-    The result, kept for staff, is the event_id of the job that ran. A wake-up that finds nothing
-    to do leaves no trace.
+    The result, kept for staff, are the event_ids of the jobs that ran, by spaces. A wake-up that
+    finds nothing to do leaves no trace.
     """
-    event_id = runner.run_next_job(worker=self.request.hostname or socket.gethostname())
-    if event_id is None:
+    event_ids = runner.carry_jobs(worker=self.request.hostname or socket.gethostname())
+    if not event_ids:
         raise Ignore
-    return event_id
+    return " ".join(event_ids)
 
 
 @shared_task(bind=True, ignore_result=False)

@@ -2,13 +2,14 @@
 a model thinks.
 """
 
+import json
 import logging
 import time
 from collections.abc import Callable, Coroutine
-from dataclasses import asdict
 from typing import Any, Protocol
 
 from django.conf import settings
+from django.db import DEFAULT_DB_ALIAS, connection
 
 from config.failpoints import failpoint
 from jobs import cache, retries, revisions, services
@@ -17,20 +18,28 @@ from jobs.documents.pages import with_pages
 from jobs.errors import BudgetExhausted
 from jobs.model_choice import Circuits
 from jobs.model_loop import CALL_SECONDS
-from jobs.models import Job, Step
+from jobs.models import Document, Job, Step
 from jobs.options import current_prompts, models_of, resolve
-from jobs.persistence import persistently
 from jobs.progress import ProgressWriter
 from jobs.retries import Decision, Verdict
+from jobs.threads import computed, in_thread
 from llm.calls import How, StepResult, unspent
 from llm.chain import generate_checklist, summarize_guidelines
 from llm.client import Completer
 from llm.errors import LLMError
+from llm.reading import Reading
 from llm.repair import needs_repair, repair_checklist, unrepaired
 from llm.result import Examined, Policy
 
 logger = logging.getLogger(__name__)
 
+# See migration 0023.
+OF_JOB = [  # in the order of the model
+    *("id", "event_id", "tenant_id", "document_id", "options", "prompts", "supersedes_id"),
+    *("fingerprint", "sealed_summary", "sealed_checklist"),
+]
+OF_DOCUMENT = ["uid", "sealed_text", "page_starts"]
+LOAD = f"SELECT {', '.join(OF_JOB + OF_DOCUMENT)} FROM jobs_load(%s, %s)"  # noqa: S608
 REPLIES = {Step.SUMMARIZE: "summary", Step.CHECKLIST: "checklist"}  # in the names of failpoints
 
 
@@ -39,48 +48,64 @@ class Calls(Protocol):
 
     circuits: Circuits
 
-    def run(
-        self, models: list[str], step: Callable[[Completer], Coroutine[Any, Any, StepResult]]
+    async def run(
+        self,
+        models: list[str],
+        step: Callable[[Completer], Coroutine[Any, Any, StepResult]],
+        progress: ProgressWriter,
     ) -> StepResult: ...
 
 
 class Work:
-    """One job's way from its guideline to its result. Raises what ends an attempt."""
+    """One job's way from its guideline to its result: a coroutine, that leaves the loop to write
+    and to compute. Raises what ends an attempt.
+    """
 
     def __init__(self, claim: Claim, calls: Calls) -> None:
         self._claim, self._calls = claim, calls
-        jobs = Job.objects.for_tenant(claim.tenant_id).select_related("document")
-        self._job = persistently(lambda: jobs.get(pk=claim.id))
-        self._source = self._job.document.text or ""
-        # A job that the previous version submitted says less.
-        self._options = resolve(self._job.options)
-        self._prompts = current_prompts() | self._job.prompts
-        self._how = How(self._options["language"], CALL_SECONDS, ProgressWriter(claim))
-        self._models = models_of(self._options)
 
-    def do(self) -> None:
-        earlier = persistently(lambda: cache.earlier_result(self._job))
+    async def do(self) -> None:
+        earlier = await in_thread(self._load)
         if earlier is not None:
-            self._complete(earlier, unspent(), cache_hit=True)
+            await self._complete(earlier, unspent(), cache_hit=True)
             return
-        self._revision = persistently(lambda: revisions.kept_for(self._job, self._source))
-        summary = self._job.summary or self._summarize()
-        kept = self._job.checklist
-        checklist = kept or self._make_checklist(summary["value"])
+        summary = self._kept_summary or await self._summarize()
+        kept = self._kept_checklist
+        checklist = kept or await self._make_checklist(summary["value"])
         steps = {Step.SUMMARIZE: summary["provenance"], Step.CHECKLIST: checklist["provenance"]}
         usage, last = unspent() if kept else checklist["usage"], Step.CHECKLIST
-        examined = self._examine(summary["value"], checklist["value"])
-        if needs_repair(examined, doubtful=self._repairs_doubts, kept=self._revision.kept):
+        examined, repair = await computed(
+            lambda: self._examine(summary["value"], checklist["value"])
+        )
+        if repair:
             if kept is None:
-                self._keep(Step.CHECKLIST, checklist)
-            step = self._repair(examined)
-            examined = examined.revised(step.value)
+                await self._keep(Step.CHECKLIST, checklist)
+            step = await self._repair(examined)
+            examined = await computed(lambda: examined.revised(step.value))
             steps[Step.REPAIR] = step.provenance
             usage, last = step.usage, Step.REPAIR if step.usage["calls"] else Step.CHECKLIST
-        said = {"app_version": settings.APP_VERSION, "steps": steps, **self._revision.provenance}
-        policy: Policy = "drop" if self._options["on_doubt"] == "drop" else "flag"
-        result = examined.result(said, policy=policy, report=self._options["report"])
-        self._complete(with_pages(result, self._job.document.page_starts), usage, last=last)
+        result = await computed(lambda: self._result(examined, steps))
+        await self._complete(result, usage, last=last)
+
+    # --- What there is ----------------------------------------------------------------------
+
+    def _load(self) -> dict[str, Any] | None:
+        """Reads the job; an earlier result that will do for it, if there is one."""
+        job = load(self._claim)
+        if (earlier := cache.earlier_result(job)) is not None:
+            return earlier
+        text = job.document.text or ""
+        self._source = Reading(text)  # read once for all steps
+        self._page_starts = job.document.page_starts
+        self._kept_summary, self._kept_checklist = job.summary, job.checklist
+        # A job that the previous version submitted says less.
+        self._options = resolve(job.options)
+        self._prompts = current_prompts() | job.prompts
+        self._progress = ProgressWriter(self._claim)
+        self._how = How(self._options["language"], CALL_SECONDS, self._progress)
+        self._models = models_of(self._options)
+        self._revision = revisions.kept_for(job, text)
+        return None
 
     @property
     def _repairs_doubts(self) -> bool:
@@ -88,8 +113,8 @@ class Work:
 
     # --- Steps ------------------------------------------------------------------------------
 
-    def _summarize(self) -> dict[str, Any]:
-        step = self._calls.run(
+    async def _summarize(self) -> dict[str, Any]:
+        step = await self._calls.run(
             self._models,
             lambda client: summarize_guidelines(
                 client,
@@ -97,13 +122,14 @@ class Work:
                 kept=self._revision.kept,
                 **self._asked_for(Step.SUMMARIZE),
             ),
+            self._progress,
         )
-        summary = asdict(step)
-        self._keep(Step.SUMMARIZE, summary)
+        summary = _kept(step)
+        await self._keep(Step.SUMMARIZE, summary)
         return summary
 
-    def _make_checklist(self, summary: dict[str, Any]) -> dict[str, Any]:
-        step = self._calls.run(
+    async def _make_checklist(self, summary: dict[str, Any]) -> dict[str, Any]:
+        step = await self._calls.run(
             self._models,
             lambda client: generate_checklist(
                 client,
@@ -112,13 +138,14 @@ class Work:
                 kept=self._revision.kept,
                 **self._asked_for(Step.CHECKLIST),
             ),
+            self._progress,
         )
-        return asdict(step)
+        return _kept(step)
 
-    def _repair(self, examined: Examined) -> StepResult:
+    async def _repair(self, examined: Examined) -> StepResult:
         """The repaired checklist; the one of step 2 where no repair is to be had: it is a bonus."""
         try:
-            return self._calls.run(
+            return await self._calls.run(
                 self._models,
                 lambda client: repair_checklist(
                     client,
@@ -127,19 +154,20 @@ class Work:
                     kept=self._revision.kept,
                     **self._asked_for(Step.REPAIR),
                 ),
+                self._progress,
             )
         except (LLMError, BudgetExhausted) as error:
             failure, decision = error, decide(self._claim, error)  # Python forgets `error`
             if decision.verdict is not Verdict.FAIL:
                 raise
-            persistently(lambda: self._calls.circuits.failed(failure))
+            await in_thread(lambda: self._calls.circuits.failed(failure))
             fields = {"event_id": self._claim.event_id, "code": decision.code}
             logger.warning("repair_given_up", extra=fields)
             return unrepaired(examined, self._prompts["repair"], decision.code)
 
-    def _keep(self, done: Step, reply: dict[str, Any]) -> None:
+    async def _keep(self, done: Step, reply: dict[str, Any]) -> None:
         failpoint(f"before_{REPLIES[done]}_commit")
-        persistently(lambda: services.save_step(self._claim, done, reply))
+        await in_thread(lambda: services.save_step(self._claim, done, reply))
         failpoint(f"after_{REPLIES[done]}_commit")
 
     def _asked_for(self, step: Step) -> dict[str, Any]:
@@ -155,11 +183,20 @@ class Work:
 
     # --- Results ----------------------------------------------------------------------------
 
-    def _examine(self, summary: dict[str, Any], checklist: dict[str, Any]) -> Examined:
+    def _examine(self, summary: dict[str, Any], checklist: dict[str, Any]) -> tuple[Examined, bool]:
+        """What is to be said of the checklist, and whether it needs a repair."""
         language = self._options["language"]
-        return Examined.of(self._source, summary, checklist, language=language)
+        examined = Examined.of(self._source, summary, checklist, language=language)
+        kept, doubtful = self._revision.kept, self._repairs_doubts
+        return examined, needs_repair(examined, doubtful=doubtful, kept=kept)
 
-    def _complete(
+    def _result(self, examined: Examined, steps: dict[Step, dict[str, Any]]) -> dict[str, Any]:
+        said = {"app_version": settings.APP_VERSION, "steps": steps, **self._revision.provenance}
+        policy: Policy = "drop" if self._options["on_doubt"] == "drop" else "flag"
+        result = examined.result(said, policy=policy, report=self._options["report"])
+        return with_pages(result, self._page_starts)
+
+    async def _complete(
         self,
         result: dict[str, Any],
         usage: dict[str, int],
@@ -168,12 +205,35 @@ class Work:
         cache_hit: bool = False,
     ) -> None:
         failpoint("before_result_commit")
-        persistently(
+        await in_thread(
             lambda: services.complete_job(
                 self._claim, result, usage, last=last, cache_hit=cache_hit
             )
         )
         failpoint("after_result_commit")
+
+
+def _kept(step: StepResult) -> dict[str, Any]:
+    """As it is stored. Not `asdict`, which copies every piece."""
+    return {"value": step.value, "usage": step.usage, "provenance": step.provenance}
+
+
+def load(claim: Claim) -> Job:
+    """The claimed job, with what a worker needs of it and of its document."""
+    with connection.cursor() as cursor:
+        cursor.execute(LOAD, [claim.tenant_id, claim.id])
+        *of_job, uid, sealed_text, page_starts = cursor.fetchone()
+    for column in (OF_JOB.index("options"), OF_JOB.index("prompts")):
+        of_job[column] = json.loads(of_job[column])
+    job: Job = Job.from_db(DEFAULT_DB_ALIAS, OF_JOB, of_job)
+    job.document = Document(
+        id=claim.document_id,
+        tenant_id=claim.tenant_id,
+        uid=uid,
+        sealed_text=sealed_text,
+        page_starts=page_starts and json.loads(page_starts),
+    )
+    return job
 
 
 def decide(claim: Claim, error: Exception) -> Decision:

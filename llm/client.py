@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from functools import cache
 from http import HTTPStatus
 from typing import Any, Generic, Protocol, TypeVar, cast
 
@@ -166,20 +167,31 @@ class Client:
     async def _post(
         self, prompt: Prompt, data: dict[str, Any], schema: type[T], request_label: str
     ) -> tuple[bytes, str]:
-        # The raw response: the SDK's own parsing turns a page of HTML into a str, and accepts
+        # The SDK's `post`, and the raw response. Its `create` looks through each value of a body
+        # that is as it should be; its parsing turns a page of HTML into a str, and accepts
         # truncated and empty answers.
         said = bounds.user_message(data)
-        response = await self._openai.chat.completions.with_raw_response.create(
-            model=self.model,
-            messages=[
+        body = {
+            "model": self.model,
+            "messages": [
                 {"role": "system", "content": prompt.text},
                 {"role": "user", "content": said},
             ],
-            max_completion_tokens=bounds.max_output(len(said.encode("utf-8", "surrogatepass"))),
-            response_format=cast(Any, response_format(schema)),
-            extra_headers=_headers(request_label),
+            "max_completion_tokens": bounds.max_output(len(said.encode("utf-8", "surrogatepass"))),
+            "response_format": _form(schema),
+        }
+        response = await self._openai.post(
+            "/chat/completions",
+            cast_to=httpx2.Response,
+            body=body,
+            options={"headers": _headers(request_label), "security": {"bearer_auth": True}},
         )
-        return response.http_response.content, response.headers.get("x-request-id", "")
+        return response.content, response.headers.get("x-request-id", "")
+
+
+@cache
+def _form(schema: type[BaseModel]) -> dict[str, Any]:
+    return response_format(schema)
 
 
 def _headers(request_label: str) -> dict[str, str]:

@@ -124,7 +124,7 @@ class Stack:
         celery = (*worker, "--without-gossip", "--without-mingle")
         for number in range(1, self.workers + 1):
             name = "worker" if number == 1 else f"worker-{number}"
-            self._worker(name, *celery, "-Q", "jobs", "-P", "threads", "-c", "8")
+            self._worker(name, *celery, "-Q", "jobs", "-P", "threads", "-c", "200")
         self._worker("documents", *celery, "-Q", "documents", "-P", "solo")
         audit = self._audit_settings()
         self._worker("maintenance", *celery, "-Q", "maintenance", "-P", "solo", env=audit)

@@ -1,7 +1,6 @@
 """One job: what became of it, when and why, and what may be done about it. Not what it says: that
 is behind a reason (jobs/reveals.py)."""
 
-import json
 from datetime import timedelta
 from functools import cached_property
 from typing import Any
@@ -21,7 +20,8 @@ from tenants.models import AuditEntry
 
 CALLS_SHOWN = 300
 ENTRIES_SHOWN = 50
-NEAR = timedelta(seconds=60)  # a task's row is written within this of the end of its attempt
+# A task's row is written once all that it carried has ended: see runner.carry_jobs.
+BEFORE, AFTER = timedelta(seconds=60), timedelta(minutes=20)
 SIBLINGS_SHOWN = 10
 
 
@@ -94,9 +94,9 @@ class JobPage(OneJob):
             return []
         near = Q()
         for end in ends:
-            near |= Q(date_done__range=(end - NEAR, end + NEAR))
-        result = json.dumps(str(self.job.event_id))
-        return list(TaskResult.objects.filter(near, result=result).order_by("date_done")[:20])
+            near |= Q(date_done__range=(end - BEFORE, end + AFTER))
+        ran = TaskResult.objects.filter(near, result__contains=str(self.job.event_id))
+        return list(ran.order_by("date_done")[:20])
 
     def _entries(self) -> list[AuditEntry]:
         entries = AuditEntry.objects.for_tenant(self.job.tenant_id)

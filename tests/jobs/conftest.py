@@ -22,6 +22,6 @@ def provider(settings, monkeypatch):
         settings.OPENAI_API_KEY = settings.OPENAI_BASE_URL = ""
         settings.OFFLINE_MODEL_URL = server.url
         monkeypatch.setattr(dispatch, "wake_worker", lambda: None)
-        model_loop.model_loop.cache_clear()
+        model_loop.forget()
         yield server.stage
-        model_loop.model_loop.cache_clear()
+        model_loop.forget()

@@ -235,8 +235,8 @@ def test_f33_a_job_that_is_claimed_in_the_moment_of_a_stop_is_handed_back(
     monkeypatch.setattr(runner, "_stopping", threading.Event())
     claim = services.start_next_job
 
-    def claim_and_be_stopped(worker):
-        held = claim(worker)
+    def claim_and_be_stopped(worker, **how):
+        held = claim(worker, **how)
         runner.stop()
         return held
 

@@ -49,9 +49,9 @@ def provider(settings, monkeypatch):
         settings.OPENAI_API_KEY = settings.OPENAI_BASE_URL = ""
         settings.OFFLINE_MODEL_URL = server.url
         monkeypatch.setattr(dispatch, "wake_worker", lambda: None)
-        model_loop.model_loop.cache_clear()
+        model_loop.forget()
         yield server.stage
-        model_loop.model_loop.cache_clear()
+        model_loop.forget()
 
 
 def job_for(provider, *items, **options):
@@ -276,17 +276,23 @@ def test_a_client_that_polls_sees_a_long_step_move(provider, monkeypatch, client
     assert (job.passages_done, job.passages) == (12, 12)
 
 
-def test_progress_is_written_once_a_second_and_at_the_beginning_of_a_step(monkeypatch):
-    written = []
+def test_progress_is_written_once_a_second_and_with_the_first_call_of_a_step(monkeypatch):
+    written, begun = [], []
     monkeypatch.setattr(services, "save_progress", lambda claim, *said: written.append(said))
 
     async def tell(writer):
         for said in [(0, 9), (1, 9), (2, 9), (0, 7), (1, 7), (7, 7)]:
             await writer(*said)
+            begun.append(writer.take_beginning())
+            if said == (1, 9):
+                monkeypatch.setattr(progress, "SECONDS", 0.0)
+            elif said == (2, 9):
+                monkeypatch.setattr(progress, "SECONDS", 60.0)
 
     model_loop.model_loop().start(tell(progress.ProgressWriter(None))).result(20)
 
-    assert written == [(0, 9), (0, 7)]
+    assert begun == [(0, 9), None, None, (0, 7), None, None]
+    assert written == [(2, 9)]
 
 
 def test_a_worker_that_has_lost_its_job_writes_no_progress():

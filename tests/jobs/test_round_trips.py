@@ -1,0 +1,79 @@
+"""How often a job's way through a worker leads to PostgreSQL: each costs processor time of both."""
+
+import re
+import threading
+
+import pytest
+from django.db.backends.utils import CursorWrapper
+
+from jobs import dispatch, runner
+from jobs.models import JobStatus
+from tests.factories import JobFactory, TenantFactory
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+NEW = {  # asks the model, whatever earlier jobs have got
+    "guideline_text": "Staff MUST wash their hands.\n\nVisitors should not bring flowers.\n",
+    "options": {"cache": False},
+}
+CALL = ["standing", "intend", "close"]
+
+
+@pytest.fixture
+def asked(monkeypatch):
+    """What the jobs of this process ask the database, in order, by the function or the table."""
+    statements, execute = [], CursorWrapper.execute
+
+    def listen(self, sql, params=None):
+        if threading.current_thread().name.startswith("database-"):
+            statements.append(re.search(r"jobs_(\w+)|$", sql)[1] or sql)
+        return execute(self, sql, params)
+
+    monkeypatch.setattr(CursorWrapper, "execute", listen)
+    return statements
+
+
+@pytest.mark.usefixtures("provider")
+def test_each_moment_of_a_job_is_one_statement(asked):
+    tenant = TenantFactory()
+    first = JobFactory(tenant=tenant, **NEW)  # opens connections, and the keys
+    job = JobFactory(tenant=tenant, **NEW)
+    runner.run_next_job("w")
+    asked.clear()
+
+    assert runner.run_next_job("w") == str(job.event_id)
+
+    first.refresh_from_db()
+    job.refresh_from_db()
+    assert (first.status, job.status) == (JobStatus.COMPLETED, JobStatus.COMPLETED)
+    way = ["claim", "load", *CALL, "keep_step", *CALL, "complete"]
+    assert [statement for statement in asked if statement in way] == way
+    assert len(asked) == len(way)
+
+
+@pytest.fixture
+def woken(provider, monkeypatch):
+    wake_ups = []
+    monkeypatch.setattr(dispatch, "wake_worker", lambda: wake_ups.append(1))
+    return wake_ups
+
+
+def test_one_wake_up_carries_all_the_jobs_that_may_start(woken):
+    tenant = TenantFactory()
+    jobs = [JobFactory(tenant=tenant, **NEW) for _ in range(3)]
+    woken.clear()
+
+    assert runner.carry_jobs("w") == [str(job.event_id) for job in jobs]
+
+    assert len(woken) == 1  # by the first: another process may help
+
+
+def test_a_wake_up_that_has_carried_jobs_for_long_leaves_the_rest_to_the_next(woken, monkeypatch):
+    monkeypatch.setattr(runner, "SHIFT_SECONDS", 0.0)
+    tenant = TenantFactory()
+    jobs = [JobFactory(tenant=tenant, **NEW) for _ in range(2)]
+    woken.clear()
+
+    assert runner.carry_jobs("w") == [str(jobs[0].event_id)]
+
+    assert len(woken) == 2  # as it began, and in its own place
