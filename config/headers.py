@@ -2,16 +2,15 @@
 
 from typing import TYPE_CHECKING
 
-from csp.middleware import CSPMiddleware, PolicyParts
+from csp.middleware import CSPMiddleware
 from django.conf import settings
 from django.http import HttpResponseBase
 
 if TYPE_CHECKING:
     from django.http import HttpRequest
 
-NOTHING = "'none'"
 # What is no page loads nothing and stands in no frame, however a browser comes to show it.
-DATA_POLICY = {"default-src": [NOTHING], "frame-ancestors": [NOTHING]}
+DATA_POLICY = "default-src 'none'; frame-ancestors 'none'"
 
 ALWAYS = {
     "X-Content-Type-Options": "nosniff",
@@ -33,7 +32,10 @@ class HeadersMiddleware(CSPMiddleware):
     def process_response(
         self, request: "HttpRequest", response: HttpResponseBase
     ) -> HttpResponseBase:
-        response = super().process_response(request, response)
+        if response.get("Content-Type", "").startswith("text/html"):
+            response = super().process_response(request, response)
+        else:
+            response["Content-Security-Policy"] = DATA_POLICY
         for name, value in ALWAYS.items():
             response[name] = value
         if settings.HTTPS and request.is_secure():
@@ -41,13 +43,6 @@ class HeadersMiddleware(CSPMiddleware):
         if response.status_code >= 400 or not request.path.startswith(CACHEABLE):
             response["Cache-Control"] = "no-store"
         return response
-
-    def get_policy_parts(
-        self, request: "HttpRequest", response: HttpResponseBase, report_only: bool = False
-    ) -> PolicyParts:
-        if report_only or response.get("Content-Type", "").startswith("text/html"):
-            return super().get_policy_parts(request, response, report_only)
-        return PolicyParts(config=DATA_POLICY)
 
 
 def _strict_transport() -> str:

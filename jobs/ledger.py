@@ -20,7 +20,7 @@ from jobs.persistence import LeaseLost
 from jobs.threads import in_thread
 from llm import bounds
 from llm.bounds import Tokens
-from llm.client import Completer, Reply
+from llm.completer import Completer, Reply
 from llm.errors import LLMError
 from llm.prompts import Prompt
 

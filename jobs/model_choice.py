@@ -26,7 +26,7 @@ from jobs.ledger import RecordedCalls
 from jobs.model_loop import Clients
 from jobs.progress import ProgressWriter
 from jobs.threads import in_thread
-from llm.client import Reply
+from llm.completer import Reply
 from llm.errors import (
     AuthRefused,
     LLMError,

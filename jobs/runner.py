@@ -27,7 +27,7 @@ from jobs.progress import ProgressWriter
 from jobs.threads import in_thread
 from jobs.work import Work, decide
 from llm.calls import StepResult
-from llm.client import Completer
+from llm.completer import Completer
 from llm.errors import LLMError
 
 logger = logging.getLogger(__name__)

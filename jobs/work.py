@@ -25,7 +25,7 @@ from jobs.retries import Decision, Verdict
 from jobs.threads import computed, in_thread
 from llm.calls import How, StepResult, unspent
 from llm.chain import generate_checklist, summarize_guidelines
-from llm.client import Completer
+from llm.completer import Completer
 from llm.errors import LLMError
 from llm.reading import Reading
 from llm.repair import needs_repair, repair_checklist, unrepaired

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from llm.client import Completer, Reply
+from llm.completer import Completer, Reply
 from llm.errors import LLMError
 from llm.passages import Passage
 from llm.prompts import Prompt

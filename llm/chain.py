@@ -19,7 +19,7 @@ from llm.calls import (
     numbered,
     step_result,
 )
-from llm.client import Completer, Reply
+from llm.completer import Completer, Reply
 from llm.grounding import normalise
 from llm.passages import Passage
 from llm.reading import Reading

@@ -9,18 +9,18 @@ import asyncio
 import json
 import time
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from functools import cache
 from http import HTTPStatus
-from typing import Any, Generic, Protocol, TypeVar, cast
+from typing import Any, TypeVar, cast
 
 import httpx2
 import openai
 from pydantic import BaseModel, ValidationError
 
 from llm import bounds, errors, leaks
+from llm.completer import Reply
 from llm.prompts import Prompt
 from llm.schemas import response_format
 
@@ -41,34 +41,6 @@ _CONNECT_SECONDS = 5.0
 KEY = "[the key]"  # in place of one
 _WORTH_HIDING = 6  # characters of a key
 _MAX_WAIT = 86_400.0  # seconds; a Retry-After beyond a day is a mistake
-
-
-@dataclass(frozen=True)
-class Reply(Generic[T]):
-    """value is validated; model is the one the server says it used; seconds are wall time."""
-
-    value: T
-    model: str
-    prompt_tokens: int
-    completion_tokens: int
-    seconds: float
-    request_id: str
-
-
-class Completer(Protocol):
-    """What the chain needs of a client: `Client` is one, a wrapper that keeps books is another."""
-
-    model: str
-
-    async def complete(
-        self,
-        *,
-        prompt: Prompt,
-        data: dict[str, Any],
-        schema: type[T],
-        deadline: float,
-        request_label: str = "",
-    ) -> Reply[T]: ...
 
 
 class ReplyTooLarge(Exception):

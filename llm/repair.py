@@ -21,7 +21,7 @@ from llm.calls import (
     step_result,
     unspent,
 )
-from llm.client import Completer, Reply
+from llm.completer import Completer, Reply
 from llm.errors import AuthRefused, LLMError, QuotaExhausted
 from llm.grounding import covers
 from llm.passages import Passage

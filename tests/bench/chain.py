@@ -21,7 +21,7 @@ from pydantic import BaseModel
 from llm import leaks
 from llm.bounds import user_message
 from llm.chain import generate_checklist, summarize_guidelines
-from llm.client import Reply
+from llm.completer import Reply
 from llm.grounding import Locator
 from llm.offline import engine
 from llm.passages import Passage

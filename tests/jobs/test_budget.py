@@ -17,7 +17,7 @@ from jobs.persistence import LeaseLost
 from llm import bounds, prompts
 from llm.bounds import Tokens
 from llm.chain import estimate
-from llm.client import Reply
+from llm.completer import Reply
 from llm.schemas import Summary
 from tenants.models import IdempotencyRecord, Usage
 from tests.config.test_problems import check_problem

@@ -13,7 +13,7 @@ from jobs.models import Job, LLMCall, Step
 from jobs.persistence import LeaseLost
 from llm import prompts
 from llm.bounds import Tokens
-from llm.client import Reply
+from llm.completer import Reply
 from llm.errors import Refused, Throttled
 from llm.schemas import Summary
 from tests.factories import JobFactory, TenantFactory

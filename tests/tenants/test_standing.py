@@ -19,8 +19,6 @@ from tests.config.test_problems import check_problem
 from tests.conftest import with_token
 from tests.factories import ApiKeyFactory, ApiSessionFactory, TenantFactory, UserFactory
 
-SCOPE = 3  # BEGIN, the role and tenant in one statement, COMMIT
-
 
 @pytest.fixture(autouse=True)
 def clock(monkeypatch):
@@ -302,15 +300,15 @@ def test_a_keys_token_says_which_key_it_is(key_client):
 
 @pytest.mark.django_db(transaction=True)
 def test_a_caller_costs_one_statement_more_once_a_second(api, clock, django_assert_num_queries):
-    with django_assert_num_queries(1 + SCOPE + 1):
+    with django_assert_num_queries(2):
         api.get("/jobs")
-    with django_assert_num_queries(SCOPE + 1):
+    with django_assert_num_queries(1):
         api.get("/jobs")
     clock.now += 0.999
-    with django_assert_num_queries(SCOPE + 1):
+    with django_assert_num_queries(1):
         api.get("/jobs")
     clock.now += 0.001
-    with django_assert_num_queries(1 + SCOPE + 1):
+    with django_assert_num_queries(2):
         api.get("/jobs")
 
 
@@ -323,7 +321,7 @@ def test_a_persons_standing_is_one_statement_too(tenant, person_client_for, cloc
     with CaptureQueriesContext(connection) as asked:
         client.get("/jobs")
 
-    assert len(asked) == 1 + SCOPE + 1
+    assert len(asked) == 2
     assert "tenants_apisession" in asked[0]["sql"]
 
 
