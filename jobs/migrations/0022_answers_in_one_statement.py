@@ -214,7 +214,7 @@ END $$;
 CREATE FUNCTION jobs_wait(tenant uuid, job_id bigint, provider text, default_model text)
 RETURNS TABLE (waiting_on text, place bigint, seconds double precision)
 LANGUAGE plpgsql STABLE STRICT ROWS 1
-SET enable_seqscan = off  -- a third of a queue is guessed to be before a job; mostly none is
+SET enable_seqscan = off  -- half a queue is guessed to be before a job; mostly nothing is
 AS $$
 BEGIN
     RETURN QUERY SELECT
@@ -249,9 +249,13 @@ BEGIN
     JOIN jobs_tenantqueue AS queue ON queue.tenant_id = job.tenant_id
     CROSS JOIN LATERAL (
         SELECT count(*) FROM (
-            SELECT FROM jobs_job AS other
-            WHERE other.tenant_id = tenant AND other.status = 'PENDING' AND other.ready
-                AND other.priority > job.priority
+            SELECT FROM generate_series(job.priority + 1, 1) AS higher (priority)
+            CROSS JOIN LATERAL (
+                SELECT FROM jobs_job AS other
+                WHERE other.tenant_id = tenant AND other.status = 'PENDING' AND other.ready
+                    AND other.priority = higher.priority
+                LIMIT 999
+            ) AS before
             UNION ALL
             SELECT FROM jobs_job AS other
             WHERE other.tenant_id = tenant AND other.status = 'PENDING' AND other.ready

@@ -17,7 +17,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from tests.bench import report
+from tests.bench import report, worker
 from tests.bench.contenders import (
     ENDPOINTS,
     PEERS,
@@ -39,6 +39,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3, help="how often each is asked")
     parser.add_argument("--seconds", type=float, default=2, help="of load each time")
     parser.add_argument("--only", default="", help="contenders, by commas: floor,drf")
+    parser.add_argument("--no-worker", action="store_true", help="leave the worker's part out")
     parser.add_argument("--to", type=Path, default=Path(".local/bench"), help="folder to write to")
     chosen = parser.parse_args()
     with ExitStack() as stack:
@@ -52,6 +53,8 @@ def main() -> None:
         }
         measured["memory_mb"] = {each.name: memory_mb(each) for each in contenders}
         measured["half_load"] = asdict(_at_half_load(ours, measured))
+    if not chosen.no_worker:
+        measured["worker"] = worker.measure()
     report.write(measured, chosen.to)
     sys.stdout.write(report.text(measured))
 
@@ -80,6 +83,7 @@ def _measure(
     for each in contenders:
         for endpoint in ENDPOINTS:
             flat_out(each.request(endpoint), connections=4, seconds=WARM_UP)
+        each.analyze()
     for _ in range(rounds):
         for endpoint in ENDPOINTS:
             for connections in CONNECTIONS:

@@ -19,12 +19,21 @@ def family(pid: int) -> Iterator[int]:
 
 def cpu_seconds(pid: int) -> float:
     """Of the process, its descendants, and of those that have ended and were waited for."""
-    total = 0
-    for each in family(pid):
-        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
-            fields = Path(f"/proc/{each}/stat").read_text().rpartition(")")[2].split()
-            total += sum(int(field) for field in fields[11:15])
-    return total / TICKS
+    return sum(_ticks(each, 4) for each in family(pid)) / TICKS
+
+
+def own_cpu_seconds(pid: int) -> float:
+    """Of the process alone."""
+    return _ticks(pid, 2) / TICKS
+
+
+def _ticks(pid: int, fields: int) -> int:
+    """utime, stime, cutime, cstime of proc(5): the first so many of them."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return 0
+    return sum(int(field) for field in stat.rpartition(")")[2].split()[11 : 11 + fields])
 
 
 def resident_mb(pid: int) -> float:

@@ -19,13 +19,14 @@ import tempfile
 import time
 import urllib.request
 from base64 import b64encode
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 import psycopg
+
+from tests.bench.proc import family, own_cpu_seconds
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 GUIDELINE = ("Staff MUST disinfect their hands before every contact with a patient. " * 59)[:4096]
@@ -107,10 +108,10 @@ class Side:
     def cpu(self) -> dict[str, float]:
         """CPU seconds so far, by part of the stack."""
         found = dict.fromkeys(("web", "postgresql", "valkey"), 0.0)
-        for pid in _descendants(self.process.pid):
+        for pid in family(self.process.pid):
             part = _part(pid)
             if part in found:
-                found[part] += _seconds(pid)
+                found[part] += own_cpu_seconds(pid)
         return found
 
     def stop(self) -> None:
@@ -120,14 +121,6 @@ class Side:
         subprocess.run(remove, cwd=ROOT, check=False)
 
 
-def _descendants(pid: int) -> Iterator[int]:
-    for task in Path(f"/proc/{pid}/task").glob("*/children"):
-        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
-            for child in task.read_text().split():
-                yield int(child)
-                yield from _descendants(int(child))
-
-
 def _part(pid: int) -> str:
     try:
         command = Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode()
@@ -135,14 +128,6 @@ def _part(pid: int) -> str:
         return ""
     marks = {"web": "gunicorn", "postgresql": "postgres", "valkey": "valkey"}
     return next((part for part, mark in marks.items() if mark in command), "")
-
-
-def _seconds(pid: int) -> float:
-    try:
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    except (FileNotFoundError, ProcessLookupError):
-        return 0.0
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def measure(side: Side, requests: int, connections: int) -> tuple[dict[str, float], list[float]]:

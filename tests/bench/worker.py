@@ -22,7 +22,7 @@ import psycopg
 from deploy.local.demo import call, get_token
 from deploy.local.processes import Child, free_port
 from deploy.local.stack import ROOT, Stack
-from tests.bench.submit import _descendants, _seconds
+from tests.bench.proc import cpu_seconds, resident_mb
 from tests.chaos.harness import temporary_home, watched
 
 BYTES = 4096  # of each guideline
@@ -68,6 +68,14 @@ def main() -> None:
             f" jobs_per_s_200={full['rate']:.0f} post_to_start_p50_ms={latency:.1f}"
             f" mb_per_waiting_job={full['grown'] / 200:.2f}"
         )
+
+
+def measure() -> dict[str, float]:
+    """What `make bench` says of workers: CPU of a job whose model takes no time."""
+    with temporary_home() as home, Bench(home) as bench, watched(bench.stack):
+        bench.run(40, 8, 0.0)  # warm
+        line = bench.run(150, 8, 0.0)
+    return {"cpu_ms_per_job": line["worker"], "postgresql_cpu_ms_per_job": line["postgresql"]}
 
 
 class Bench:
@@ -144,30 +152,18 @@ class Bench:
 
     def cpu(self) -> dict[str, float]:
         """CPU seconds so far, by part."""
-        return {
-            "worker": sum(map(_seconds, self._processes("worker"))),
-            "postgresql": sum(map(_seconds, self._processes("postgresql"))),
-        }
+        return {name: cpu_seconds(self._pid(name)) for name in ("worker", "postgresql")}
 
     def rss(self) -> float:
-        return sum(_megabytes(pid) for pid in self._processes("worker"))
+        return resident_mb(self._pid("worker"))
 
-    def _processes(self, name: str) -> list[int]:
-        pid = self.stack.children[name].pid
-        return [pid, *_descendants(pid)]
+    def _pid(self, name: str) -> int:
+        return self.stack.children[name].pid
 
     def _one(self, query: str, *parameters: Any) -> Any:
         row = self.rows.execute(query, parameters).fetchone()
         assert row is not None
         return row[0]
-
-
-def _megabytes(pid: int) -> float:
-    try:
-        pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
-    except (FileNotFoundError, ProcessLookupError):
-        return 0.0
-    return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
 
 
 if __name__ == "__main__":
