@@ -6,7 +6,7 @@ from typing import Any
 from uuid import UUID
 
 from django.http import Http404, HttpResponse, HttpResponseBase, HttpResponseNotModified
-from django.utils.http import content_disposition_header, parse_etags, quote_etag
+from django.utils.http import content_disposition_header, quote_etag
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import extend_schema, extend_schema_view
 from rest_framework.negotiation import BaseContentNegotiation
@@ -17,6 +17,7 @@ from rest_framework.response import Response
 from config.openapi import ProblemSerializer
 from config.views import PublicView
 from jobs.errors import NotCompleted
+from jobs.etags import has_tag
 from jobs.exports import FORMATS, Format
 from jobs.exports.checklist import Checklist
 from jobs.exports.schema import ChecklistExportSerializer, checklist_schema
@@ -63,7 +64,7 @@ class ExportView(TenantView):
         body = self.kind.write(checklist)
         tag = quote_etag(hashlib.sha256(body).hexdigest())
         response: HttpResponseBase = HttpResponseNotModified()
-        if not _has(request, tag):
+        if not has_tag(request, tag):
             response = HttpResponse(body, content_type=self.kind.media_type)
             response["Content-Disposition"] = _disposition(checklist.title, self.kind)
             if self.kind.policy:
@@ -85,12 +86,6 @@ def file_name(title: str, ending: str) -> str:
     """
     words = one_line(NOT_IN_NAMES.sub(" ", fit(title)))[:MAX_NAME].strip(". ")
     return f"{words} - checklist.{ending}" if words else f"checklist.{ending}"
-
-
-def _has(request: Request, tag: str) -> bool:
-    """RFC 9110 section 13.1.2: compared weakly."""
-    known = parse_etags(request.headers.get("If-None-Match", ""))
-    return "*" in known or tag in (each.removeprefix("W/") for each in known)
 
 
 def _view(ending: str, kind: Format) -> type[ExportView]:

@@ -21,7 +21,7 @@ STEPS_DONE = {Step.READ: 0, Step.SUMMARIZE: 0, Step.CHECKLIST: 1, Step.REPAIR: 2
 
 # `jobs_wait` is strict: of a job that does not wait it is not asked.
 SHOW = f"""
-SELECT * FROM jobs_show(%(tenant)s, %(event_id)s, %(known)s) AS job LEFT JOIN LATERAL
+SELECT * FROM jobs_show(%(tenant)s, %(event_id)s) AS job LEFT JOIN LATERAL
     {queue.WAIT.format(job="CASE WHEN job.status = 'PENDING' THEN job.id END")} ON true
 """  # noqa: S608
 PAGE = "SELECT * FROM jobs_page(%(tenant)s, %(status)s, %(before)s, %(most)s)"
@@ -31,10 +31,10 @@ class Row(SimpleNamespace):
     """A job's columns by the names they have on `Job`; `supersedes` and `replay_of` are ids."""
 
 
-def find(tenant_id: UUID, event_id: UUID, known: str = "") -> Row | None:
-    """The job with its `version`, why it is `waiting`, and its sealed result; without that where
-    `known` is the version. None where the tenant has no such job."""
-    asked = {"tenant": tenant_id, "event_id": event_id, "known": known, **queue.asked()}
+def find(tenant_id: UUID, event_id: UUID) -> Row | None:
+    """The job with its `version`, why it is `waiting`, and its sealed result. None where the tenant
+    has no such job."""
+    asked = {"tenant": tenant_id, "event_id": event_id, **queue.asked()}
     rows = rows_in_role(SHOW, asked)
     if not rows:
         return None

@@ -2,10 +2,13 @@
 
 from collections.abc import Sequence
 from dataclasses import asdict
+from http import HTTPStatus
 from typing import Any
 from uuid import UUID
 
+from django.conf import settings
 from django.http import Http404
+from django.utils.http import quote_etag
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiExample, OpenApiParameter, extend_schema
 from rest_framework.request import Request
@@ -15,6 +18,7 @@ from config.errors import InvalidCursor
 from config.openapi import ProblemSerializer
 from config.parsers import MultipartParser, StrictJSONParser
 from jobs import deletion, services, shares, shown
+from jobs.etags import has_tag
 from jobs.models import ENDED, Job
 from jobs.serializers import (
     DocumentSubmitSerializer,
@@ -33,6 +37,7 @@ from tenants.scope import TenantView
 POLL_SECONDS = "1"
 REFUSALS = dict.fromkeys((401, 403), ProblemSerializer)
 EVENT_ID = OpenApiParameter("event_id", OpenApiTypes.UUID, OpenApiParameter.PATH)
+IF_NONE_MATCH = OpenApiParameter("If-None-Match", str, OpenApiParameter.HEADER)
 EXAMPLE = {
     "event_id": "01936f6e-7b1c-7c3e-9d8f-2b6a4e1c0d5f",
     "status": "PENDING",
@@ -167,11 +172,12 @@ class JobDetailView(JobView):
     @extend_schema(
         operation_id="getJob",
         summary="Get a job and, once it is there, its result",
-        description="`Retry-After` says when to look again while the job goes on."
-        " Scope: `jobs:read`.",
+        description="`Retry-After` says when to look again while the job goes on. Unless it waits,"
+        " an answer has an `ETag`: sent back in `If-None-Match`, it gets 304 without a body until"
+        " something changes. Scope: `jobs:read`.",
         tags=["Jobs"],
-        parameters=[EVENT_ID],
-        responses={200: JobDetailSerializer, 404: ProblemSerializer, **REFUSALS},
+        parameters=[EVENT_ID, IF_NONE_MATCH],
+        responses={200: JobDetailSerializer, 304: None, 404: ProblemSerializer, **REFUSALS},
         examples=[
             OpenApiExample(
                 "Waiting",
@@ -185,9 +191,14 @@ class JobDetailView(JobView):
         job = shown.find(caller.tenant_id, event_id)
         if job is None or not shares.may_see(caller, event_id):
             raise Http404
+        headers = self.poll_headers(job)
+        if job.waiting is None:  # how long a job waits changes with the others'
+            headers["ETag"] = tag = quote_etag(f"{settings.APP_VERSION}.{job.version}")
+            if has_tag(request, tag):
+                return Response(status=HTTPStatus.NOT_MODIFIED, headers=headers)
         waiting = asdict(job.waiting) if job.waiting else None
         body = {**shown.body_of(job), "waiting": waiting, "result": shown.result(job)}
-        return Response(body, headers=self.poll_headers(job))
+        return Response(body, headers=headers)
 
     @extend_schema(
         operation_id="deleteJob",

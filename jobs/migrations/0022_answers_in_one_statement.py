@@ -178,14 +178,13 @@ COLUMNS = """
     CASE WHEN job.replay_of_id IS NOT NULL THEN (SELECT other.event_id FROM jobs_job AS other
         WHERE other.tenant_id = job.tenant_id AND other.id = job.replay_of_id) END"""
 SHOW = r"""
--- A job and its result, unless `known` names the version that the asker has.
-CREATE FUNCTION jobs_show(tenant uuid, wanted uuid, known text) RETURNS TABLE ({shown},
+-- A job with its result; its version changes with every change of its row.
+CREATE FUNCTION jobs_show(tenant uuid, wanted uuid) RETURNS TABLE ({shown},
     version text, sealed_result bytea
 ) LANGUAGE plpgsql STABLE ROWS 1 AS $$
 #variable_conflict use_column
 BEGIN
-    RETURN QUERY SELECT {columns}, job.xmin::text,
-        CASE WHEN job.xmin::text = known THEN NULL ELSE job.sealed_result END
+    RETURN QUERY SELECT {columns}, job.xmin::text, job.sealed_result
     FROM jobs_job AS job
     WHERE job.tenant_id = tenant AND job.event_id = wanted AND job.deleted_at IS NULL;
 END $$;

@@ -1,0 +1,10 @@
+"""Conditional requests (RFC 9110 section 13.1.2)."""
+
+from django.utils.http import parse_etags
+from rest_framework.request import Request
+
+
+def has_tag(request: Request, tag: str) -> bool:
+    """Whether the asker has what the tag names, compared weakly."""
+    known = parse_etags(request.headers.get("If-None-Match", ""))
+    return "*" in known or tag in (each.removeprefix("W/") for each in known)
