@@ -9,7 +9,7 @@ SEED ?= 1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev demo run code manage test faults chaos chaos-naive bench bench-chain bench-worker bench-claims bench-submit bench-recovery bench-documents bench-exports bench-staff eval lint format types contracts openapi permissions prove-isolation fuzz-api screenshots lock clean
+.PHONY: help setup setup-dev demo run code manage test faults chaos chaos-naive bench bench-chain bench-growth bench-worker bench-claims bench-submit bench-recovery bench-documents bench-exports bench-staff eval lint format types contracts openapi permissions prove-isolation fuzz-api screenshots lock clean
 
 help:  ## this list
 	@grep -E '^[a-z-]+:.*  ## ' Makefile | sed -E 's/:.*  ## /\t/' | expand -t 14
@@ -68,6 +68,9 @@ bench: setup-dev  ## what a request costs, beside a floor and two peers; ARGS="-
 
 bench-chain: setup-dev  ## what a job costs the processor in llm, phase by phase
 	@$(BIN)/python -m tests.bench.chain
+
+bench-growth: setup-dev  ## a page and a job among ten thousand and ten million; ARGS="--sizes 10000 1000000"
+	@$(BIN)/python -m tests.bench.growth $(ARGS)
 
 bench-claims: setup-dev  ## how long a claim takes, with a thousand to a million jobs waiting
 	@$(BIN)/python -m tests.bench.claims

@@ -1,4 +1,8 @@
-"""What POST and GET /jobs ask, each as one function: one round trip, planned once a connection."""
+"""What POST and GET /jobs ask, each as one function: one round trip, planned once a connection.
+
+Left to itself PostgreSQL would plan some of them anew each time: for the values at hand it finds
+plans that look cheaper than the one for any, and do not count what planning costs.
+"""
 
 import django.db.models.deletion
 from django.db import migrations, models
@@ -100,7 +104,7 @@ CREATE FUNCTION jobs_submit(
     earlier bigint, patience interval, asked_tokens bigint, asked_micros bigint, audited jsonb,
     OUT refused text, OUT job_id bigint, OUT of_document bigint, OUT made_at timestamptz,
     OUT gives_up_at timestamptz
-) LANGUAGE plpgsql AS $$
+) LANGUAGE plpgsql SET plan_cache_mode = force_generic_plan AS $$
 DECLARE
     arrived bigint;
     is_read boolean := first_step <> 'read';
@@ -181,7 +185,7 @@ SHOW = r"""
 -- A job with its result; its version changes with every change of its row.
 CREATE FUNCTION jobs_show(tenant uuid, wanted uuid) RETURNS TABLE ({shown},
     version text, sealed_result bytea
-) LANGUAGE plpgsql STABLE ROWS 1 AS $$
+) LANGUAGE plpgsql STABLE ROWS 1 SET plan_cache_mode = force_generic_plan AS $$
 #variable_conflict use_column
 BEGIN
     RETURN QUERY SELECT {columns}, job.xmin::text, job.sealed_result
@@ -191,7 +195,8 @@ END $$;
 
 -- Newest first. A statement of its own for each way to ask, so that each has its index.
 CREATE FUNCTION jobs_page(tenant uuid, wanted text, before uuid, most integer)
-RETURNS TABLE ({shown}) LANGUAGE plpgsql STABLE AS $$
+RETURNS TABLE ({shown})
+LANGUAGE plpgsql STABLE SET plan_cache_mode = force_generic_plan AS $$
 #variable_conflict use_column
 BEGIN
     before := coalesce(before, 'ffffffff-ffff-ffff-ffff-ffffffffffff');
@@ -213,6 +218,7 @@ END $$;
 CREATE FUNCTION jobs_wait(tenant uuid, job_id bigint, provider text, default_model text)
 RETURNS TABLE (waiting_on text, place bigint, seconds double precision)
 LANGUAGE plpgsql STABLE STRICT ROWS 1
+SET plan_cache_mode = force_generic_plan
 SET enable_seqscan = off  -- half a queue is guessed to be before a job; mostly nothing is
 AS $$
 BEGIN
