@@ -110,7 +110,11 @@ DECLARE
     is_read boolean := first_step <> 'read';
 BEGIN
     SELECT arrivals INTO arrived FROM jobs_intake WHERE tenant_id = tenant FOR UPDATE;
-    IF FOUND AND EXISTS (
+    IF NOT FOUND THEN  -- the tenant's first, perhaps with others at once
+        INSERT INTO jobs_intake (tenant_id) VALUES (tenant) ON CONFLICT DO NOTHING;
+        SELECT arrivals INTO arrived FROM jobs_intake WHERE tenant_id = tenant FOR UPDATE;
+    END IF;
+    IF EXISTS (
         SELECT FROM jobs_tenantqueue
         WHERE tenant_id = tenant AND arrived - departures >= max_waiting
     ) THEN
