@@ -154,6 +154,8 @@ def staff(live, chromium, sign_ins):
             show_again(browser.new_page(), live.url)
         page = seen.watch(browser.new_page())
         page.email = email
+        if fresh:
+            page.goto(f"{live.url}/admin/")
         return page
 
     yield page_of
