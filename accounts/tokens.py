@@ -5,10 +5,8 @@ keys behind it (accounts/keyring.py), and no tolerance for anything that we do n
 """
 
 import time
-from collections import OrderedDict
 from datetime import timedelta
-from functools import cache
-from threading import Lock
+from functools import cache, lru_cache
 from typing import Any
 
 import jwt
@@ -26,28 +24,8 @@ TOKEN_TYPE = "at+jwt"  # noqa: S105  (RFC 9068 section 2.1)
 HEADERS = {"alg", "typ", "kid"}
 REQUIRED_CLAIMS = ["exp", "iat", "iss", "aud", "sub", "jti"]
 TIMES = ("exp", "iat", "nbf")
-
-
-class Verified:
-    """Tokens whose signature was verified, by their text: the last so many. To verify one again
-    costs as much as a query."""
-
-    def __init__(self, size: int = 10_000) -> None:
-        self._size, self._lock = size, Lock()
-        self._known: OrderedDict[str, tuple[str, dict[str, Any]]] = OrderedDict()
-
-    def get(self, token: str) -> tuple[str, dict[str, Any]] | None:
-        """The id of its key and its claims."""
-        return self._known.get(token)
-
-    def keep(self, token: str, known: tuple[str, dict[str, Any]]) -> None:
-        with self._lock:
-            self._known[token] = known
-            if len(self._known) > self._size:
-                self._known.popitem(last=False)
-
-
-_verified = Verified()
+NOT_OUR_KEY = "The token names a key that is not ours"
+EXPIRED = "The token has expired"
 
 
 class KeyRingBackend(TokenBackend):
@@ -61,15 +39,21 @@ class KeyRingBackend(TokenBackend):
 
     def decode(self, token: Any, verify: bool = True) -> dict[str, Any]:
         """The claims of a token that is ours and in force. Raises TokenBackendError."""
-        text = token.decode("ascii", "replace") if isinstance(token, bytes) else token
-        known = _verified.get(text)
-        if known is not None and self._still_holds(*known):
-            return dict(known[1])
+        kid, claims = _verified(self, token)
+        # What may have changed since its signature was verified: our keys, and the time.
+        if verifying_key(kid) is None:
+            raise TokenBackendError(NOT_OUR_KEY)
+        if time.time() >= claims["exp"] + self.get_leeway().total_seconds():
+            raise TokenBackendError(EXPIRED)
+        return dict(claims)
+
+    def verify(self, token: Any) -> tuple[str, dict[str, Any]]:
+        """The id of its key and its claims. Raises TokenBackendError."""
         header, claims = _read(token)
         self._check(header, claims)
         key = verifying_key(header["kid"])
         if key is None:
-            raise TokenBackendError("The token names a key that is not ours")
+            raise TokenBackendError(NOT_OUR_KEY)
         try:
             verified: dict[str, Any] = jwt.decode(
                 token,
@@ -81,16 +65,10 @@ class KeyRingBackend(TokenBackend):
                 options={"require": REQUIRED_CLAIMS},
             )
         except jwt.ExpiredSignatureError as error:
-            raise TokenBackendError("The token has expired") from error
+            raise TokenBackendError(EXPIRED) from error
         except jwt.InvalidTokenError as error:
             raise TokenBackendError("The token is not valid") from error
-        _verified.keep(text, (header["kid"], verified))
-        return dict(verified)
-
-    def _still_holds(self, kid: str, claims: dict[str, Any]) -> bool:
-        """What may have changed since its signature was verified: the time, and our keys."""
-        expires = claims["exp"] + self.get_leeway().total_seconds()
-        return bool(time.time() < expires and verifying_key(kid) is not None)
+        return header["kid"], verified
 
     def _check(self, header: dict[str, Any], claims: dict[str, Any]) -> None:
         """What PyJWT lets pass although we never write it. Raises TokenBackendError."""
@@ -126,6 +104,10 @@ def _read(token: Any) -> tuple[dict[str, Any], dict[str, Any]]:
     if not isinstance(header, dict) or not isinstance(claims, dict):
         raise TokenBackendError("The token does not hold objects")
     return header, claims
+
+
+# To verify a signature again costs as much as a query. What is not ours is not kept.
+_verified = lru_cache(maxsize=10_000)(KeyRingBackend.verify)
 
 
 @cache

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from typing import Any
 
 from django.db import OperationalError, connection, transaction
@@ -39,6 +40,11 @@ def as_dicts(cursor: CursorWrapper) -> list[dict[str, Any]]:
     """The rows that a cursor has, each by the names of its columns."""
     names = [column.name for column in cursor.description]
     return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
+
+
+def zulu(at: datetime) -> str:
+    """A time as our answers say it: RFC 3339, UTC, as precise as the database has it."""
+    return at.isoformat().replace("+00:00", "Z")
 
 
 class ClockTimestamp(Func):

@@ -26,6 +26,8 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from django.utils.module_loading import autodiscover_modules
 from psycopg import sql
 
+from config.database import as_dicts
+
 
 class DatabaseRole(StrEnum):
     API = "guidepost_api"  # a tenant's requests: the rows of that tenant
@@ -134,7 +136,7 @@ def rows_in_role(question: str, parameters: dict[str, Any]) -> list[dict[str, An
         with in_role():
             return _rows(question, parameters)
     # What is sent together is one transaction.
-    who = ROLE_AND_TENANT.format(role=_name(meant[0]), tenant=meant[1])
+    who = ROLE_AND_TENANT.format(role=_name(meant[0]), tenant=meant[1] or "")
     return _rows(f"{who};\n{question}", parameters, skip=1)
 
 
@@ -148,33 +150,7 @@ def _rows(statements: str, parameters: dict[str, Any], skip: int = 0) -> list[di
         cursor.execute(statements, parameters)
         for _ in range(skip):
             cursor.nextset()
-        names = [column.name for column in cursor.description]
-        return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
-
-
-# Statements that are sent together are one transaction, and roles taken on in it end with it.
-ONE_ROUND_TRIP = """
-SELECT set_config('guidepost.before', current_setting('role'), true);
-SELECT set_config('role', '{role}', true);
-{question};
-SELECT set_config('role', current_setting('guidepost.before'), true)
-"""
-
-
-def one_row_as(
-    role: DatabaseRole, question: str, parameters: dict[str, Any]
-) -> dict[str, Any] | None:
-    """The first row that a SELECT gives to the role, by column: `acting_as` in one round trip.
-
-    For the question that comes before a request's own transaction. Works inside one as well.
-    """
-    with connection.cursor() as cursor:
-        cursor.execute(ONE_ROUND_TRIP.format(role=_name(role), question=question), parameters)
-        cursor.nextset()
-        cursor.nextset()
-        row = cursor.fetchone()
-        names = [column.name for column in cursor.description]
-        return dict(zip(names, row, strict=True)) if row else None
+        return as_dicts(cursor)
 
 
 # --- Who may do what with which table ------------------------------------------------------

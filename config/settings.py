@@ -52,11 +52,11 @@ MIDDLEWARE = [
     "config.middleware.ContentLengthMiddleware",
     "config.pages.HostMiddleware",
     "django.middleware.security.SecurityMiddleware",
+    "django.middleware.common.CommonMiddleware",
     "config.middleware.APIMiddleware",  # what follows is of pages
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "config.middleware.DatabaseRoleMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
-    "django.middleware.common.CommonMiddleware",
     "config.pages.FetchSiteMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",

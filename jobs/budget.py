@@ -21,6 +21,7 @@ from django.conf import settings
 from django.db import connection, transaction
 from django.utils import timezone
 
+from config.database import zulu
 from config.isolation import in_role
 from jobs.errors import BudgetExhausted, QuotaExceeded, TooManyWaiting
 from jobs.models import Reservation, TenantQueue
@@ -267,7 +268,7 @@ def _quota_exceeded(tenant_id: UUID, kind: str) -> QuotaExceeded:
         limit=budget.limit,
         used=budget.used,
         reserved=budget.reserved,
-        resets_at=budget.resets_at.isoformat().replace("+00:00", "Z"),
+        resets_at=zulu(budget.resets_at),
     )
 
 

@@ -7,15 +7,19 @@ Two equal jobs that run at the same time both ask the model: nobody waits for an
 """
 
 import json
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from django.db import connection
 
+from config.database import zulu
 from jobs import sealed
 from jobs.models import Job
 from jobs.options import resolve
 from llm.version import CHAIN_VERSION
 from tenants import vault
+
+if TYPE_CHECKING:
+    from jobs.shown import Row
 
 PLACE = "jobs_job.fingerprint"
 # Options that change nothing in a result: one that a fallback has made is not offered again.
@@ -46,7 +50,7 @@ def fingerprint(job: Job) -> str:
     return vault.index(job.tenant_id, json.dumps(parts, sort_keys=True).encode(), PLACE)
 
 
-def may_use_earlier(job: Job) -> bool:
+def may_use_earlier(job: "Job | Row") -> bool:
     """Unless the caller refuses earlier results, or none could be the same."""
     return bool(job.fingerprint and resolve(job.options)["cache"])
 
@@ -69,8 +73,7 @@ def earlier_result(job: Job) -> dict[str, Any] | None:
     result = sealed.open_json(job.tenant_id, sealed_result, place)
     if result is None or _is_makeshift(result):
         return None
-    made_at = ended_at.isoformat().replace("+00:00", "Z")
-    provenance = {"cache": {"made_at": made_at}, **result["provenance"]}
+    provenance = {"cache": {"made_at": zulu(ended_at)}, **result["provenance"]}
     return {**result, "provenance": provenance}
 
 

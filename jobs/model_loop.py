@@ -102,9 +102,3 @@ def model_loop() -> ModelLoop:
     with _one_at_a_time:
         _made = _made or ModelLoop()
         return _made
-
-
-def forget() -> None:
-    """For tests, whose model is another one each time: the next has a loop of its own."""
-    global _made
-    _made = None

@@ -124,7 +124,7 @@ def submit_job(
     if file is None:
         _submit(job, expires_in, after, budget.promised(cost, asked))
     else:
-        with in_role(), transaction.atomic(savepoint=False):
+        with in_role(), transaction.atomic(savepoint=False):  # its file with it, or neither
             _submit(job, expires_in, after, budget.promised(cost, asked))
             reading.keep(job, file)
     # Only a nudge: if it is lost, the pump wakes a worker for the same row within seconds.

@@ -10,10 +10,10 @@ from types import SimpleNamespace
 from typing import Any
 from uuid import UUID
 
+from config.database import zulu
 from config.isolation import rows_in_role
-from jobs import queue, sealed
+from jobs import cache, queue, sealed
 from jobs.models import Job, JobStatus, Priority, Step
-from jobs.options import resolve
 
 OPTIONS = ["language", "on_doubt", "report", "model", "cache", "fallback_models"]
 # What is read is not counted: only a file has that step.
@@ -60,7 +60,7 @@ def body_of(job: Job | Row) -> dict[str, Any]:
     """The members of an answer about a job, as `serializers.JobSerializer` describes them."""
     step, status = job.step, job.status
     steps = 3 if step == Step.REPAIR else 2
-    path = _path(job.event_id)
+    path = f"/jobs/{job.event_id}"
     return {
         "event_id": str(job.event_id),
         "status": str(status),
@@ -107,10 +107,6 @@ def result(job: Row) -> dict[str, Any] | None:
 PRIORITY = {int(value): label for value, label in Priority.choices}
 
 
-def _path(event_id: UUID) -> str:
-    return f"/jobs/{event_id}"
-
-
 def _event_id(link: Job | UUID | None) -> str | None:
     if link is None:
         return None
@@ -118,12 +114,10 @@ def _event_id(link: Job | UUID | None) -> str | None:
 
 
 def _cache(job: Job | Row) -> str | None:
-    if job.status != JobStatus.COMPLETED:
+    if job.status != JobStatus.COMPLETED or not (job.cache_hit or cache.may_use_earlier(job)):
         return None
-    if job.cache_hit:
-        return "hit"
-    return "miss" if job.fingerprint and resolve(job.options)["cache"] else None
+    return "hit" if job.cache_hit else "miss"
 
 
 def _time(at: datetime | None) -> str | None:
-    return None if at is None else at.isoformat().replace("+00:00", "Z")
+    return None if at is None else zulu(at)

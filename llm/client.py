@@ -11,7 +11,6 @@ import time
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from functools import cache
 from http import HTTPStatus
 from typing import Any, TypeVar, cast
 
@@ -150,7 +149,7 @@ class Client:
                 {"role": "user", "content": said},
             ],
             "max_completion_tokens": bounds.max_output(len(said.encode("utf-8", "surrogatepass"))),
-            "response_format": _form(schema),
+            "response_format": response_format(schema),
         }
         response = await self._openai.post(
             "/chat/completions",
@@ -159,11 +158,6 @@ class Client:
             options={"headers": _headers(request_label), "security": {"bearer_auth": True}},
         )
         return response.content, response.headers.get("x-request-id", "")
-
-
-@cache
-def _form(schema: type[BaseModel]) -> dict[str, Any]:
-    return response_format(schema)
 
 
 def _headers(request_label: str) -> dict[str, str]:

@@ -4,7 +4,6 @@ OpenAI's strict mode wants every field required and no others, and knows no leng
 below are our own and are checked when a reply is read.
 """
 
-import copy
 from functools import cache
 from typing import Annotated, Any, Literal
 
@@ -83,14 +82,10 @@ class Repair(_Strict):
     corrected: Annotated[list[Corrected], _at_most(MAX_ENTRIES)]
 
 
-def response_format(model: type[BaseModel]) -> dict[str, Any]:
-    """The `response_format` of a chat completion that makes OpenAI keep to this model."""
-    return copy.deepcopy(_response_format(model))
-
-
 @cache
-def _response_format(model: type[BaseModel]) -> dict[str, Any]:
-    """Pydantic takes some milliseconds for it; a caller may change what it got."""
+def response_format(model: type[BaseModel]) -> dict[str, Any]:
+    """The `response_format` of a chat completion that makes OpenAI keep to this model. Made once,
+    since Pydantic takes milliseconds for it: everybody's, so nobody's to change."""
     schema = model.model_json_schema()
     return {
         "type": "json_schema",

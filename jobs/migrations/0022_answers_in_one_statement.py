@@ -258,13 +258,11 @@ BEGIN
     JOIN jobs_tenantqueue AS queue ON queue.tenant_id = job.tenant_id
     CROSS JOIN LATERAL (
         SELECT count(*) FROM (
-            SELECT FROM generate_series(job.priority + 1, 1) AS higher (priority)
-            CROSS JOIN LATERAL (
-                SELECT FROM jobs_job AS other
-                WHERE other.tenant_id = tenant AND other.status = 'PENDING' AND other.ready
-                    AND other.priority = higher.priority
-                LIMIT 999
-            ) AS before
+            -- In the order of job_claim, so that by that index, which stops where they end.
+            (SELECT FROM jobs_job AS other
+            WHERE other.tenant_id = tenant AND other.status = 'PENDING' AND other.ready
+                AND other.priority > job.priority
+            ORDER BY other.priority DESC, other.id LIMIT 999)
             UNION ALL
             SELECT FROM jobs_job AS other
             WHERE other.tenant_id = tenant AND other.status = 'PENDING' AND other.ready

@@ -14,6 +14,7 @@ import time
 import urllib.error
 import urllib.request
 import uuid
+from abc import ABC, abstractmethod
 from base64 import b64encode
 from functools import cached_property
 from pathlib import Path
@@ -41,7 +42,7 @@ UPDATE tenants_plan SET submits_per_minute = 100000000, reads_per_minute = 10000
 """
 
 
-class Contender:
+class Contender(ABC):
     """A server that accepts jobs, shows one, and lists them."""
 
     name: str
@@ -49,8 +50,12 @@ class Contender:
     url: str
     database_url: str
 
+    @abstractmethod
     def web(self) -> Child:
-        raise NotImplementedError
+        """Its one web process."""
+
+    @abstractmethod
+    def stop(self) -> None: ...
 
     @cached_property
     def event_id(self) -> str:
@@ -180,12 +185,13 @@ class Peer(Contender):
         self.child.ask_to_stop()
         self.child.wait_stopped(10)
 
+    @abstractmethod
     def prepare(self) -> str:
-        """The token to ask with."""
-        raise NotImplementedError
+        """Makes what it needs; the token to ask with."""
 
+    @abstractmethod
     def command(self) -> list[str]:
-        raise NotImplementedError
+        """What python -m runs."""
 
 
 class Floor(Peer):

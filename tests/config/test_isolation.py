@@ -7,7 +7,14 @@ import psycopg
 import pytest
 from django.db import ProgrammingError, connection, transaction
 
-from config.isolation import DatabaseRole, acting_as, apply_access, create_login, one_row_as
+from config.isolation import (
+    DatabaseRole,
+    acting_as,
+    apply_access,
+    create_login,
+    meaning,
+    rows_in_role,
+)
 from jobs.models import Job
 from tenants.querysets import TenantRequired
 from tests.callers import member_of
@@ -139,18 +146,19 @@ def test_a_question_in_one_round_trip_is_asked_as_the_role_and_leaves_none_behin
 
     with outer:
         before = rows("SELECT current_setting('role')")
-        answer = one_row_as(
-            DatabaseRole.DOOR,
-            "SELECT current_setting('role') AS role, id FROM tenants_tenant WHERE id = %(wanted)s",
-            {"wanted": tenant.id},
-        )
-        nothing = one_row_as(DatabaseRole.DOOR, "SELECT 1 WHERE %(x)s", {"x": False})
+        with meaning(DatabaseRole.DOOR):
+            answer = rows_in_role(
+                "SELECT current_setting('role') AS role, id FROM tenants_tenant"
+                " WHERE id = %(wanted)s",
+                {"wanted": tenant.id},
+            )
+            nothing = rows_in_role("SELECT 1 WHERE %(x)s", {"x": False})
         assert rows("SELECT current_setting('role')") == before
 
-    with pytest.raises(ProgrammingError):  # the door sees no content
-        one_row_as(DatabaseRole.DOOR, "SELECT id FROM jobs_job", {})
-    assert answer == {"role": "guidepost_door", "id": tenant.id}
-    assert nothing is None
+    with pytest.raises(ProgrammingError), meaning(DatabaseRole.DOOR):  # it sees no content
+        rows_in_role("SELECT id FROM jobs_job", {})
+    assert answer == [{"role": "guidepost_door", "id": tenant.id}]
+    assert nothing == []
     assert rows("SELECT current_setting('role')") == [("none",)]
 
 

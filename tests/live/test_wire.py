@@ -43,6 +43,18 @@ def test_an_ordinary_request_passes(send):
     assert status == 202
 
 
+def test_an_answer_says_how_long_it_is(send):
+    for head, body in [
+        (post(f"Content-Length: {len(JOB)}"), JOB),
+        (["GET /jobs HTTP/1.1", "Host: 127.0.0.1"], b""),
+        (["GET /jobs/none HTTP/1.1", "Host: 127.0.0.1"], b""),
+    ]:
+        _, text = send(head, body)
+
+        assert "Content-Length: " in text
+        assert "Transfer-Encoding" not in text
+
+
 def test_a_body_of_unknown_length_is_refused_not_taken_for_empty(send):
     chunked = f"{len(JOB):x}\r\n".encode() + JOB + b"\r\n0\r\n\r\n"
 
