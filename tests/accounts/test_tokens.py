@@ -83,3 +83,16 @@ def test_the_name_of_a_key_is_its_rfc_7638_thumbprint(client):
 
     assert key.thumbprint() == key["kid"] == key_ring().signing_kid
     assert set(key.export_public(as_dict=True)) == {"kty", "crv", "x", "kid", "use", "alg"}
+
+
+def test_a_token_that_was_verified_before_expires_all_the_same(monkeypatch):
+    text = str(issue_access_token(subject="gpc_1", tenant="t", scopes=[]))
+    expires = AccessToken(text)["exp"]
+    leeway = settings.SIMPLE_JWT["LEEWAY"]
+
+    monkeypatch.setattr("accounts.tokens.time.time", lambda: expires + leeway - 1)
+    AccessToken(text)
+    monkeypatch.setattr("accounts.tokens.time.time", lambda: expires + leeway)
+
+    with pytest.raises(TokenError):
+        AccessToken(text)
