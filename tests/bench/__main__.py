@@ -5,10 +5,8 @@ them. The number to look at is CPU per request: web process, PostgreSQL and Valk
 """
 
 import argparse
-import shutil
 import statistics
 import sys
-import tempfile
 import time
 from collections import defaultdict
 from collections.abc import Iterator
@@ -28,6 +26,7 @@ from tests.bench.contenders import (
 )
 from tests.bench.counted import Counted, counted
 from tests.bench.load import Result, flat_out, paced
+from tests.chaos.harness import temporary_home
 
 CONNECTIONS = (1, 16, 64)
 WARM_UP = 1.0  # seconds
@@ -60,10 +59,7 @@ def main() -> None:
 
 
 def _start(stack: ExitStack, only: str) -> list[Contender]:
-    home = Path(tempfile.mkdtemp(prefix="guidepost-bench-"))
-    stack.callback(shutil.rmtree, home, ignore_errors=True)
-    home.chmod(0o711)  # PostgreSQL does not run as root and has to pass through
-    ours = Guidepost(home)
+    ours = Guidepost(stack.enter_context(temporary_home()))
     stack.callback(ours.stop)
     started: list[Contender] = [ours]
     for number, peer in enumerate(PEERS, start=1):

@@ -63,8 +63,9 @@ class Run:
 
 @contextmanager
 def temporary_home() -> Iterator[Path]:
-    """A folder that PostgreSQL can pass through: it does not run as root."""
-    home = Path(tempfile.mkdtemp(prefix="guidepost-chaos-"))
+    """A folder that PostgreSQL can pass through: it does not run as root. Not one of pytest's: each
+    process of the tests closes the folder above those to everybody else, whoever works in it."""
+    home = Path(tempfile.mkdtemp(prefix="guidepost-home-"))
     home.chmod(0o711)
     try:
         yield home

@@ -8,13 +8,13 @@ import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 from pathlib import Path
 
 import pytest
 
 from deploy.local import __main__ as command
 from deploy.local.demo import DemoFailed, printable, wrap
+from tests.chaos.harness import temporary_home
 from tests.deploy.test_processes import exists, until
 
 ROOT = Path(__file__).parent.parent.parent
@@ -59,28 +59,26 @@ def descendants(pid):
     return found
 
 
-def passable(folder):
-    """The same folder, for PostgreSQL too: it does not run as root and has to pass through."""
-    for one in (folder, *folder.parents):
-        if one == Path(tempfile.gettempdir()):
-            break
-        one.chmod(0o711)
-    return folder
-
-
 @pytest.fixture(scope="module")
-def running(tmp_path_factory):
+def running():
     """A served stack, and what it printed when it was up."""
-    home = passable(tmp_path_factory.mktemp("local")) / "state"
-    process = start(home, "run")
-    printed = ""
-    while "Ctrl-C" not in printed:
-        line = process.stdout.readline()
-        assert line, printed
-        printed += line
-    yield home, process, printed
-    process.send_signal(signal.SIGTERM)
-    process.wait(timeout=30)
+    with temporary_home() as folder:
+        home = folder / "state"
+        process = start(home, "run")
+        printed = ""
+        while "Ctrl-C" not in printed:
+            line = process.stdout.readline()
+            assert line, printed
+            printed += line
+        yield home, process, printed
+        process.send_signal(signal.SIGTERM)
+        process.wait(timeout=30)
+
+
+@pytest.fixture
+def home():
+    with temporary_home() as folder:
+        yield folder / "state"
 
 
 @pytest.mark.skipif(not shutil.which("curl"), reason="curl is not installed")
@@ -143,8 +141,7 @@ def test_secrets_are_for_their_owner_alone(running):
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="counts processes in /proc")
-def test_a_stop_leaves_nothing_behind_and_the_next_start_finds_the_data(tmp_path):
-    home = passable(tmp_path) / "state"
+def test_a_stop_leaves_nothing_behind_and_the_next_start_finds_the_data(home):
     first = start(home, "demo")
     output, _ = first.communicate(timeout=90)
     assert first.returncode == 0, output
