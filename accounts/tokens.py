@@ -106,6 +106,11 @@ def _read(token: Any) -> tuple[dict[str, Any], dict[str, Any]]:
     return header, claims
 
 
+def key_of(token: bytes) -> str:
+    """The id of the key that a token of ours is signed with."""
+    return str(_read(token)[0]["kid"])
+
+
 # To verify a signature again costs as much as a query. What is not ours is not kept.
 _verified = lru_cache(maxsize=10_000)(KeyRingBackend.verify)
 

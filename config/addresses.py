@@ -16,16 +16,22 @@ V6_SUBSCRIBER = 64  # bits of an IPv6 address that its holder cannot choose
 
 
 def client_address(request: HttpRequest) -> str:
-    """The address of the caller behind settings.TRUSTED_PROXIES proxies, or "" if there is none.
+    """The address of the caller behind settings.TRUSTED_PROXIES proxies, or "" if there is none."""
+    meta = request.META
+    return caller_address(meta.get("REMOTE_ADDR", ""), meta.get("HTTP_X_FORWARDED_FOR", ""))
+
+
+def caller_address(remote: str, forwarded: str) -> str:
+    """The same, by whoever opened the connection and the header X-Forwarded-For.
 
     A request that came through fewer proxies, or one whose entry is no address, is known by the
     address that it was last seen with: that of a machine of ours.
     """
-    nearest = normalised(request.META.get("REMOTE_ADDR", ""))
+    nearest = normalised(remote)
     hops = settings.TRUSTED_PROXIES
     if not hops:
         return nearest
-    seen = request.META.get("HTTP_X_FORWARDED_FOR", "").split(",")
+    seen = forwarded.split(",")
     return (normalised(seen[-hops].strip()) if len(seen) >= hops else "") or nearest
 
 

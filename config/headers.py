@@ -39,12 +39,12 @@ class HeadersMiddleware(CSPMiddleware):
         for name, value in ALWAYS.items():
             response[name] = value
         if settings.HTTPS and request.is_secure():
-            response["Strict-Transport-Security"] = _strict_transport()
+            response["Strict-Transport-Security"] = strict_transport()
         if response.status_code >= 400 or not request.path.startswith(CACHEABLE):
             response["Cache-Control"] = "no-store"
         return response
 
 
-def _strict_transport() -> str:
+def strict_transport() -> str:
     subdomains = "; includeSubDomains" if settings.SECURE_HSTS_INCLUDE_SUBDOMAINS else ""
     return f"max-age={settings.SECURE_HSTS_SECONDS}{subdomains}"

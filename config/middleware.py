@@ -27,6 +27,18 @@ ROLE_OF_PAGES = {
 _ACCEPTABLE_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 
+def id_of_request(given: str) -> str:
+    """The caller's where it is well-formed, else a new one."""
+    return given if _ACCEPTABLE_ID.fullmatch(given) else uuid.uuid4().hex
+
+
+def log_request(method: str, path: str, status: int, started: float) -> None:
+    """started  by time.monotonic()"""
+    ms = round((time.monotonic() - started) * 1000, 1)
+    said = {"method": method, "path": path, "status": status, "ms": ms}
+    logger.info("request", extra=said)
+
+
 class RequestIdMiddleware:
     """Takes a well-formed `X-Request-ID` from the caller, else makes one.
 
@@ -37,22 +49,13 @@ class RequestIdMiddleware:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
-        given = request.headers.get("X-Request-ID", "")
-        request_id = given if _ACCEPTABLE_ID.fullmatch(given) else uuid.uuid4().hex
+        request_id = id_of_request(request.headers.get("X-Request-ID", ""))
         token = logs.request_id.set(request_id)
         started = time.monotonic()
         try:
             response = self.get_response(request)
             response["X-Request-ID"] = request_id
-            logger.info(
-                "request",
-                extra={
-                    "method": request.method,
-                    "path": request.path,
-                    "status": response.status_code,
-                    "ms": round((time.monotonic() - started) * 1000, 1),
-                },
-            )
+            log_request(request.method or "", request.path, response.status_code, started)
             return response
         finally:
             logs.request_id.reset(token)

@@ -32,7 +32,7 @@ class HostMiddleware:
         if settings.HTTPS and name == public.hostname and port not in ("", str(public.port or 443)):
             raise DisallowedHost(f"The port {port} of {name} is not ours.")
         # "GET http://elsewhere/ HTTP/1.1" names a host too, which outranks the header (RFC 9112).
-        if not request.META.get("RAW_URI", "/").startswith("/"):
+        if not request.META.get("PATH_INFO", "/").startswith("/"):
             raise DisallowedHost("The request line holds a whole address.")
         return self.get_response(request)
 

@@ -70,6 +70,8 @@ MIDDLEWARE = [
 
 ROOT_URLCONF = "config.urls"
 WSGI_APPLICATION = "config.wsgi.application"
+ROOT_LANES = "jobs.lanes.LANES"  # of config.asgi: what is answered on the event loop
+WEB_THREADS = env.int("WEB_THREADS", default=8)  # for everything else
 TEMPLATES = [
     {
         "BACKEND": "django.template.backends.django.DjangoTemplates",

@@ -1,17 +1,17 @@
-"""The web server: processes for the cores, threads for those who wait."""
+"""The web server: processes for the cores, and in each an event loop with threads beside it."""
 
 import json
 import os
-import socket
+from collections.abc import Iterable
 from http import HTTPStatus
 from pathlib import Path
 
-from gunicorn import util
-from gunicorn.http import wsgi
+from gunicorn.asgi import protocol as asgi
 
 workers = int(os.environ.get("WEB_PROCESSES", "2"))
-worker_class = "gthread"
-threads = int(os.environ.get("WEB_THREADS", "8"))
+worker_class = "asgi"
+asgi_loop = "uvloop"
+asgi_lifespan = "on"
 timeout = 30
 graceful_timeout = 10
 keepalive = 30
@@ -22,10 +22,15 @@ limit_request_fields = 60
 # X-Forwarded-Proto is the application's to judge: see TRUSTED_PROXIES. By default gunicorn believes
 # whoever comes from this machine.
 forwarded_allow_ips = ""
-wsgi.SERVER = "guidepost"  # what we are, not of which make
+asgi._CACHED_SERVER_HEADER = b"Server: guidepost\r\n"  # what we are, not of which make
 
 
-def refuse(client: socket.socket, status: int, reason: str, message: str) -> None:
+def refuse(
+    self: asgi.ASGIProtocol,
+    status: int,
+    message: str,
+    extra_headers: Iterable[tuple[str, str]] = (),
+) -> None:
     """Requests that never reach the application: malformed, or with headers beyond the limits."""
     code = "bad_request" if status < HTTPStatus.INTERNAL_SERVER_ERROR else "server_error"
     body = json.dumps(
@@ -40,15 +45,16 @@ def refuse(client: socket.socket, status: int, reason: str, message: str) -> Non
         }
     )
     head = [
-        f"HTTP/1.1 {status} {reason}",
+        f"HTTP/1.1 {status} {HTTPStatus(status).phrase}",
         "Connection: close",
         "Content-Type: application/problem+json",
         f"Content-Length: {len(body)}",
         "Cache-Control: no-store",
         "Content-Security-Policy: default-src 'none'; frame-ancestors 'none'",
         "X-Content-Type-Options: nosniff",
+        *(f"{name}: {value}" for name, value in extra_headers),
     ]
-    util.write_nonblock(client, "\r\n".join([*head, "", body]).encode("latin-1"))
+    self._safe_write("\r\n".join([*head, "", body]).encode("latin-1"))
 
 
-util.write_error = refuse
+asgi.ASGIProtocol._send_error_response = refuse

@@ -10,7 +10,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from config.openapi import ProblemSerializer
-from jobs import diffs, replays
+from jobs import answers, diffs, replays
 from jobs.revision_serializers import DiffQuerySerializer, DiffSerializer, ReplaySerializer
 from jobs.serializers import JobSerializer
 from jobs.views import EVENT_ID, EXAMPLE, REFUSALS, JobView
@@ -82,7 +82,7 @@ class JobReplayView(JobView):
         if job is None:
             raise Http404
         data = JobSerializer(job).data
-        headers = {"Location": data["links"]["self"], **self.poll_headers(job)}
+        headers = {"Location": data["links"]["self"], **answers.poll_headers(job)}
         return Response(data, status=202, headers=headers)
 
 

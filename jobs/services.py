@@ -5,6 +5,7 @@ Its end, its deletion, has a module of its own (`jobs.deletion`).
 
 import json
 import logging
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
@@ -91,6 +92,66 @@ def submit_job(
     budget does not hold what it may cost.
     """
     preferences = preferences or preferences_of(tenant_id)
+    earlier = _superseded(tenant_id, supersedes, visible_to)
+    submission = prepare(
+        tenant_id=tenant_id,
+        submitted_by=submitted_by,
+        guideline_text=guideline_text,
+        file=file,
+        title=title,
+        priority=priority,
+        metadata=metadata,
+        expires_in=expires_in,
+        options=options,
+        preferences=preferences,
+        supersedes=earlier,
+    )
+    failpoint("before_post_commit")
+    if file is None:
+        _submit(submission)
+    else:
+        with in_role(), transaction.atomic(savepoint=False):  # its file with it, or neither
+            _submit(submission)
+            reading.keep(submission.job, file)
+    # Only a nudge: if it is lost, the pump wakes a worker for the same row within seconds.
+    transaction.on_commit(dispatch.wake_reader if file else dispatch.wake_worker)
+    transaction.on_commit(lambda: failpoint("after_post_commit"))
+    return submission.job
+
+
+@dataclass(frozen=True, slots=True)
+class Submission:
+    """A job that is not written yet, and what SUBMIT takes to write it."""
+
+    job: Job
+    values: dict[str, Any]
+
+    def accepted(self, made: dict[str, Any]) -> Job:
+        """The job, from the one row that SUBMIT gives. Raises TooManyWaiting or QuotaExceeded."""
+        job = self.job
+        budget.raise_if(made["refused"], job.tenant_id)
+        job.pk, job.document.pk = made["job_id"], made["of_document"]
+        job.document_id, job.created_at = job.document.pk, made["made_at"]
+        job.deadline_at = made["gives_up_at"]
+        return job
+
+
+def prepare(
+    *,
+    tenant_id: UUID,
+    submitted_by: str,
+    preferences: Preferences,
+    guideline_text: str = "",
+    file: Incoming | None = None,
+    title: str = "",
+    priority: Priority = Priority.NORMAL,
+    metadata: dict[str, str] | None = None,
+    expires_in: timedelta = DEFAULT_EXPIRY,
+    options: dict[str, Any] | None = None,
+    supersedes: Job | None = None,
+) -> Submission:
+    """What `submit_job` writes, without asking the database. Raises DocumentTooLarge or
+    ModelNotAllowed."""
     holding = resolve(options or {}, preferences)
     refuse_unless_allowed(holding, preferences)
     size = _size_of(guideline_text)
@@ -106,7 +167,7 @@ def submit_job(
         metadata=metadata or {},
         options=holding,
         prompts=current_prompts(),
-        supersedes=_superseded(tenant_id, supersedes, visible_to),
+        supersedes=supersedes,
         step=Step.READ if file else Step.SUMMARIZE,
         ready=file is None,
         cache_hit=False,
@@ -119,18 +180,8 @@ def submit_job(
         after |= {"bytes": len(file.content), "media_type": file.format.value}
     # What a file will cost is known once it is read.
     cost = Tokens(0, 0) if file else estimate(guideline_text)
-    asked = asked_by(holding, own_key=preferences.own_key)
-    failpoint("before_post_commit")
-    if file is None:
-        _submit(job, expires_in, after, budget.promised(cost, asked))
-    else:
-        with in_role(), transaction.atomic(savepoint=False):  # its file with it, or neither
-            _submit(job, expires_in, after, budget.promised(cost, asked))
-            reading.keep(job, file)
-    # Only a nudge: if it is lost, the pump wakes a worker for the same row within seconds.
-    transaction.on_commit(dispatch.wake_reader if file else dispatch.wake_worker)
-    transaction.on_commit(lambda: failpoint("after_post_commit"))
-    return job
+    promised = budget.promised(cost, asked_by(holding, own_key=preferences.own_key))
+    return Submission(job, _values(job, expires_in, after, promised))
 
 
 SUBMIT = """
@@ -140,13 +191,11 @@ SELECT * FROM jobs_submit(%(tenant)s, %(document)s, %(text)s, %(digest)s, %(step
 """
 
 
-def _submit(
+def _values(
     job: Job, expires_in: timedelta, after: dict[str, Any], promised: dict[str, int]
-) -> None:
-    """Writes the job, its document, its history and its entry in the audit log, and reserves what
-    it may cost: all or nothing, in one statement. Raises TooManyWaiting or QuotaExceeded."""
+) -> dict[str, Any]:
     document = job.document
-    values = {
+    return {
         "tenant": job.tenant_id,
         "document": document.uid,
         "text": document.sealed_text,
@@ -165,11 +214,13 @@ def _submit(
         "audited": json.dumps({**signature(), "after": after}),
         **promised,
     }
-    (made,) = rows_in_role(SUBMIT, values)
-    budget.raise_if(made["refused"], job.tenant_id)
-    job.pk, document.pk = made["job_id"], made["of_document"]
-    job.document_id, job.created_at = document.pk, made["made_at"]
-    job.deadline_at = made["gives_up_at"]
+
+
+def _submit(submission: Submission) -> None:
+    """Writes the job, its document, its history and its entry in the audit log, and reserves what
+    it may cost: all or nothing, in one statement. Raises TooManyWaiting or QuotaExceeded."""
+    (made,) = rows_in_role(SUBMIT, submission.values)
+    submission.accepted(made)
 
 
 def _superseded(tenant_id: UUID, event_id: UUID | None, visible_to: Principal | None) -> Job | None:

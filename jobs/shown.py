@@ -34,17 +34,28 @@ class Row(SimpleNamespace):
 def find(tenant_id: UUID, event_id: UUID) -> Row | None:
     """The job with its `version`, why it is `waiting`, and its sealed result. None where the tenant
     has no such job."""
-    asked = {"tenant": tenant_id, "event_id": event_id, **queue.asked()}
-    rows = rows_in_role(SHOW, asked)
-    if not rows:
-        return None
-    return _row(rows[0], waiting=queue.of(rows[0]), tenant_id=tenant_id)
+    return found(tenant_id, rows_in_role(SHOW, asked_for(tenant_id, event_id)))
+
+
+def asked_for(tenant_id: UUID, event_id: UUID) -> dict[str, Any]:
+    """What SHOW takes."""
+    return {"tenant": tenant_id, "event_id": event_id, **queue.asked()}
+
+
+def found(tenant_id: UUID, rows: list[dict[str, Any]]) -> Row | None:
+    """The job in what SHOW gives."""
+    return _row(rows[0], waiting=queue.of(rows[0]), tenant_id=tenant_id) if rows else None
 
 
 def page(tenant_id: UUID, *, status: str | None, before: UUID | None, most: int) -> list[Row]:
     """The newest jobs before one of them, of one status or all."""
     asked = {"tenant": tenant_id, "status": status, "before": before, "most": most}
-    return [_row(row) for row in rows_in_role(PAGE, asked)]
+    return listed(rows_in_role(PAGE, asked))
+
+
+def listed(rows: list[dict[str, Any]]) -> list[Row]:
+    """The jobs in what PAGE gives."""
+    return [_row(row) for row in rows]
 
 
 def _row(columns: dict[str, Any], **more: Any) -> Row:
@@ -98,10 +109,10 @@ def body_of(job: Job | Row) -> dict[str, Any]:
     }
 
 
-def result(job: Row) -> dict[str, Any] | None:
-    """None until the job is COMPLETED. Raises `config.crypto.CannotUnseal`."""
+def result_json(job: Row) -> str:
+    """As it is stored; "null" until the job is COMPLETED. Raises `config.crypto.CannotUnseal`."""
     place = sealed.RESULT.format(job.event_id)
-    return sealed.open_json(job.tenant_id, job.sealed_result, place)
+    return sealed.open_text(job.tenant_id, job.sealed_result, place) or "null"
 
 
 PRIORITY = {int(value): label for value, label in Priority.choices}

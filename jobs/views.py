@@ -1,25 +1,21 @@
 """The HTTP doors to jobs."""
 
+import json
 from collections.abc import Sequence
-from dataclasses import asdict
 from http import HTTPStatus
 from typing import Any
 from uuid import UUID
 
-from django.conf import settings
 from django.http import Http404
-from django.utils.http import quote_etag
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiExample, OpenApiParameter, extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from config.errors import InvalidCursor
 from config.openapi import ProblemSerializer
 from config.parsers import MultipartParser, StrictJSONParser
-from jobs import deletion, services, shares, shown
-from jobs.etags import has_tag
-from jobs.models import ENDED, Job
+from jobs import answers, deletion, services, shares, shown
+from jobs.models import Job
 from jobs.serializers import (
     DocumentSubmitSerializer,
     JobDetailSerializer,
@@ -27,14 +23,12 @@ from jobs.serializers import (
     JobPageSerializer,
     JobSerializer,
     JobSubmitSerializer,
-    next_link,
 )
 from jobs.shown import Row
 from tenants.authentication import Principal, principal
 from tenants.models import RouteClass, Scope
 from tenants.scope import TenantView
 
-POLL_SECONDS = "1"
 REFUSALS = dict.fromkeys((401, 403), ProblemSerializer)
 EVENT_ID = OpenApiParameter("event_id", OpenApiTypes.UUID, OpenApiParameter.PATH)
 IF_NONE_MATCH = OpenApiParameter("If-None-Match", str, OpenApiParameter.HEADER)
@@ -76,10 +70,6 @@ WAITING = {"waiting_on": "concurrency", "place": 3, "estimated_seconds": 12.5}
 class JobView(TenantView):
     http_method_names = ["get", "head", "post"]
     required_scopes: dict[str, Scope]
-
-    def poll_headers(self, job: Job | Row) -> dict[str, str]:
-        """A job that goes on says when to look again."""
-        return {} if job.status in ENDED else {"Retry-After": POLL_SECONDS}
 
 
 class JobCreateView(JobView):
@@ -131,9 +121,8 @@ class JobCreateView(JobView):
             visible_to=caller,
             **serializer.checked(request.data),
         )
-        data = shown.body_of(job)
-        headers = {"Location": data["links"]["self"], **self.poll_headers(job)}
-        return Response(data, status=202, headers=headers)
+        data, headers = answers.accepted(job)
+        return Response(data, status=HTTPStatus.ACCEPTED, headers=headers)
 
     @extend_schema(
         operation_id="listJobs",
@@ -153,15 +142,7 @@ class JobCreateView(JobView):
     )
     def get(self, request: Request) -> Response:
         query = JobListQuerySerializer.checked(request.query_params)
-        jobs = _page(principal(request), query)
-        more = len(jobs) > query["limit"]
-        page = jobs[: query["limit"]]
-        return Response(
-            {
-                "data": [shown.body_of(job) for job in page],
-                "next": next_link(query, page[-1]) if more else None,
-            }
-        )
+        return Response(answers.page(_page(principal(request), query), query))
 
 
 class JobDetailView(JobView):
@@ -191,14 +172,10 @@ class JobDetailView(JobView):
         job = shown.find(caller.tenant_id, event_id)
         if job is None or not shares.may_see(caller, event_id):
             raise Http404
-        headers = self.poll_headers(job)
-        if job.waiting is None:  # how long a job waits changes with the others'
-            headers["ETag"] = tag = quote_etag(f"{settings.APP_VERSION}.{job.version}")
-            if has_tag(request, tag):
-                return Response(status=HTTPStatus.NOT_MODIFIED, headers=headers)
-        waiting = asdict(job.waiting) if job.waiting else None
-        body = {**shown.body_of(job), "waiting": waiting, "result": shown.result(job)}
-        return Response(body, headers=headers)
+        data, headers = answers.shown_to(request.headers.get("If-None-Match", ""), job)
+        if data is None:
+            return Response(status=HTTPStatus.NOT_MODIFIED, headers=headers)
+        return Response({**data, "result": json.loads(shown.result_json(job))}, headers=headers)
 
     @extend_schema(
         operation_id="deleteJob",
@@ -277,16 +254,11 @@ class JobRetryView(JobView):
         )
         if job is None:
             raise Http404
-        return Response(JobSerializer(job).data, status=202, headers=self.poll_headers(job))
+        return Response(JobSerializer(job).data, status=202, headers=answers.poll_headers(job))
 
 
 def _page(caller: Principal, query: dict[str, Any]) -> Sequence[Job | Row]:
-    """One job more than the page holds, to know whether there is another."""
-    try:
-        before = UUID(hex=query["cursor"]) if "cursor" in query else None
-    except ValueError:
-        raise InvalidCursor from None
-    asked = {"status": query.get("status"), "before": before, "most": query["limit"] + 1}
+    asked = answers.asked_by(query)
     if caller.sees_own_only:
         return shares.page_of_own(caller, **asked)
     return shown.page(caller.tenant_id, **asked)

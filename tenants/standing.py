@@ -102,6 +102,11 @@ def standing_of(token: AccessToken) -> Standing | None:
     return _recent.get(token["jti"], lambda: _of_person(question))
 
 
+def at_hand(token: AccessToken) -> Standing | None:
+    """What is known of a token without asking: None also where it would have to be asked."""
+    return _recent.at_hand(token["jti"])
+
+
 def may_come_from(standing: Standing, address: str) -> bool:
     """Whether this caller may call from there: a key may be bound to networks."""
     return not standing.networks or is_within(address, standing.networks)
@@ -175,6 +180,14 @@ class Recent(Generic[Answer]):
                 self._forget(key, answer)
                 answer.set_exception(error)
         return answer.result()
+
+    def at_hand(self, key: str) -> Answer | None:
+        """An answer that is there; nobody waits for one."""
+        with self._lock:
+            asked_at, answer = self._answers.get(key, (0.0, None))
+        if answer is None or not answer.done() or answer.exception():
+            return None
+        return answer.result() if time.monotonic() - asked_at < self.seconds else None
 
     def clear(self) -> None:
         with self._lock:

@@ -23,11 +23,12 @@ from django.http import HttpRequest
 from django_ratelimit.core import get_usage
 from redis import Redis
 from redis.backoff import NoBackoff
-from redis.commands.core import Script
+from redis.commands.core import AsyncScript, Script
 from redis.exceptions import ConnectionError as ConnectionLost
 from redis.exceptions import RedisError
 from redis.retry import Retry
 
+from config import loop
 from config.errors import DomainError
 from config.isolation import DatabaseRole, acting_as
 from tenants.limits import Limits
@@ -125,6 +126,27 @@ def admit(tenant_id: UUID, client_id: str, limits: Limits, kind: RouteClass) -> 
         if kind is RouteClass.READ:
             return _headers(applying, ())
         counts = [_count_in_postgresql(tenant_id, kind, applying[0])]
+    return _admitted(applying, counts)
+
+
+async def admit_on_loop(
+    tenant_id: UUID, client_id: str, limits: Limits, kind: RouteClass
+) -> dict[str, str] | None:
+    """As `admit`; None, and nothing is counted, where Redis is away."""
+    if time.monotonic() < _redis_away_until:
+        return None
+    applying = applying_limits(limits, kind)
+    keys = [_key(tenant_id, client_id, limit) for limit in applying]
+    asked = [WINDOW * 1_000_000, 1, *(limit.quota for limit in applying)]
+    try:
+        _, admitted, answers = await _script_on_loop()(keys, asked)
+    except RedisError as error:
+        _redis_away(error)
+        return None
+    return _admitted(applying, _counts(applying, admitted, answers))
+
+
+def _admitted(applying: list[Limit], counts: list[Count]) -> dict[str, str]:
     headers = _headers(applying, counts)
     longest = max(counts, key=lambda count: count.wait)
     if longest.wait:
@@ -151,7 +173,10 @@ def look(tenant_id: UUID, client_id: str, limits: list[Limit], *, cost: int = 0)
     """
     keys = [_key(tenant_id, client_id, limit) for limit in limits]
     _, admitted, answers = sliding_window(keys, [limit.quota for limit in limits], cost, WINDOW)
-    passed = cost if admitted else 0
+    return _counts(limits, cost if admitted else 0, answers)
+
+
+def _counts(limits: list[Limit], passed: int, answers: list[tuple[int, int, int]]) -> list[Count]:
     return [
         Count(limit, max(limit.quota - used - passed, 0), _seconds(reset), _seconds(wait))
         for limit, (used, reset, wait) in zip(limits, answers, strict=True)
@@ -163,16 +188,25 @@ def sliding_window(
 ) -> tuple[int, bool, list[tuple[int, int, int]]]:
     """One round trip: the time (microseconds), whether it passed, and (used before, microseconds
     until the oldest leaves, microseconds until it would pass) for each key. Raises RedisAway."""
-    global _redis_away_until
     if time.monotonic() < _redis_away_until:
         raise RedisAway
     try:
         now, admitted, answers = _script()(keys, [round(window * 1_000_000), cost, *quotas])
     except RedisError as error:
-        _redis_away_until = time.monotonic() + RETRY_REDIS_AFTER
-        logger.warning("rate_limits_degraded", extra={"reason": str(error)})
+        _redis_away(error)
         raise RedisAway from error
     return int(now), bool(admitted), [(used, reset, wait) for used, reset, wait in answers]
+
+
+def _redis_away(error: RedisError) -> None:
+    global _redis_away_until
+    _redis_away_until = time.monotonic() + RETRY_REDIS_AFTER
+    logger.warning("rate_limits_degraded", extra={"reason": str(error)})
+
+
+@cache
+def _script_on_loop() -> AsyncScript:
+    return loop.redis().register_script(SLIDING_WINDOW)
 
 
 @cache
@@ -269,7 +303,6 @@ def count(request: HttpRequest, *, limit: str, rate: str, key: str) -> None:
     Raises RateLimited (429, with Retry-After) once the window is full, or LimiterUnavailable
     (503) while Redis is away: nobody may try secrets uncounted.
     """
-    global _redis_away_until
     if time.monotonic() < _redis_away_until:
         raise _no_counter()
     try:
@@ -277,8 +310,7 @@ def count(request: HttpRequest, *, limit: str, rate: str, key: str) -> None:
             request, group=limit, key=lambda group, request: key, rate=rate, increment=True
         )
     except RedisError as error:
-        _redis_away_until = time.monotonic() + RETRY_REDIS_AFTER
-        logger.warning("rate_limits_degraded", extra={"reason": str(error)})
+        _redis_away(error)
         raise _no_counter() from error
     if usage and usage["should_limit"]:
         seconds = max(1, usage["time_left"])

@@ -4,7 +4,7 @@ import select
 from typing import Any
 
 from django.db.backends.postgresql.base import DatabaseWrapper as PostgreSQL
-from psycopg import Connection
+from psycopg import AsyncConnection, Connection
 
 
 class DatabaseWrapper(PostgreSQL):
@@ -13,13 +13,13 @@ class DatabaseWrapper(PostgreSQL):
         error, and no request a round trip, which CONN_HEALTH_CHECKS would."""
         while True:
             connection = super().get_new_connection(conn_params)
-            if not self.pool or _is_quiet(connection):
+            if not self.pool or is_quiet(connection):
                 return connection
             connection.close()
             self.pool.putconn(connection)  # which makes another in its place
 
 
-def _is_quiet(connection: "Connection[Any]") -> bool:
+def is_quiet(connection: "Connection[Any] | AsyncConnection[Any]") -> bool:
     """Between two statements a server says nothing, except that it leaves."""
     poll = select.poll()
     poll.register(connection.fileno(), select.POLLIN | select.POLLRDHUP)

@@ -117,7 +117,7 @@ class Stack:
         self._prepare_database()
         self.report("starting web and workers")
         gunicorn = ("-m", "gunicorn", "-c", "deploy/gunicorn.conf.py")
-        bound = ("-b", f"127.0.0.1:{self.port}", "config.wsgi:application")
+        bound = ("-b", f"127.0.0.1:{self.port}", "config.asgi")
         self._python("web", *gunicorn, *bound, login="web")
         # Quiet: printing its banner onto a full disk would end a worker at its start.
         worker = ("-m", "celery", "-q", "-A", "config", "worker")

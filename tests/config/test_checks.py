@@ -14,7 +14,15 @@ from deploy.local.stack import new_secrets
 ROOT = Path(__file__).parent.parent.parent
 ZEROS = "k1:" + base64.b64encode(bytes(32)).decode()
 MANAGE = ["manage.py", "check", "--deploy", "--fail-level", "WARNING"]
-GUNICORN = ["-m", "gunicorn", "-c", "deploy/gunicorn.conf.py", "-b", "127.0.0.1:0", "config.wsgi"]
+GUNICORN = [
+    "-m",
+    "gunicorn",
+    "-c",
+    "deploy/gunicorn.conf.py",
+    "-b",
+    "127.0.0.1:0",
+    "config.asgi",
+]
 WORKER = ["-m", "celery", "-q", "-A", "config", "worker", "-P", "solo", "-Q", "nothing"]
 BEAT = ["-m", "celery", "-A", "config", "beat", "--pidfile=", "-s"]  # and a file: it replaces it
 

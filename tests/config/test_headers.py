@@ -207,7 +207,7 @@ def test_on_a_public_server_our_name_comes_with_our_port(browser):
 
 def test_a_whole_address_in_the_request_line_is_refused(browser):
     check_problem(
-        browser.get("/healthz", RAW_URI="http://evil.example/healthz"), 400, "bad_request"
+        browser.get("/healthz", PATH_INFO="http://evil.example/healthz"), 400, "bad_request"
     )
 
 

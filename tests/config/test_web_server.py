@@ -32,7 +32,7 @@ def web(django_db_setup):
         "WEB_PROCESSES": "1",
     }
     command = ["-m", "gunicorn", "-c", "deploy/gunicorn.conf.py", "-b", f"127.0.0.1:{port}"]
-    process = subprocess.Popen([sys.executable, *command, "config.wsgi"], cwd=ROOT, env=environment)
+    process = subprocess.Popen([sys.executable, *command, "config.asgi"], cwd=ROOT, env=environment)
     deadline = time.monotonic() + 60
     while True:
         try:

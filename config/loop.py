@@ -1,0 +1,112 @@
+"""PostgreSQL and Redis for requests on the event loop, and the way from there to a thread."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
+from contextvars import copy_context
+from functools import cache, partial
+from typing import Any, TypeVar
+from uuid import UUID
+
+from django.conf import settings
+from django.db import connection, connections
+from psycopg import AsyncClientCursor, AsyncConnection
+from psycopg.rows import dict_row
+from psycopg_pool import AsyncConnectionPool
+from redis.asyncio import Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import ConnectionError as ConnectionLost
+
+from config.isolation import ROLE_AND_TENANT, DatabaseRole
+from config.postgresql.base import is_quiet
+
+T = TypeVar("T")
+
+CONNECTIONS = 8  # more than the statements that one processor keeps PostgreSQL busy with
+THREADS = 4
+REDIS_TIMEOUT = 0.25  # seconds; the loop may be busy with others for some of it
+
+_pool: AsyncConnectionPool[AsyncConnection[dict[str, Any]]]
+_threads = ThreadPoolExecutor(THREADS, thread_name_prefix="beside-the-loop")
+
+
+async def open() -> None:
+    """Waits for no connection: a server that is away keeps nobody from starting."""
+    global _pool
+    django = connection.get_connection_params()
+    for name in ("cursor_factory", "prepare_threshold"):
+        django.pop(name, None)
+    _pool = AsyncConnectionPool(
+        kwargs={
+            **django,
+            "autocommit": True,
+            "prepare_threshold": None,
+            "cursor_factory": AsyncClientCursor,
+            "row_factory": dict_row,
+        },
+        min_size=1,
+        max_size=CONNECTIONS,
+        timeout=settings.DATABASES["default"]["OPTIONS"]["pool"]["timeout"],
+        reconnect_timeout=settings.DATABASES["default"]["OPTIONS"]["pool"]["reconnect_timeout"],
+        open=False,
+    )
+    await _pool.open()
+
+
+async def close() -> None:
+    await _pool.close()
+    await redis().aclose()
+    _threads.shutdown()
+
+
+@asynccontextmanager
+async def _connected() -> AsyncIterator["AsyncConnection[dict[str, Any]]"]:
+    pooled = await _pool.getconn()
+    while not is_quiet(pooled):  # its server has left: see config/postgresql/base.py
+        await pooled.close()
+        await _pool.putconn(pooled)  # which makes another in its place
+        pooled = await _pool.getconn()
+    try:
+        yield pooled
+    finally:
+        await _pool.putconn(pooled)
+
+
+async def rows_in_role(
+    role: DatabaseRole, tenant_id: UUID, question: str, parameters: dict[str, Any]
+) -> list[dict[str, Any]]:
+    """What one statement gives in the role, by column: `config.isolation.rows_in_role` without a
+    thread. What is sent together is one transaction. Raises what Django raises."""
+    who = ROLE_AND_TENANT.format(role=role.value, tenant=tenant_id)
+    with connection.wrap_database_errors:
+        async with _connected() as pooled:
+            cursor = await pooled.execute(f"{who};\n{question}", parameters)
+            cursor.nextset()
+            return await cursor.fetchall()
+
+
+@cache
+def redis() -> Redis:
+    # One try more, at once: a connection that an idle or restarted server closed is no outage.
+    client: Redis = Redis.from_url(
+        settings.REDIS_URL,
+        socket_timeout=REDIS_TIMEOUT,
+        socket_connect_timeout=REDIS_TIMEOUT,
+        retry=Retry(NoBackoff(), 1, supported_errors=(ConnectionLost,)),
+    )
+    return client
+
+
+async def in_thread(work: Callable[..., T], *args: Any, **kwargs: Any) -> T:
+    """What `work` returns, from a thread in which it may wait, as for the database."""
+    call = partial(copy_context().run, _and_let_go, partial(work, *args, **kwargs))
+    return await asyncio.get_running_loop().run_in_executor(_threads, call)
+
+
+def _and_let_go(work: Callable[[], T]) -> T:
+    try:
+        return work()
+    finally:
+        connections.close_all()  # back to the pool
