@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from contextvars import copy_context
-from functools import cache, partial
+from functools import partial
 from typing import Any, TypeVar
 from uuid import UUID
 
@@ -17,6 +17,7 @@ from psycopg_pool import AsyncConnectionPool
 from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
+from redis.commands.core import AsyncScript
 from redis.exceptions import ConnectionError as ConnectionLost
 
 from config.isolation import ROLE_AND_TENANT, DatabaseRole
@@ -29,12 +30,15 @@ THREADS = 4
 REDIS_TIMEOUT = 0.25  # seconds; the loop may be busy with others for some of it
 
 _pool: AsyncConnectionPool[AsyncConnection[dict[str, Any]]]
-_threads = ThreadPoolExecutor(THREADS, thread_name_prefix="beside-the-loop")
+_redis: Redis
+_threads: ThreadPoolExecutor
 
 
 async def open() -> None:
     """Waits for no connection: a server that is away keeps nobody from starting."""
-    global _pool
+    global _pool, _redis, _threads
+    _redis = _connect_to_redis()
+    _threads = ThreadPoolExecutor(THREADS, thread_name_prefix="beside-the-loop")
     django = connection.get_connection_params()
     for name in ("cursor_factory", "prepare_threshold"):
         django.pop(name, None)
@@ -57,7 +61,7 @@ async def open() -> None:
 
 async def close() -> None:
     await _pool.close()
-    await redis().aclose()
+    await _redis.aclose()
     _threads.shutdown()
 
 
@@ -87,8 +91,7 @@ async def rows_in_role(
             return await cursor.fetchall()
 
 
-@cache
-def redis() -> Redis:
+def _connect_to_redis() -> Redis:
     # One try more, at once: a connection that an idle or restarted server closed is no outage.
     client: Redis = Redis.from_url(
         settings.REDIS_URL,
@@ -97,6 +100,11 @@ def redis() -> Redis:
         retry=Retry(NoBackoff(), 1, supported_errors=(ConnectionLost,)),
     )
     return client
+
+
+async def redis_script(script: str, keys: list[str], arguments: list[int]) -> Any:
+    """What the script gives, in one round trip. Raises RedisError."""
+    return await AsyncScript(_redis, script)(keys, arguments)
 
 
 async def in_thread(work: Callable[..., T], *args: Any, **kwargs: Any) -> T:

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 from uuid import UUID
 
 from django.core.exceptions import SynchronousOnlyOperation
-from django.http import Http404, QueryDict
+from django.http import Http404, HttpRequest, QueryDict
 
 from config import loop
 from config.failpoints import failpoint
@@ -103,7 +103,7 @@ async def _in_thread(caller: Principal, work: Callable[..., T], *args: Any, **kw
 def _is_short_json(asked: Asked) -> bool:
     length = asked.headers.get(b"content-length", b"")
     is_json = asked.headers.get(b"content-type") == b"application/json"
-    return is_json and not asked.query and length.isdigit() and int(length) <= MOST_BYTES
+    return is_json and not asked.query and length.isdigit() and 0 < int(length) <= MOST_BYTES
 
 
 def _has_no_query(asked: Asked) -> bool:
@@ -115,7 +115,9 @@ def _is_any(asked: Asked) -> bool:
 
 
 def _allow(view: type[JobView]) -> str:
-    return ", ".join(view().allowed_methods)
+    made = view()
+    made.setup(HttpRequest())
+    return ", ".join(made.allowed_methods)
 
 
 LANES: list[Lane] = [

@@ -23,7 +23,7 @@ from django.http import HttpRequest
 from django_ratelimit.core import get_usage
 from redis import Redis
 from redis.backoff import NoBackoff
-from redis.commands.core import AsyncScript, Script
+from redis.commands.core import Script
 from redis.exceptions import ConnectionError as ConnectionLost
 from redis.exceptions import RedisError
 from redis.retry import Retry
@@ -139,7 +139,7 @@ async def admit_on_loop(
     keys = [_key(tenant_id, client_id, limit) for limit in applying]
     asked = [WINDOW * 1_000_000, 1, *(limit.quota for limit in applying)]
     try:
-        _, admitted, answers = await _script_on_loop()(keys, asked)
+        _, admitted, answers = await loop.redis_script(SLIDING_WINDOW, keys, asked)
     except RedisError as error:
         _redis_away(error)
         return None
@@ -202,11 +202,6 @@ def _redis_away(error: RedisError) -> None:
     global _redis_away_until
     _redis_away_until = time.monotonic() + RETRY_REDIS_AFTER
     logger.warning("rate_limits_degraded", extra={"reason": str(error)})
-
-
-@cache
-def _script_on_loop() -> AsyncScript:
-    return loop.redis().register_script(SLIDING_WINDOW)
 
 
 @cache

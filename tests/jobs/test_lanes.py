@@ -1,0 +1,164 @@
+"""Which requests are answered on the event loop, and what that asks of the two servers.
+
+What they are answered with is in tests/live/test_lanes.py: the same as by the view.
+"""
+
+import asyncio
+import json
+from collections import Counter
+
+import psycopg
+import pytest
+from django.conf import settings
+from redis.asyncio import Redis
+
+from accounts.tokens import issue_access_token
+from config import loop
+from config.lanes import MOST_BYTES, answered
+from jobs.lanes import LANES
+from jobs.models import Job
+from tests.factories import ApiKeyFactory, JobFactory
+
+pytestmark = pytest.mark.django_db(transaction=True)
+GUIDELINE = json.dumps({"guideline_text": "Staff MUST wash their hands."}).encode()
+
+
+@pytest.fixture
+def ask(tenant, monkeypatch):
+    """Asks on a loop of its own: (whether a lane has answered, status, body, what it asked)."""
+    token = token_of(tenant)
+
+    async def on_loop(scopes, body):
+        asked = Counter()
+        count(monkeypatch, psycopg.AsyncClientCursor, "execute", asked, "postgresql")
+        count(monkeypatch, Redis, "execute_command", asked, "redis")
+        await loop.open()
+        try:
+            for scope in scopes:
+                asked.clear()
+                taken, *said = await answer_of(scope, body)
+            return taken, *said, dict(asked)
+        finally:
+            await loop.close()
+
+    def run(method, path, body=b"", query=b"", times=1, **headers):
+        said = {
+            "host": settings.PUBLIC_URL.split("//")[1],
+            "authorization": f"Bearer {token}",
+            **(
+                {"content-type": "application/json", "content-length": str(len(body))}
+                if body
+                else {}
+            ),
+            **{name.replace("_", "-"): value for name, value in headers.items()},
+        }
+        scope = {
+            "type": "http",
+            "method": method,
+            "path": path,
+            "query_string": query,
+            "headers": [(name.encode(), value.encode()) for name, value in said.items() if value],
+            "client": ("127.0.0.1", 4711),
+        }
+        return asyncio.run(on_loop([scope] * times, body))
+
+    return run
+
+
+async def answer_of(scope, body):
+    """Whether a lane has answered, the status, and the body."""
+    said = []
+
+    async def receive():
+        return {"type": "http.request", "body": body}
+
+    async def send(message):
+        said.append(message)
+
+    if not await answered(LANES, scope, receive, send):
+        return False, 0, None
+    return True, said[0]["status"], json.loads(said[1]["body"])
+
+
+def token_of(tenant):
+    key = ApiKeyFactory(tenant=tenant).key
+    return str(issue_access_token(subject=key.client_id, tenant=str(tenant.id), scopes=key.scopes))
+
+
+def count(monkeypatch, kind, name, asked, server):
+    real = getattr(kind, name)
+
+    async def counted(self, *args, **kwargs):
+        asked[server] += 1
+        return await real(self, *args, **kwargs)
+
+    monkeypatch.setattr(kind, name, counted)
+
+
+def test_each_way_asks_each_server_once(ask, tenant):
+    job = JobFactory(tenant=tenant)
+
+    for request, status in [
+        (("POST", "/jobs", GUIDELINE), 202),
+        (("GET", f"/jobs/{job.event_id}"), 200),
+        (("GET", "/jobs"), 200),
+    ]:
+        # The first time it is asked besides who calls, and for the tenant's key.
+        taken, got, _, asked = ask(*request, times=2)
+
+        assert (taken, got) == (True, status)
+        assert asked == {"postgresql": 1, "redis": 1}
+
+
+def test_what_is_accepted_is_there(ask, tenant):
+    _, _, job, _ = ask("POST", "/jobs", GUIDELINE)
+
+    assert Job.objects.for_tenant(tenant.id).get().event_id.hex == job["event_id"].replace("-", "")
+
+
+@pytest.mark.parametrize(
+    ("request_line", "headers"),
+    [
+        (("PUT", "/jobs"), {}),
+        (("POST", "/jobs/cancel"), {}),
+        (("POST", "/jobs", GUIDELINE), {"idempotency_key": "a"}),
+        (("POST", "/jobs", GUIDELINE), {"transfer_encoding": "chunked"}),
+        (("POST", "/jobs", GUIDELINE), {"content_encoding": "gzip"}),
+        (("POST", "/jobs", GUIDELINE), {"content_type": "application/json; charset=latin-1"}),
+        (("POST", "/jobs", GUIDELINE), {"content_length": str(MOST_BYTES + 1)}),
+        (("POST", "/jobs", GUIDELINE), {"content_length": "-1"}),
+        (("POST", "/jobs", GUIDELINE), {"content_length": ""}),
+        (("POST", "/jobs", GUIDELINE, b"x=1"), {}),
+        (("GET", "/jobs", b"", b"access_token=x"), {}),
+        (("GET", "/jobs"), {"host": "evil.example"}),
+        (("GET", "/jobs"), {"accept": "text/html"}),
+        (("GET", "/jobs"), {"authorization": ""}),
+        (("GET", "/jobs"), {"authorization": "Bearer none"}),
+        (("GET", "/jobs"), {"authorization": "Basic YTpi"}),
+    ],
+    ids=str,
+)
+def test_what_is_unusual_is_left_to_the_view(ask, tenant, request_line, headers):
+    taken, _, _, asked = ask(*request_line, **headers)
+
+    assert not taken
+    assert asked == {}
+    assert not Job.objects.for_tenant(tenant.id).exists()
+
+
+def test_a_caller_who_may_not_is_left_to_the_view(ask, tenant):
+    tenant.is_active = False
+    tenant.save()
+
+    assert ask("GET", "/jobs")[0] is False
+
+
+def test_while_postgresql_is_away_the_view_says_so(ask, monkeypatch):
+    async def away(*args, **kwargs):
+        raise psycopg.OperationalError("away")
+
+    monkeypatch.setattr("psycopg_pool.AsyncConnectionPool.getconn", away)
+
+    taken, status, problem, _ = ask("GET", "/jobs")
+
+    assert (taken, status, problem["code"]) == (True, 503, "unavailable")
