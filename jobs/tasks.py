@@ -1,5 +1,6 @@
 """Celery entry points, a few lines each. A message lost, doubled or late changes nothing."""
 
+import gc
 import logging
 import socket
 import threading
@@ -84,6 +85,13 @@ def tidy(**from_a_later_version: Any) -> None:
 @task_prerun.connect
 def _consumed(**kwargs: object) -> None:
     alive.touch()
+
+
+@worker_ready.connect
+def _spare_what_stays(**kwargs: object) -> None:
+    """What was loaded at the start stays: no full collection looks through it any more."""
+    gc.collect()
+    gc.freeze()
 
 
 @worker_ready.connect

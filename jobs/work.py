@@ -74,17 +74,16 @@ class Work:
         checklist = kept or await self._make_checklist(summary["value"])
         steps = {Step.SUMMARIZE: summary["provenance"], Step.CHECKLIST: checklist["provenance"]}
         usage, last = unspent() if kept else checklist["usage"], Step.CHECKLIST
-        examined, repair = await computed(
-            lambda: self._examine(summary["value"], checklist["value"])
+        examined, result = await computed(
+            lambda: self._examine(summary["value"], checklist["value"], steps)
         )
-        if repair:
+        if result is None:
             if kept is None:
                 await self._keep(Step.CHECKLIST, checklist)
             step = await self._repair(examined)
-            examined = await computed(lambda: examined.revised(step.value))
             steps[Step.REPAIR] = step.provenance
             usage, last = step.usage, Step.REPAIR if step.usage["calls"] else Step.CHECKLIST
-        result = await computed(lambda: self._result(examined, steps))
+            result = await computed(lambda: self._result(examined.revised(step.value), steps))
         await self._complete(result, usage, last=last)
 
     # --- What there is ----------------------------------------------------------------------
@@ -183,12 +182,19 @@ class Work:
 
     # --- Results ----------------------------------------------------------------------------
 
-    def _examine(self, summary: dict[str, Any], checklist: dict[str, Any]) -> tuple[Examined, bool]:
-        """What is to be said of the checklist, and whether it needs a repair."""
+    def _examine(
+        self,
+        summary: dict[str, Any],
+        checklist: dict[str, Any],
+        steps: dict[Step, dict[str, Any]],
+    ) -> tuple[Examined, dict[str, Any] | None]:
+        """What is to be said of the checklist, and the result; None where it needs a repair."""
         language = self._options["language"]
         examined = Examined.of(self._source, summary, checklist, language=language)
         kept, doubtful = self._revision.kept, self._repairs_doubts
-        return examined, needs_repair(examined, doubtful=doubtful, kept=kept)
+        if needs_repair(examined, doubtful=doubtful, kept=kept):
+            return examined, None
+        return examined, self._result(examined, steps)
 
     def _result(self, examined: Examined, steps: dict[Step, dict[str, Any]]) -> dict[str, Any]:
         said = {"app_version": settings.APP_VERSION, "steps": steps, **self._revision.provenance}

@@ -36,6 +36,7 @@ _BLANK_BETWEEN = re.compile("(?<=[\u2e80-\U0010ffff]) (?=[\u2e80-\U0010ffff])")
 _ONE = "\x00-\x7f\xa0-\xac\xae-\u017f\u2010-\u2027"
 _ONE_EACH = re.compile(f"[{_ONE}]*")
 _AS_ONE = {**_SAME, ord("\n"): " "}
+_OTHER = re.compile("[" + "".join(map(re.escape, map(chr, _AS_ONE))) + "]")
 # A sign before others that need a look may be the one that they belong to.
 _RUNS = re.compile(f"(?P<one_each>[{_ONE}]+(?![^{_ONE}]))|[{_ONE}]?[^{_ONE}]+")
 
@@ -62,14 +63,14 @@ def fold(marked_up: str) -> Folded:
     readable = plain_with_origins(marked_up)
     text, origins = readable.text, readable.origins
     if _ONE_EACH.fullmatch(text):
-        folded = Folded(text.translate(_AS_ONE), origins, [at + 1 for at in origins])
+        folded = Folded(_as_one(text), origins, [at + 1 for at in origins])
         return _joined(folded, marked_up)
     pieces: list[str] = []
     starts: list[int] = []
     ends: list[int] = []
     for run in _RUNS.finditer(text):
         if run.lastgroup == "one_each":
-            pieces.append(run.group().translate(_AS_ONE))
+            pieces.append(_as_one(run.group()))
             starts.extend(origins[run.start() : run.end()])
             ends.extend(at + 1 for at in origins[run.start() : run.end()])
             continue
@@ -85,11 +86,18 @@ def folded_text(marked_up: str) -> str:
     """The text of `fold`, sooner: most quotes have no mark-up and no sign that needs a look."""
     if not (is_plain(marked_up) and _ONE_EACH.fullmatch(marked_up)):
         return fold(marked_up).text
-    text = marked_up.strip().translate(_AS_ONE)
+    text = _as_one(marked_up.strip())
     if "-" not in text:
         return text
     inside = (at for at in _hyphens(text) if text[at + 1].isalpha())
     return "".join(text[part] for part in _between(inside, len(text)))
+
+
+def _as_one(text: str) -> str:
+    """`translate` asks for each sign of a text that is not all ASCII; few are another's."""
+    if text.isascii():
+        return text.translate(_AS_ONE)
+    return _OTHER.sub(lambda match: match.group().translate(_AS_ONE), text)
 
 
 def _clusters(text: str, start: int, end: int) -> Iterator[tuple[int, int]]:

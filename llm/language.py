@@ -5,7 +5,6 @@ enough of its words say so.
 """
 
 import re
-from collections import Counter
 from collections.abc import Iterable
 from functools import cache
 from itertools import chain, islice
@@ -49,10 +48,9 @@ def _words(text: str) -> list[str]:
 
 def _hits(words: Iterable[str]) -> dict[Language, int]:
     hits: dict[Language, int] = dict.fromkeys(LANGUAGES, 0)
-    spoken = _spoken()
-    for word, times in Counter(words).items():
-        for language in spoken.get(word, ()):
-            hits[language] += times
+    for languages in filter(None, map(_spoken().get, words)):
+        for language in languages:
+            hits[language] += 1
     return hits
 
 

@@ -10,6 +10,7 @@ from functools import lru_cache
 from typing import Any
 
 MIN_WORDS = 12  # in a row: shorter ones, such as the list of keywords of RFC 2119, anybody writes
+_SHORTEST = 2 * MIN_WORDS - 1  # signs of so many words: a letter each, and what parts them
 _WORD = re.compile(r"[^\W_]+")
 _INVISIBLE = re.compile("[\u00ad\u200b-\u200f\u202a-\u202e\u2060-\u2064\u2066-\u2069\ufeff]")
 
@@ -36,6 +37,8 @@ def _secret(prompt: str) -> tuple[frozenset[tuple[str, ...]], frozenset[str]]:
 
 def _runs_of(known: frozenset[str], text: str) -> Iterator[tuple[str, ...]]:
     """The runs of a text that consist of known words: nearly none, of what is no prompt."""
+    if len(text) < _SHORTEST and text.isascii():
+        return  # most texts of a reply: an actor, a level, a category
     words = _words(text)
     streak = 0
     for at, word in enumerate(words, start=1):
@@ -55,11 +58,13 @@ def _runs(text: str) -> Iterator[tuple[str, ...]]:
 
 
 def _texts(value: Any) -> Iterator[str]:
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, dict):
-        for entry in value.values():
-            yield from _texts(entry)
-    elif isinstance(value, list):
-        for entry in value:
-            yield from _texts(entry)
+    """In no order."""
+    waiting = [value]
+    while waiting:
+        entry = waiting.pop()
+        if isinstance(entry, str):
+            yield entry
+        elif isinstance(entry, dict):
+            waiting.extend(entry.values())
+        elif isinstance(entry, list):
+            waiting.extend(entry)

@@ -5,7 +5,6 @@ covered or listed as missing.
 """
 
 import hashlib
-import json
 from bisect import bisect_right
 from collections.abc import Iterable, Sequence
 from operator import attrgetter
@@ -186,7 +185,7 @@ class _Places:
 
     def item(self, item: dict[str, Any]) -> dict[str, Any]:
         """One item with its citations looked up: supported if it has some and all are found."""
-        key = json.dumps(item, sort_keys=True)
+        key = repr(item)
         if key not in self._items:
             self._items[key] = self._item(item)
         return self._items[key]

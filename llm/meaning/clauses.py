@@ -77,24 +77,23 @@ _SUBJECT_ENDS = re.compile(
     r"\s(?:for|in|stored|held|used|kept|sent|by|who|whose|that|which|from|to|on|at|under)\b"
 )
 _AND = re.compile(r"\b(?:and|but|or|then)\s+", re.IGNORECASE)
+# These three are given a text without case.
 _NEGATOR = re.compile(
     r"\b(?:not(?!\s+(?:only|even)\b)|never|nobody|no\s?one|none|neither|nor|cannot"
     r"|no(?!\s+(?:later|more|less|fewer|longer|sooner|earlier|greater|higher|lower|one)\b)"
     r"|prohibit(?:s|ed)?|forbid(?:s|den)?|forbidden|bann?(?:ed)?|disallow(?:s|ed)?|discouraged"
     r"|avoid(?:s|ed|ing)?|refrain|fail(?:s|ed)? to|don't|mustn't|shouldn't|can't"
-    r"|doesn't|isn't|aren't)(?!\w)|n't\b",
-    re.IGNORECASE,
+    r"|doesn't|isn't|aren't)(?!\w)|n't\b"
 )
 _NOT_MORE = re.compile(
     r"\bnot\s+(?:(?:more|less|fewer|later|longer|greater|higher|lower)(?=\s+than\b)"
     r"|(?:below|under|above|over)\b)"
-    r"|\bno longer (?=than\b)|\bwhether or not\b|\bif not\b",
-    re.IGNORECASE,
+    r"|\bno longer (?=than\b)|\bwhether or not\b|\bif not\b"
 )
 _MAY_NEGATE = re.compile(
     "no|n't|never|neither|prohibit|forbid|ban|disallow|discouraged|avoid|refrain|fail"
 )
-_NO_LONGER = re.compile(r"\bno longer(?!\s+than\b)", re.IGNORECASE)
+_NO_LONGER = re.compile(r"\bno longer(?!\s+than\b)")
 
 
 @dataclass(frozen=True)
@@ -280,11 +279,12 @@ class Parsed:
 
 def negators(text: str) -> list[str]:
     """The words that turn it round; "no later than" compares, and is none."""
-    if not _MAY_NEGATE.search(caseless(text)):
+    low = caseless(text)
+    if not _MAY_NEGATE.search(low):
         return []
-    masked = _NOT_MORE.sub(lambda match: "x" * len(match.group()), text)
-    found = [match.group() for match in _NEGATOR.finditer(masked)]
-    return found + [match.group() for match in _NO_LONGER.finditer(masked)]
+    masked = _NOT_MORE.sub(lambda match: "x" * len(match.group()), low)
+    found = (match for pattern in (_NEGATOR, _NO_LONGER) for match in pattern.finditer(masked))
+    return [text[match.start() : match.end()] for match in found]
 
 
 def kinds(condition: Part, clause: Clause) -> frozenset[str]:

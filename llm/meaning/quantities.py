@@ -177,7 +177,7 @@ _DOWN = (
     r"(?:less often|less frequently|less|fewer|lower|shorter|earlier|younger|smaller|slower|lighter"
     r"|colder)"
 )
-_TO_NUMBER = r"(?:\s(?:of|a|an|the|age|once|about|approximately|every|each|in|value|EUR|USD))*\s?$"
+_TO_NUMBER = r"(?:\s(?:of|a|an|the|age|once|about|approximately|every|each|in|value|eur|usd))*\s?$"
 _COMPARISON_WORDS: list[tuple[Comparison, str]] = [
     ("ge", rf"\bat least|\b(?:no|not|never) {_DOWN} than|\bminimum|\bmin\.?|≥|>="),
     ("ge", r"\bnot (?:below|under)|\bno(?:t)? sooner than"),
@@ -188,9 +188,8 @@ _COMPARISON_WORDS: list[tuple[Comparison, str]] = [
     ("after", r"\bafter|\bfollowing"),
     ("by", r"\bbefore|\bby"),
 ]
-_BEFORE = [
-    (comparison, re.compile(rf"(?:{words}){_TO_NUMBER}", re.IGNORECASE))
-    for comparison, words in _COMPARISON_WORDS
+_BEFORE = [  # of a text without case
+    (comparison, re.compile(rf"(?:{words}){_TO_NUMBER}")) for comparison, words in _COMPARISON_WORDS
 ]
 _AFTER: list[tuple[Comparison, re.Pattern[str]]] = [
     (
@@ -411,8 +410,8 @@ def _is_word_not_unit(unit: re.Match[str], number: re.Match[str]) -> bool:
 
 
 def _comparison(text: str, start: int, end: int) -> Comparison:
-    before = text[max(0, start - _WINDOW) : start]
-    for comparison, pattern in _BEFORE if _MAY_COMPARE.search(caseless(before)) else ():
+    before = caseless(text[max(0, start - _WINDOW) : start])
+    for comparison, pattern in _BEFORE if _MAY_COMPARE.search(before) else ():
         if pattern.search(before):
             return _of_interval(comparison, _EVERY.search(before))
     return _of_interval(_comparison_after(text, end), _EVERY.search(before))
@@ -429,7 +428,7 @@ def _of_interval(comparison: Comparison, rate: object) -> Comparison:
     return {"ge": "le", "le": "ge"}.get(comparison, comparison)  # type: ignore[return-value]
 
 
-_EVERY = re.compile(r"\b(?:every|each)\s?$", re.IGNORECASE)
+_EVERY = re.compile(r"\b(?:every|each)\s?$")
 
 
 def _with_shared_units(text: str, found: list[Quantity]) -> list[Quantity]:

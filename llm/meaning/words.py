@@ -7,7 +7,6 @@ is too generous hides only one word, and numbers, negations and conditions are c
 import re
 import unicodedata
 from collections.abc import Callable, Iterable
-from functools import lru_cache, wraps
 
 from llm.lazily import kept
 from llm.markup import plain
@@ -291,20 +290,35 @@ def readable(text: str) -> str:
     return folded.replace("\n", " . ").translate(_DASHES)
 
 
-def _remembered(of_word: Callable[[str], str]) -> Callable[[str], str]:
-    """Kept from job to job for words alone: a longer run of letters may be a tenant's sentence."""
-    remembered = lru_cache(maxsize=_REMEMBERED)(of_word)
+class _Remembered(dict[str, str]):
+    """Kept from job to job for words alone: a longer run of letters may be a tenant's sentence.
 
-    @wraps(of_word)
-    def look_up(word: str) -> str:
-        return remembered(word) if len(word) <= _MAX_REMEMBERED else of_word(word)
+    A dict, since a text is looked up word by word without a call for each. Full, it begins anew.
+    """
 
-    return look_up
+    def __init__(self, of_word: Callable[[str], str]) -> None:
+        super().__init__()
+        self._of_word = of_word
+
+    def __missing__(self, word: str) -> str:
+        said = self._of_word(word)
+        if len(word) <= _MAX_REMEMBERED:
+            if len(self) >= _REMEMBERED:
+                self.clear()
+            self[word] = said
+        return said
+
+    def of_all(self, words: Iterable[str]) -> list[str]:
+        """What is said of each word, without those of which nothing is."""
+        return list(filter(None, map(self.__getitem__, words)))
 
 
-@_remembered
 def stem(word: str) -> str:
     """What the forms of one word share; crude on purpose, the same for both texts."""
+    return _STEMS[word]
+
+
+def _stem(word: str) -> str:
     word = word.casefold().removesuffix("'s").removesuffix("'")
     word = _IRREGULAR.get(word, word)
     participle = _GERMAN_PARTICIPLE.match(word)
@@ -329,22 +343,21 @@ def content(text: str) -> list[str]:
     if text.isascii():
         return meanings(words(text))
     if not _UNSPACED.search(text):
-        return [said for word in _WORD.findall(text) if (said := _meaning(word))]
+        return _MEANINGS.of_all(_WORD.findall(text))
     found: list[str] = []
     for word in _WORD.findall(text):
         if _UNSPACED.search(word):
             found.extend(word[at : at + 2] for at in range(max(1, len(word) - 1)))
-        elif said := _meaning(word):
+        elif said := _MEANINGS[word]:
             found.append(said)
     return found
 
 
 def meanings(found: Iterable[str]) -> list[str]:
     """`content` of an ASCII text, by its `words`."""
-    return [said for word in found if (said := _meaning(word))]
+    return _MEANINGS.of_all(found)
 
 
-@_remembered
 def _meaning(word: str) -> str:
     """Its stem; "" for a word that carries no meaning."""
     return stem(word) if len(word) > 1 and word.casefold() not in _STOP else ""
@@ -357,10 +370,9 @@ def roles(text: str) -> list[str]:
 
 def roles_among(found: Iterable[str]) -> list[str]:
     """`roles` of a text, by its `words`."""
-    return [role for word in found if (role := _role(word))]
+    return _SINGULAR_ROLES.of_all(found)
 
 
-@_remembered
 def _role(word: str) -> str:
     singular = _singular(word)
     return singular if singular in _ROLES else ""
@@ -379,9 +391,12 @@ def words(text: str) -> list[str]:
     return [word.casefold() for word in _WORD.findall(text)]
 
 
-@_remembered
 def positive(word: str) -> str:
     """ "inactive" without its negation; "" where it has none."""
+    return _POSITIVES[word]
+
+
+def _positive(word: str) -> str:
     match = _NEGATIVE_PREFIX.match(word)
     return word[match.end() :] if match else ""
 
@@ -405,12 +420,12 @@ class Vocabulary:
 
     @kept
     def _positives(self) -> set[str]:
-        return {p for word in self.stems if (p := positive(word))}
+        return set(_POSITIVES.of_all(self.stems))
 
     def holds(self, word: str) -> bool:
         if word in self.stems or (len(word) >= 5 and word[:5] in self._starts):
             return True
-        if word in self._positives or positive(word) in self.stems:  # "inactivity", "no activity"
+        if word in self._positives or _POSITIVES[word] in self.stems:  # "inactivity", "no activity"
             return True
         groups = _MEMBERSHIP.get(word)
         return groups is not None and not self._groups.isdisjoint(groups)
@@ -434,6 +449,8 @@ def _membership() -> dict[str, tuple[int, ...]]:
     return {word: tuple(groups) for word, groups in found.items()}
 
 
+_STEMS, _MEANINGS = _Remembered(_stem), _Remembered(_meaning)
+_SINGULAR_ROLES, _POSITIVES = _Remembered(_role), _Remembered(_positive)
 _MEMBERSHIP = _membership()
 _ROLES = frozenset(_ROLE_WORDS.split())
 GENERIC = frozenset(map(stem, _GENERIC_WORDS.split()))

@@ -52,4 +52,4 @@ def _glossary(language: Language) -> tuple[re.Pattern[str], re.Pattern[str], dic
         by_first.setdefault(re.escape(phrase[0]), []).append(rest)
     alternatives = "|".join(f"{first}(?:{'|'.join(rest)})" for first, rest in by_first.items())
     pattern = re.compile(rf"(?<!\w)(?:{alternatives})", re.IGNORECASE)
-    return pattern, re.compile("|".join(map(re.escape, phrases)).lower()), meanings
+    return pattern, re.compile(alternatives.lower()), meanings
