@@ -8,8 +8,12 @@ import subprocess
 import sys
 
 WITHOUT = ["-m", "not chaos and not proof and not faults"]
-LIVE = ["tests/live", "tests/e2e", "tests/deploy"]
-MODEL = ["tests/llm", "tests/grounding", "tests/eval", "tests/chaos", "tests/accounts"]
+# Folders, so that each part costs the processors about as much as another.
+LIVE = ["tests/live", "tests/e2e"]
+MODEL = [
+    *("tests/llm", "tests/grounding", "tests/eval", "tests/chaos"),
+    *("tests/accounts", "tests/deploy"),
+]
 JOBS = ["tests/jobs"]
 PARTS = {
     "live": LIVE,

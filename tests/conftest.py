@@ -3,7 +3,7 @@ from django.apps import apps
 from django.conf import settings
 from django.db import connection
 from django.db.models.signals import post_migrate
-from django.test import Client
+from django.test import Client, TransactionTestCase
 from redis import Redis
 from rest_framework.test import APIClient
 
@@ -14,18 +14,20 @@ from config.staff import StaffRole
 from tenants import standing, throttling
 from tenants.models import FOR_PEOPLE_ALONE, ApiKey, Role, Scope
 from tests.accounts.acts import sign_in
+from tests.emptying import empty
 from tests.factories import ApiSessionFactory, StaffFactory, TenantFactory
 from tests.live.whole_stack import live, live_stack  # noqa: F401  (one stack for live/ and e2e/)
 
 
 @pytest.fixture(scope="session")
 def django_db_setup(django_db_setup, django_db_blocker):
-    """After a test that commits, Django truncates all tables, which the audit log refuses.
+    """After a test that commits all tables are emptied, which the audit log refuses.
 
     Tests of just that put the two triggers back: see `walls` in tests/tenants/sealing. Then it
     says that it has migrated; the policies and privileges of each table are still there, and are
     not made anew a thousand times.
     """
+    TransactionTestCase._fixture_teardown = empty
     post_migrate.disconnect(after_migrate, sender=apps.get_app_config("config"))
     with django_db_blocker.unblock(), connection.cursor() as cursor:
         cursor.execute(

@@ -7,6 +7,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+from deploy.local.prepared import prepare
 from deploy.local.processes import StartFailed
 from deploy.local.stack import ROOT, Stack
 
@@ -22,6 +23,8 @@ def main() -> int:
     """The proof's own exit status; 1 as well if the stack does not start."""
     home = Path(tempfile.mkdtemp(prefix="guidepost-proof-"))
     home.chmod(0o711)  # PostgreSQL does not run as root and has to pass through
+    if not os.environ.get("DATABASE_URL"):
+        prepare(home)
     stack = Stack(
         home,
         database_url=os.environ.get("DATABASE_URL", ""),

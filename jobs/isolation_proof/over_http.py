@@ -15,7 +15,7 @@ from jobs.isolation_proof.callers import Caller, Kind
 from jobs.isolation_proof.doors import UNSAFE, Answer, Door, Request
 from jobs.isolation_proof.report import Report
 from jobs.isolation_proof.routes import METHODS, Endpoint, Id, Route, row
-from jobs.isolation_proof.world import MADE_AGAIN, Side, World, checksum, owned_tables
+from jobs.isolation_proof.world import MADE_AGAIN, Checksum, Side, World, owned_tables
 
 # A tenant is what the token says: names under which somebody might hope to say another.
 SAID_ELSEWHERE = ("tenant", "tenant_id")
@@ -50,9 +50,10 @@ class HTTPProof:
     door: Door
 
     def run(self, endpoints: list[Endpoint], callers: list[Caller]) -> None:
-        self.owned = owned_tables()
-        del self.owned[FOLLOWS_BY_ITSELF]
-        self.before = checksum(self.world.b, self.owned)
+        owned = owned_tables()
+        del owned[FOLLOWS_BY_ITSELF]
+        self.checksum = Checksum(self.world.b, owned)
+        self.before = self.checksum()
         few = [caller for caller in callers if caller.name in A_FEW]
         for endpoint in endpoints:
             unread = endpoint.for_staff or row(endpoint).public
@@ -130,7 +131,7 @@ class HTTPProof:
         return answer
 
     def _nothing_moved(self, where: str, caller: Caller, but: set[str]) -> None:
-        after = checksum(self.world.b, self.owned)
+        after = self.checksum()
         changed = set(after.splitlines()) ^ set(self.before.splitlines())
         tables = sorted({line.partition(":")[0] for line in changed} - but)
         self.report.check(not tables, where, caller.name, f"rows of another tenant: {tables}")

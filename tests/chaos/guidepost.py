@@ -8,6 +8,7 @@ from pathlib import Path
 import psycopg
 
 from deploy.local.demo import DemoFailed, get_token
+from deploy.local.prepared import prepare
 from deploy.local.processes import Child
 from deploy.local.stack import ROOT, Stack
 from tests.chaos.harness import LEASE_SECONDS, STEP_SECONDS, TENANTS, WORKERS
@@ -32,6 +33,7 @@ class Guidepost:
         self.deaths: list[str] = []
         # Not durable: processes are killed here, not the machine, and what they have handed to
         # its cache stays. With fsync, a recovery on a busy disk takes longer than all leases.
+        prepare(home)
         self.stack = Stack(
             home,
             settings=SETTINGS,

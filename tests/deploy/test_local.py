@@ -14,6 +14,7 @@ import pytest
 
 from deploy.local import __main__ as command
 from deploy.local.demo import DemoFailed, printable, wrap
+from deploy.local.prepared import prepare
 from tests.chaos.harness import temporary_home
 from tests.deploy.test_processes import exists, until
 
@@ -64,6 +65,8 @@ def running():
     """A served stack, and what it printed when it was up."""
     with temporary_home() as folder:
         home = folder / "state"
+        home.mkdir()
+        prepare(home)
         process = start(home, "run")
         printed = ""
         while "Ctrl-C" not in printed:

@@ -25,6 +25,7 @@ import pytest
 import redis
 
 from config.crypto import KeyRing
+from deploy.local.prepared import prepare
 from deploy.local.stack import Stack
 from tests.live import canaries
 from tests.live.browser import Browser, new_code
@@ -137,6 +138,7 @@ def live():
         "OPENAI_MODEL": "guidepost-offline-1",
         **failpoints(folder),
     }
+    prepare(folder)
     stack = Stack(folder, settings=settings, durable=False)
     stack.start()
     Gossip.model = stack.env["OFFLINE_MODEL_URL"].removesuffix("/v1")

@@ -20,6 +20,7 @@ import psycopg
 import pytest
 import redis
 
+from deploy.local.prepared import prepare
 from deploy.local.servers import wait_for_postgresql, wait_for_redis
 from deploy.local.stack import Stack
 from tests.live.test_faults_worker import ONCE, broker, hold, queue_key
@@ -57,6 +58,7 @@ def own_stack():
         "OPENAI_BASE_URL": "",
         **failpoints(folder),
     }
+    prepare(folder)
     stack = Stack(folder, settings=settings, patient=True)
     stack.start()
     ended = threading.Event()

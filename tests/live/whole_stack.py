@@ -21,6 +21,7 @@ import pytest
 from psycopg.rows import dict_row
 
 from deploy.local.demo import get_token
+from deploy.local.prepared import SECRETS
 from deploy.local.processes import Child
 from deploy.local.stack import Stack
 from tests.live.proxy import Proxy
@@ -241,10 +242,13 @@ def _with_path(url, path):
 def live_stack():
     server = os.environ["DATABASE_URL"]
     with psycopg.connect(server, autocommit=True) as connection:
-        connection.execute(f"CREATE DATABASE {DATABASE}")
+        template = os.environ.get("TEST_DATABASE_TEMPLATE", "template1")
+        connection.execute(f"CREATE DATABASE {DATABASE} TEMPLATE {template}")
     redis = Proxy(os.environ["REDIS_URL"])
     database_url = _with_path(server, f"/{DATABASE}")
     home = Path(tempfile.mkdtemp(prefix="guidepost-live-"))
+    # Under which what the copied database holds is sealed.
+    (home / SECRETS).write_text(json.dumps({"ENCRYPTION_KEYS": os.environ["ENCRYPTION_KEYS"]}))
     stack = Stack(
         home,
         database_url=database_url,

@@ -12,6 +12,7 @@ import tempfile
 from pathlib import Path
 
 from deploy.local.demo import get_token
+from deploy.local.prepared import prepare
 from deploy.local.stack import ROOT, Stack
 
 EXAMPLES = "25"
@@ -31,6 +32,7 @@ print(json.dumps(tokens))
 def main() -> int:
     home = Path(tempfile.mkdtemp(prefix="guidepost-fuzz-"))
     home.chmod(0o711)  # PostgreSQL does not run as root and has to pass through
+    prepare(home)
     stack = Stack(home, settings={"INVITATION_RATE": "1000000/m"}, durable=False)
     stack.start()
     try:
