@@ -4,6 +4,7 @@ What is asked most, and whoever waits for something, is answered on the event lo
 config/lanes.py); everything else by Django in threads. Why: docs/adr/0027.
 """
 
+import gc
 from typing import Any, cast
 
 from a2wsgi import WSGIMiddleware
@@ -29,6 +30,9 @@ async def _live(receive: Receive, send: Send) -> None:
     """Opens what requests on the loop share, and closes it when the process ends."""
     await receive()
     await loop.open()
+    # What is loaded by now stays: the collector need not look at it again.
+    gc.collect()
+    gc.freeze()
     await send({"type": "lifespan.startup.complete"})
     await receive()
     await loop.close()

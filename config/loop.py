@@ -82,13 +82,26 @@ async def rows_in_role(
     role: DatabaseRole, tenant_id: UUID, question: str, parameters: dict[str, Any]
 ) -> list[dict[str, Any]]:
     """What one statement gives in the role, by column: `config.isolation.rows_in_role` without a
-    thread. What is sent together is one transaction. Raises what Django raises."""
+    thread. Raises what Django raises."""
+    (rows,) = await rows_of_each(role, tenant_id, question, [parameters])
+    return rows
+
+
+async def rows_of_each(
+    role: DatabaseRole, tenant_id: UUID, question: str, many: list[dict[str, Any]]
+) -> list[list[dict[str, Any]]]:
+    """The same for each of several parameters, in one transaction and one round trip."""
     who = ROLE_AND_TENANT.format(role=role.value, tenant=tenant_id)
     with connection.wrap_database_errors:
         async with _connected() as pooled:
-            cursor = await pooled.execute(f"{who};\n{question}", parameters)
-            cursor.nextset()
-            return await cursor.fetchall()
+            cursor = AsyncClientCursor(pooled, row_factory=dict_row)
+            asked = [cursor.mogrify(question, parameters) for parameters in many]
+            # What is sent together is one transaction.
+            await cursor.execute(";\n".join([who, *asked]).encode())
+            rows = []
+            while cursor.nextset():
+                rows.append(await cursor.fetchall())
+            return rows
 
 
 def _connect_to_redis() -> Redis:

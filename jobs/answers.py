@@ -25,7 +25,7 @@ def poll_headers(job: Job | Row) -> Headers:
     return {} if job.status in ENDED else {"Retry-After": POLL_SECONDS}
 
 
-def accepted(job: Job) -> tuple[dict[str, Any], Headers]:
+def accepted(job: Job | Row) -> tuple[dict[str, Any], Headers]:
     data = shown.body_of(job)
     return data, {"Location": data["links"]["self"], **poll_headers(job)}
 

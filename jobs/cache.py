@@ -8,6 +8,7 @@ Two equal jobs that run at the same time both ask the model: nobody waits for an
 
 import json
 from typing import TYPE_CHECKING, Any
+from uuid import UUID
 
 from django.db import connection
 
@@ -40,14 +41,26 @@ def fingerprint(job: Job) -> str:
     """
     if job.supersedes_id is not None or not job.document.digest:
         return ""
+    document = job.document
+    return keyed(job.tenant_id, document.digest, document.page_starts, job.options, job.prompts)
+
+
+def keyed(
+    tenant_id: UUID,
+    digest: str,
+    pages: list[int] | None,
+    options: dict[str, Any],
+    prompts: dict[str, int],
+) -> str:
+    """The fingerprint of a text by its digest."""
     parts = {
-        "digest": job.document.digest,
-        "pages": job.document.page_starts,
-        "options": {name: value for name, value in job.options.items() if name not in NO_MATTER},
-        "prompts": job.prompts,
+        "digest": digest,
+        "pages": pages,
+        "options": {name: value for name, value in options.items() if name not in NO_MATTER},
+        "prompts": prompts,
         "chain": CHAIN_VERSION,
     }
-    return vault.index(job.tenant_id, json.dumps(parts, sort_keys=True).encode(), PLACE)
+    return vault.index(tenant_id, json.dumps(parts, sort_keys=True).encode(), PLACE)
 
 
 def may_use_earlier(job: "Job | Row") -> bool:

@@ -15,12 +15,14 @@ from config.failpoints import failpoint
 from config.isolation import DatabaseRole, meaning
 from config.lanes import MOST_BYTES, Answer, Asked, Lane
 from config.parsers import loads, read_body
-from jobs import answers, dispatch, services, shown
+from jobs import answers, dispatch, intake, services, shown
 from jobs.models import Job
 from jobs.serializers import JobListQuerySerializer, JobSubmitSerializer
+from jobs.shown import Row
 from jobs.views import JobCreateView, JobDetailView, JobView
+from tenants.audit import acts_of
 from tenants.authentication import Principal
-from tenants.lanes import TenantLane
+from tenants.lanes import TenantLane, actor_of
 from tenants.models import RouteClass, Scope
 
 T = TypeVar("T")
@@ -52,12 +54,13 @@ async def index(caller: Principal, asked: Asked, _: str) -> Answer:
 async def submit(caller: Principal, asked: Asked, _: str) -> Answer:
     length = int(asked.headers[b"content-length"])
     body = loads(read_body(io.BytesIO(await asked.body()), length))
-    job = await _submitted(caller, JobSubmitSerializer.checked(body))
+    with acts_of(actor_of(caller, asked)):
+        job = await _submitted(caller, JobSubmitSerializer.checked(body))
     data, headers = answers.accepted(job)
     return Answer(HTTPStatus.ACCEPTED, data, headers)
 
 
-async def _submitted(caller: Principal, checked: dict[str, Any]) -> Job:
+async def _submitted(caller: Principal, checked: dict[str, Any]) -> Job | Row:
     who: dict[str, Any] = {
         "tenant_id": caller.tenant_id,
         "submitted_by": caller.subject,
@@ -67,7 +70,7 @@ async def _submitted(caller: Principal, checked: dict[str, Any]) -> Job:
         return await _in_thread(caller, services.submit_job, visible_to=caller, **who, **checked)
     submission = await _done(caller, services.prepare, **who, **checked)
     failpoint("before_post_commit")
-    (made,) = await _rows(caller, services.SUBMIT, submission.values)
+    made = await intake.write(caller.tenant_id, submission.values)
     if made["refused"]:  # and how much is left has to be looked up
         await _in_thread(caller, submission.accepted, made)
     job = submission.accepted(made)

@@ -18,7 +18,7 @@ from django.db.models.functions import Now
 from config.database import ClockTimestamp
 from config.failpoints import failpoint
 from config.isolation import in_role, rows_in_role
-from jobs import breaker, budget, cache, claims, dispatch, revisions, sealed
+from jobs import breaker, budget, cache, claims, dispatch, revisions, sealed, shown
 from jobs.claims import Claim
 from jobs.dispatch import WakeUp
 from jobs.documents import reading
@@ -43,10 +43,12 @@ from jobs.models import (
     Priority,
     Step,
     TenantQueue,
+    uuid7,
 )
 from jobs.options import asked_by, current_prompts, refuse_unless_allowed, resolve
 from jobs.persistence import LeaseLost
 from jobs.retries import Decision, Verdict
+from jobs.shown import Row
 from llm.bounds import Tokens
 from llm.chain import estimate
 from llm.errors import LLMError
@@ -108,32 +110,32 @@ def submit_job(
     )
     failpoint("before_post_commit")
     if file is None:
-        _submit(submission)
+        job = _submit(submission, earlier)
     else:
         with in_role(), transaction.atomic(savepoint=False):  # its file with it, or neither
-            _submit(submission)
-            reading.keep(submission.job, file)
+            job = _submit(submission, earlier)
+            reading.keep(job, file)
     # Only a nudge: if it is lost, the pump wakes a worker for the same row within seconds.
     transaction.on_commit(dispatch.wake_reader if file else dispatch.wake_worker)
     transaction.on_commit(lambda: failpoint("after_post_commit"))
-    return submission.job
+    return job
 
 
 @dataclass(frozen=True, slots=True)
 class Submission:
-    """A job that is not written yet, and what SUBMIT takes to write it."""
+    """A job that is not written yet, and what SUBMIT takes to write it.
 
-    job: Job
+    job  without a model's fields and descriptors: making one costs as much as sealing a text
+    """
+
+    job: Row
     values: dict[str, Any]
 
-    def accepted(self, made: dict[str, Any]) -> Job:
+    def accepted(self, made: dict[str, Any]) -> Row:
         """The job, from the one row that SUBMIT gives. Raises TooManyWaiting or QuotaExceeded."""
-        job = self.job
-        budget.raise_if(made["refused"], job.tenant_id)
-        job.pk, job.document.pk = made["job_id"], made["of_document"]
-        job.document_id, job.created_at = job.document.pk, made["made_at"]
-        job.deadline_at = made["gives_up_at"]
-        return job
+        budget.raise_if(made["refused"], self.job.tenant_id)
+        self.job.id, self.job.created_at = made["job_id"], made["made_at"]
+        return self.job
 
 
 def prepare(
@@ -155,33 +157,50 @@ def prepare(
     holding = resolve(options or {}, preferences)
     refuse_unless_allowed(holding, preferences)
     size = _size_of(guideline_text)
-    document = Document(tenant_id=tenant_id)
+    document = uuid7()
+    text, digest = None, ""
     if file is None:
-        document.take_text(guideline_text)
-    job = Job(
+        place = sealed.DOCUMENT_TEXT.format(document)
+        text = sealed.seal_text(tenant_id, guideline_text, place)
+        digest = sealed.digest(tenant_id, guideline_text)
+    prompts = current_prompts()
+    can_repeat = digest and supersedes is None
+    job = shown.new(
         tenant_id=tenant_id,
-        document=document,
-        submitted_by=submitted_by,
+        event_id=uuid7(),
         title=title,
         priority=priority,
         metadata=metadata or {},
         options=holding,
-        prompts=current_prompts(),
-        supersedes=supersedes,
+        supersedes=supersedes and supersedes.event_id,
         step=Step.READ if file else Step.SUMMARIZE,
-        ready=file is None,
-        cache_hit=False,
-        passages_done=0,
-        passages=0,
+        fingerprint=cache.keyed(tenant_id, digest, None, holding, prompts) if can_repeat else "",
     )
-    job.fingerprint = cache.fingerprint(job)
-    after = {"digest": document.digest, "bytes": size, "priority": Priority(priority).label}
+    after = {"digest": digest, "bytes": size, "priority": Priority(priority).label}
     if file is not None:
         after |= {"bytes": len(file.content), "media_type": file.format.value}
     # What a file will cost is known once it is read.
     cost = Tokens(0, 0) if file else estimate(guideline_text)
-    promised = budget.promised(cost, asked_by(holding, own_key=preferences.own_key))
-    return Submission(job, _values(job, expires_in, after, promised))
+    values = {
+        "tenant": tenant_id,
+        "document": document,
+        "text": text,
+        "digest": digest,
+        "step": job.step,
+        "event_id": job.event_id,
+        "submitted_by": submitted_by,
+        "title": title,
+        "priority": int(priority),
+        "metadata": json.dumps(job.metadata),
+        "options": json.dumps(holding),
+        "prompts": json.dumps(prompts),
+        "fingerprint": job.fingerprint,
+        "supersedes": supersedes and supersedes.pk,
+        "expires_in": expires_in,
+        "audited": json.dumps({**signature(), "after": after}),
+        **budget.promised(cost, asked_by(holding, own_key=preferences.own_key)),
+    }
+    return Submission(job, values)
 
 
 SUBMIT = """
@@ -191,36 +210,39 @@ SELECT * FROM jobs_submit(%(tenant)s, %(document)s, %(text)s, %(digest)s, %(step
 """
 
 
-def _values(
-    job: Job, expires_in: timedelta, after: dict[str, Any], promised: dict[str, int]
-) -> dict[str, Any]:
-    document = job.document
-    return {
-        "tenant": job.tenant_id,
-        "document": document.uid,
-        "text": document.sealed_text,
-        "digest": document.digest,
-        "step": job.step,
-        "event_id": job.event_id,
-        "submitted_by": job.submitted_by,
-        "title": job.title,
-        "priority": int(job.priority),
-        "metadata": json.dumps(job.metadata),
-        "options": json.dumps(job.options),
-        "prompts": json.dumps(job.prompts),
-        "fingerprint": job.fingerprint,
-        "supersedes": job.supersedes_id,
-        "expires_in": expires_in,
-        "audited": json.dumps({**signature(), "after": after}),
-        **promised,
-    }
-
-
-def _submit(submission: Submission) -> None:
+def _submit(submission: Submission, supersedes: Job | None) -> Job:
     """Writes the job, its document, its history and its entry in the audit log, and reserves what
     it may cost: all or nothing, in one statement. Raises TooManyWaiting or QuotaExceeded."""
     (made,) = rows_in_role(SUBMIT, submission.values)
-    submission.accepted(made)
+    row, values = submission.accepted(made), submission.values
+    document = Document(
+        pk=made["of_document"],
+        tenant_id=row.tenant_id,
+        uid=values["document"],
+        sealed_text=values["text"],
+        digest=values["digest"],
+    )
+    return Job(
+        pk=row.id,
+        tenant_id=row.tenant_id,
+        event_id=row.event_id,
+        document=document,
+        submitted_by=values["submitted_by"],
+        title=row.title,
+        priority=row.priority,
+        metadata=row.metadata,
+        options=row.options,
+        prompts=json.loads(values["prompts"]),
+        fingerprint=row.fingerprint,
+        supersedes=supersedes,
+        step=row.step,
+        ready=row.step != Step.READ,
+        created_at=row.created_at,
+        deadline_at=made["gives_up_at"],
+        cache_hit=False,
+        passages_done=0,
+        passages=0,
+    )
 
 
 def _superseded(tenant_id: UUID, event_id: UUID | None, visible_to: Principal | None) -> Job | None:

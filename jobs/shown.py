@@ -31,6 +31,30 @@ class Row(SimpleNamespace):
     """A job's columns by the names they have on `Job`; `supersedes` and `replay_of` are ids."""
 
 
+def new(**columns: Any) -> Row:
+    """A job of these columns that is about to be written."""
+    return Row(**columns, **_AT_FIRST)
+
+
+_AT_FIRST = {
+    "status": JobStatus.PENDING,
+    "attempt": 0,
+    "passages_done": 0,
+    "passages": 0,
+    "replay_of": None,
+    "cache_hit": False,
+    "created_at": None,
+    "started_at": None,
+    "ended_at": None,
+    "error_code": "",
+    "error_detail": "",
+    "llm_calls": 0,
+    "prompt_tokens": 0,
+    "completion_tokens": 0,
+    "unknown_calls": 0,
+}
+
+
 def find(tenant_id: UUID, event_id: UUID) -> Row | None:
     """The job with its `version`, why it is `waiting`, and its sealed result. None where the tenant
     has no such job."""

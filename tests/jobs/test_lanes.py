@@ -6,15 +6,18 @@ What they are answered with is in tests/live/test_lanes.py: the same as by the v
 import asyncio
 import json
 from collections import Counter
+from itertools import count as count_up
 
 import psycopg
 import pytest
 from django.conf import settings
+from django.db import OperationalError
 from redis.asyncio import Redis
 
 from accounts.tokens import issue_access_token
 from config import loop
 from config.lanes import MOST_BYTES, answered
+from jobs import services
 from jobs.lanes import LANES
 from jobs.models import Job
 from tests.factories import ApiKeyFactory, JobFactory
@@ -24,49 +27,77 @@ GUIDELINE = json.dumps({"guideline_text": "Staff MUST wash their hands."}).encod
 
 
 @pytest.fixture
-def ask(tenant, monkeypatch):
-    """Asks on a loop of its own: (whether a lane has answered, status, body, what it asked)."""
+def on_loop(tenant, monkeypatch):
+    """Runs what is given a way to ask, on a loop of its own; its result, and what was asked."""
     token = token_of(tenant)
 
-    async def on_loop(scopes, body):
+    async def run(work):
         asked = Counter()
         count(monkeypatch, psycopg.AsyncClientCursor, "execute", asked, "postgresql")
         count(monkeypatch, Redis, "execute_command", asked, "redis")
         await loop.open()
         try:
-            for scope in scopes:
-                asked.clear()
-                taken, *said = await answer_of(scope, body)
-            return taken, *said, dict(asked)
+            return await work(lambda *line, **headers: ask_with(token, *line, **headers), asked)
         finally:
             await loop.close()
 
-    def run(method, path, body=b"", query=b"", times=1, **headers):
-        said = {
-            "host": settings.PUBLIC_URL.split("//")[1],
-            "authorization": f"Bearer {token}",
-            **(
-                {"content-type": "application/json", "content-length": str(len(body))}
-                if body
-                else {}
-            ),
-            **{name.replace("_", "-"): value for name, value in headers.items()},
-        }
-        scope = {
-            "type": "http",
-            "method": method,
-            "path": path,
-            "query_string": query,
-            "headers": [(name.encode(), value.encode()) for name, value in said.items() if value],
-            "client": ("127.0.0.1", 4711),
-        }
-        return asyncio.run(on_loop([scope] * times, body))
+    return lambda work: asyncio.run(run(work))
+
+
+@pytest.fixture
+def ask(on_loop):
+    """Asks once or more: the last (whether a lane has answered, status, body, what it asked)."""
+
+    def run(*line, times=1, **headers):
+        async def work(ask, asked):
+            for _ in range(times):
+                asked.clear()
+                said = await ask(*line, **headers)
+            return *said, dict(asked)
+
+        return on_loop(work)
 
     return run
 
 
-async def answer_of(scope, body):
+@pytest.fixture
+def ask_together(on_loop):
+    """Submits so many jobs at once: the statuses, and what was asked."""
+
+    def run(number):
+        async def work(ask, asked):
+            await ask("GET", "/jobs")  # who calls is known from here on
+            await ask("POST", "/jobs", b"{}")
+            asked.clear()
+            said = await asyncio.gather(*[ask("POST", "/jobs", GUIDELINE) for _ in range(number)])
+            return [status for _, status, _ in said], dict(asked)
+
+        return on_loop(work)
+
+    return run
+
+
+async def ask_with(token, method, path, body=b"", query=b"", **headers):
     """Whether a lane has answered, the status, and the body."""
+    said = {
+        "host": settings.PUBLIC_URL.split("//")[1],
+        "authorization": f"Bearer {token}",
+        "content-type": "application/json" if body else "",
+        "content-length": str(len(body)) if body else "",
+        **{name.replace("_", "-"): value for name, value in headers.items()},
+    }
+    scope = {
+        "type": "http",
+        "method": method,
+        "path": path,
+        "query_string": query,
+        "headers": [(name.encode(), value.encode()) for name, value in said.items() if value],
+        "client": ("127.0.0.1", 4711),
+    }
+    return await answer_of(scope, body)
+
+
+async def answer_of(scope, body):
     said = []
 
     async def receive():
@@ -162,3 +193,57 @@ def test_while_postgresql_is_away_the_view_says_so(ask, monkeypatch):
     taken, status, problem, _ = ask("GET", "/jobs")
 
     assert (taken, status, problem["code"]) == (True, 503, "unavailable")
+
+
+def test_submissions_of_one_moment_are_one_transaction(ask_together, tenant):
+    statuses, asked = ask_together(20)
+
+    assert statuses == [202] * 20
+    assert Job.objects.for_tenant(tenant.id).count() == 20
+    # The first goes alone; who came meanwhile goes with the next, sixteen at a time.
+    assert asked["postgresql"] == 3
+
+
+def test_one_that_cannot_be_written_takes_no_other_with_it(ask_together, tenant, monkeypatch):
+    real, numbers = services.prepare, count_up()
+
+    def prepare(**kwargs):
+        submission = real(**kwargs)
+        if next(numbers) == 7:
+            submission.values["priority"] = 10**6  # beyond its column
+        return submission
+
+    monkeypatch.setattr("jobs.lanes.services.prepare", prepare)
+
+    statuses, _ = ask_together(12)
+
+    assert sorted(statuses) == [202] * 11 + [500]
+    assert Job.objects.for_tenant(tenant.id).count() == 11
+
+
+def test_a_lost_connection_is_everybodys_and_nothing_is_written_twice(
+    ask_together, tenant, monkeypatch
+):
+    real = loop.rows_of_each
+
+    async def lost_after_the_commit(*args):
+        rows = await real(*args)
+        if len(rows) > 1:
+            raise OperationalError("the connection is lost")
+        return rows
+
+    monkeypatch.setattr("config.loop.rows_of_each", lost_after_the_commit)
+
+    statuses, _ = ask_together(10)
+
+    assert sorted(statuses) == [202] + [503] * 9
+    assert Job.objects.for_tenant(tenant.id).count() == 10
+
+
+def test_each_of_a_moment_is_held_to_the_cap(ask_together, tenant):
+    services.set_queue(tenant.id, max_waiting=5)
+
+    statuses, _ = ask_together(12)
+
+    assert sorted(statuses) == [202] * 5 + [429] * 7
+    assert Job.objects.for_tenant(tenant.id).count() == 5
