@@ -10,18 +10,20 @@ from typing import Any, TypeVar
 from uuid import UUID
 
 from django.conf import settings
-from django.db import connection, connections
+from django.db import DataError, IntegrityError, ProgrammingError, connection, connections
 from psycopg import AsyncClientCursor, AsyncConnection
 from psycopg.rows import dict_row
 from psycopg_pool import AsyncConnectionPool
 from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
-from redis.commands.core import AsyncScript
+from redis.commands.core import Script
 from redis.exceptions import ConnectionError as ConnectionLost
+from redis.exceptions import NoScriptError
 
 from config.isolation import ROLE_AND_TENANT, DatabaseRole
 from config.postgresql.base import is_quiet
+from config.together import Together
 
 T = TypeVar("T")
 
@@ -78,19 +80,25 @@ async def _connected() -> AsyncIterator["AsyncConnection[dict[str, Any]]"]:
         await _pool.putconn(pooled)
 
 
+Rows = list[dict[str, Any]]
+
+
 async def rows_in_role(
     role: DatabaseRole, tenant_id: UUID, question: str, parameters: dict[str, Any]
-) -> list[dict[str, Any]]:
+) -> Rows:
     """What one statement gives in the role, by column: `config.isolation.rows_in_role` without a
-    thread. Raises what Django raises."""
-    (rows,) = await rows_of_each(role, tenant_id, question, [parameters])
-    return rows
+    thread. Raises what Django raises.
+
+    The same question with other parameters may go with it, for the same tenant: in one
+    transaction, and so with one commit.
+    """
+    return await _questions.ask((role, tenant_id, question), parameters)
 
 
-async def rows_of_each(
-    role: DatabaseRole, tenant_id: UUID, question: str, many: list[dict[str, Any]]
-) -> list[list[dict[str, Any]]]:
-    """The same for each of several parameters, in one transaction and one round trip."""
+async def _ask_all(
+    who_and_what: tuple[DatabaseRole, UUID, str], many: list[dict[str, Any]]
+) -> list[Rows]:
+    role, tenant_id, question = who_and_what
     who = ROLE_AND_TENANT.format(role=role.value, tenant=tenant_id)
     with connection.wrap_database_errors:
         async with _connected() as pooled:
@@ -104,6 +112,10 @@ async def rows_of_each(
             return rows
 
 
+# Where the connection is lost, all may have been done: to ask again could do it twice.
+_questions = Together(_ask_all, alone=(DataError, IntegrityError, ProgrammingError))
+
+
 def _connect_to_redis() -> Redis:
     # One try more, at once: a connection that an idle or restarted server closed is no outage.
     client: Redis = Redis.from_url(
@@ -115,9 +127,27 @@ def _connect_to_redis() -> Redis:
     return client
 
 
-async def redis_script(script: str, keys: list[str], arguments: list[int]) -> Any:
-    """What the script gives, in one round trip. Raises RedisError."""
-    return await AsyncScript(_redis, script)(keys, arguments)
+async def run_script(script: Script, keys: list[str], arguments: list[int]) -> Any:
+    """What the script gives. Raises RedisError."""
+    return await _calls.ask(script, (keys, arguments))
+
+
+async def _call_all(script: Script, calls: list[tuple[list[str], list[int]]]) -> list[Any]:
+    try:
+        return await _evaluate(script, calls)
+    except NoScriptError:  # it was restarted, or is another one
+        await _redis.script_load(script.script)
+        return await _evaluate(script, calls)
+
+
+async def _evaluate(script: Script, calls: list[tuple[list[str], list[int]]]) -> list[Any]:
+    pipeline = _redis.pipeline(transaction=False)
+    for keys, arguments in calls:
+        pipeline.evalsha(script.sha, len(keys), *keys, *map(str, arguments))
+    return list(await pipeline.execute())
+
+
+_calls = Together(_call_all)
 
 
 async def in_thread(work: Callable[..., T], *args: Any, **kwargs: Any) -> T:

@@ -15,7 +15,7 @@ from config.failpoints import failpoint
 from config.isolation import DatabaseRole, meaning
 from config.lanes import MOST_BYTES, Answer, Asked, Lane
 from config.parsers import loads, read_body
-from jobs import answers, dispatch, intake, services, shown
+from jobs import answers, dispatch, services, shown
 from jobs.models import Job
 from jobs.serializers import JobListQuerySerializer, JobSubmitSerializer
 from jobs.shown import Row
@@ -70,7 +70,7 @@ async def _submitted(caller: Principal, checked: dict[str, Any]) -> Job | Row:
         return await _in_thread(caller, services.submit_job, visible_to=caller, **who, **checked)
     submission = await _done(caller, services.prepare, **who, **checked)
     failpoint("before_post_commit")
-    made = await intake.write(caller.tenant_id, submission.values)
+    (made,) = await _rows(caller, services.SUBMIT, submission.values)
     if made["refused"]:  # and how much is left has to be looked up
         await _in_thread(caller, submission.accepted, made)
     job = submission.accepted(made)

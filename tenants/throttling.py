@@ -139,7 +139,7 @@ async def admit_on_loop(
     keys = [_key(tenant_id, client_id, limit) for limit in applying]
     asked = [WINDOW * 1_000_000, 1, *(limit.quota for limit in applying)]
     try:
-        _, admitted, answers = await loop.redis_script(SLIDING_WINDOW, keys, asked)
+        _, admitted, answers = await loop.run_script(_script(), keys, asked)
     except RedisError as error:
         _redis_away(error)
         return None

@@ -1,6 +1,8 @@
 from datetime import timedelta
+from itertools import pairwise
 
 import pytest
+from django.db import connection
 from django.utils import timezone
 
 from jobs import claims, dispatch, retries, services
@@ -187,3 +189,18 @@ def test_wake_ups_reach_the_queue_and_are_counted_there():
     dispatch.publish(2)
 
     assert dispatch.waiting_wake_ups() == before + 2
+
+
+def test_a_submission_looks_at_its_own_document_alone(tenant):
+    """However many the tenant has, and whatever PostgreSQL planned while the table was empty."""
+    looked_at = "SELECT idx_tup_fetch FROM pg_stat_xact_user_tables WHERE relname = 'jobs_document'"
+
+    def submit_and_count():
+        services.submit_job(tenant_id=tenant.id, submitted_by="gpc_test", guideline_text="Do it.")
+        with connection.cursor() as cursor:
+            cursor.execute(looked_at)
+            return cursor.fetchone()[0]
+
+    seen = [submit_and_count() for _ in range(20)]
+
+    assert {after - before for before, after in pairwise(seen)} <= {0, 1}
