@@ -10,7 +10,14 @@ from typing import Any, TypeVar
 from uuid import UUID
 
 from django.conf import settings
-from django.db import DataError, IntegrityError, ProgrammingError, connection, connections
+from django.db import (
+    DataError,
+    IntegrityError,
+    OperationalError,
+    ProgrammingError,
+    connection,
+    connections,
+)
 from psycopg import AsyncClientCursor, AsyncConnection
 from psycopg.rows import dict_row
 from psycopg_pool import AsyncConnectionPool
@@ -29,6 +36,7 @@ T = TypeVar("T")
 
 CONNECTIONS = 8  # more than the statements that one processor keeps PostgreSQL busy with
 THREADS = 4
+PATIENCE = 20  # seconds; a statement may take 15
 REDIS_TIMEOUT = 0.25  # seconds; the loop may be busy with others for some of it
 
 _pool: AsyncConnectionPool[AsyncConnection[dict[str, Any]]]
@@ -100,16 +108,25 @@ async def _ask_all(
 ) -> list[Rows]:
     role, tenant_id, question = who_and_what
     who = ROLE_AND_TENANT.format(role=role.value, tenant=tenant_id)
-    with connection.wrap_database_errors:
-        async with _connected() as pooled:
-            cursor = AsyncClientCursor(pooled, row_factory=dict_row)
-            asked = [cursor.mogrify(question, parameters) for parameters in many]
-            # What is sent together is one transaction.
-            await cursor.execute(";\n".join([who, *asked]).encode())
-            rows = []
-            while cursor.nextset():
-                rows.append(await cursor.fetchall())
-            return rows
+    try:
+        # A server that is frozen does not even say that a statement took too long.
+        async with asyncio.timeout(PATIENCE):
+            with connection.wrap_database_errors:
+                return await _sent_together(who, question, many)
+    except TimeoutError as error:
+        raise OperationalError("PostgreSQL does not answer.") from error
+
+
+async def _sent_together(who: str, question: str, many: list[dict[str, Any]]) -> list[Rows]:
+    """What is sent together is one transaction."""
+    async with _connected() as pooled:
+        cursor = AsyncClientCursor(pooled, row_factory=dict_row)
+        asked = [cursor.mogrify(question, parameters) for parameters in many]
+        await cursor.execute(";\n".join([who, *asked]).encode())
+        rows = []
+        while cursor.nextset():
+            rows.append(await cursor.fetchall())
+        return rows
 
 
 # Where the connection is lost, all may have been done: to ask again could do it twice.

@@ -85,9 +85,9 @@ class Document(models.Model):
 
     class Meta:
         constraints = [
-            # Not with the tenant: of two indexes that begin with it PostgreSQL took this one to
+            # The uid first: of two indexes that begin with the tenant PostgreSQL took this one to
             # look for the document of a new job, and read all that the tenant has.
-            models.UniqueConstraint(fields=["uid"], name="document_uid_once"),
+            models.UniqueConstraint(fields=["uid", "tenant"], name="document_uid_once"),
             models.CheckConstraint(
                 condition=Q(sealed_text__isnull=True) | Q(sealed_text__length__gt=OVERHEAD),
                 name="document_is_not_empty",

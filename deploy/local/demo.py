@@ -6,6 +6,7 @@ import textwrap
 import time
 import urllib.error
 import urllib.request
+from http import HTTPStatus
 from typing import Any
 
 PATIENCE = 600  # seconds
@@ -45,7 +46,7 @@ def get_token(url: str, client: dict[str, str]) -> str:
         data=b"grant_type=client_credentials",
         headers={"Authorization": f"Basic {base64.b64encode(pair).decode()}"},
     )
-    token: str = _open(request)["access_token"]
+    token: str = _open(request, again=3)["access_token"]
     return token
 
 
@@ -55,12 +56,16 @@ def call(url: str, token: str, body: dict[str, Any] | None = None) -> dict[str, 
     return _open(urllib.request.Request(url, data=data, headers=headers))
 
 
-def _open(request: urllib.request.Request) -> dict[str, Any]:
+def _open(request: urllib.request.Request, again: int = 0) -> dict[str, Any]:
+    """again  how often it may be repeated when the service says that it cannot answer just now"""
     try:
         with urllib.request.urlopen(request, timeout=30) as answer:
             decoded: dict[str, Any] = json.load(answer)
             return decoded
     except urllib.error.HTTPError as error:
+        if again and error.code == HTTPStatus.SERVICE_UNAVAILABLE:
+            time.sleep(float(error.headers.get("Retry-After", 1)))
+            return _open(request, again - 1)
         raise DemoFailed(
             f"{request.full_url} answered {error.code}: {error.read().decode()}"
         ) from None

@@ -8,7 +8,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent.parent
 LOADED = """
 import sys
-from config.wsgi import application
+from config.asgi import application
 from django.urls import get_resolver
 get_resolver().url_patterns  # every view
 print([name for name in ("openai", "httpx2", "pypdf", "nh3") if name in sys.modules])
