@@ -5,6 +5,7 @@ it a lane knows nothing: it goes to the view, and nothing has been done for it b
 a lane answers, the view would have answered to the byte (tests/live/test_lanes.py).
 """
 
+import asyncio
 import logging
 import re
 import time
@@ -37,9 +38,13 @@ UNUSUAL = {
     b"transfer-encoding",
     b"upgrade",
 }
-ACCEPTED = {b"*/*", b"application/json", b"application/json, text/plain, */*"}
+ACCEPTED = frozenset({b"*/*", b"application/json", b"application/json, text/plain, */*"})
 # A longer body takes long enough to read that others on the loop would notice.
 MOST_BYTES = 65_536
+SEND_SECONDS = 10  # for a client to read what there is for it: then it has left
+
+Write = Callable[[bytes], Awaitable[None]]
+Stream = Callable[[Write], Awaitable[None]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +72,7 @@ class Asked:
 class Answer:
     """data  of the JSON; None for no body
     last  a member of it that is JSON already
+    stream  instead of data: writes the body for as long as it goes on
     """
 
     status: int
@@ -74,12 +80,17 @@ class Answer:
     headers: dict[str, str] = field(default_factory=dict)
     last: tuple[str, str] | None = None
     content_type: str = "application/json"
+    stream: Stream | None = None
 
 
 class Lane(Protocol):
     @property
     def methods(self) -> str:
         """Of the view, as its answers list them in `Allow`."""
+
+    @property
+    def accepted(self) -> frozenset[bytes]:
+        """Values of the header Accept that want what the lane answers."""
 
     def leads_to(self, asked: Asked) -> re.Match[str] | None:
         """Whether it is for the method and the path."""
@@ -95,7 +106,8 @@ async def answered(lanes: list[Lane], scope: Scope, receive: Receive, send: Send
         return False
     for lane in lanes:
         if place := lane.leads_to(asked):
-            return await _answered(lane, asked, place, send)
+            wants = asked.headers.get(b"accept", b"*/*") in lane.accepted
+            return wants and await _answered(lane, asked, place, send)
     return False
 
 
@@ -107,8 +119,14 @@ async def _answered(lane: Lane, asked: Asked, place: re.Match[str], send: Send) 
         answer = await lane.answer(asked, place)
         if answer is None:
             return False
-        await _send(send, answer, {"Allow": lane.methods, "X-Request-ID": request_id})
-        log_request(asked.method, asked.path, answer.status, started)
+        answer.headers.update({"Allow": lane.methods, "X-Request-ID": request_id})
+        try:
+            if answer.stream is None:
+                await _send(send, answer)
+            else:
+                await _send_as_it_comes(send, answer, answer.stream)
+        finally:  # the server cancels the answer to a client that has left
+            log_request(asked.method, asked.path, answer.status, started)
         return True
     finally:
         logs.request_id.reset(token)
@@ -118,7 +136,7 @@ def _plain(scope: Scope, receive: Receive) -> Asked | None:
     headers: dict[bytes, bytes] = dict(scope["headers"])
     if len(headers) < len(scope["headers"]) or not UNUSUAL.isdisjoint(headers):
         return None
-    if headers.get(b"accept", b"*/*") not in ACCEPTED or headers.get(b"host") != _public_host():
+    if headers.get(b"host") != _public_host():
         return None
     if settings.HTTPS and not (
         settings.TRUSTED_PROXIES and headers.get(b"x-forwarded-proto") == b"https"
@@ -154,15 +172,43 @@ def of_error(error: Exception) -> Answer:
 _renderer = JSONRenderer()
 
 
-async def _send(send: Send, answer: Answer, more: dict[str, str]) -> None:
+async def _send(send: Send, answer: Answer) -> None:
     body = _rendered(answer)
-    headers = {**answer.headers, **more, "Content-Length": str(len(body))}
+    answer.headers["Content-Length"] = str(len(body))
     if body:
-        headers["Content-Type"] = answer.content_type
-    said = [(name.lower().encode(), value.encode("latin-1")) for name, value in headers.items()]
-    start = {"type": "http.response.start", "status": answer.status, "headers": said + _always()}
-    await send(start)
+        answer.headers["Content-Type"] = answer.content_type
+    await send(_start(answer))
     await send({"type": "http.response.body", "body": body})
+
+
+async def _send_as_it_comes(send: Send, answer: Answer, stream: Stream) -> None:
+    answer.headers["Content-Type"] = answer.content_type
+    started = False
+
+    async def write(part: bytes) -> None:
+        nonlocal started
+        async with asyncio.timeout(SEND_SECONDS):
+            if not started:
+                started = True
+                await send(_start(answer))
+            await send({"type": "http.response.body", "body": part, "more_body": True})
+
+    try:
+        await stream(write)
+    except TimeoutError:
+        logger.info("client_does_not_read")
+    except Exception:
+        if not started:
+            raise
+        logger.exception("stream_broken")
+    await send({"type": "http.response.body", "body": b""})
+
+
+def _start(answer: Answer) -> dict[str, Any]:
+    said = [
+        (name.lower().encode(), value.encode("latin-1")) for name, value in answer.headers.items()
+    ]
+    return {"type": "http.response.start", "status": answer.status, "headers": said + _always()}
 
 
 def _rendered(answer: Answer) -> bytes:

@@ -1,7 +1,7 @@
 """PostgreSQL and Redis for requests on the event loop, and the way from there to a thread."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from contextvars import copy_context
@@ -22,6 +22,7 @@ from psycopg import AsyncClientCursor, AsyncConnection
 from psycopg.rows import dict_row
 from psycopg_pool import AsyncConnectionPool
 from redis.asyncio import Redis
+from redis.asyncio.client import PubSub
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.commands.core import Script
@@ -70,6 +71,8 @@ async def open() -> None:
 
 
 async def close() -> None:
+    for task in _tasks:
+        task.cancel()
     await _pool.close()
     await _redis.aclose()
     _threads.shutdown()
@@ -178,3 +181,25 @@ def _and_let_go(work: Callable[[], T]) -> T:
         return work()
     finally:
         connections.close_all()  # back to the pool
+
+
+@asynccontextmanager
+async def subscribed(channel: str) -> AsyncIterator[PubSub]:
+    """What is said on the channel, on a connection of its own, where nothing may come for long."""
+    client: Redis = Redis.from_url(
+        settings.REDIS_URL, socket_connect_timeout=REDIS_TIMEOUT, socket_keepalive=True
+    )
+    async with client, client.pubsub() as messages:
+        await messages.subscribe(channel)
+        yield messages
+
+
+_tasks: set[asyncio.Task[None]] = set()
+
+
+def go_on(work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+    """Work beside all requests, cancelled when the process ends."""
+    task = asyncio.create_task(work)
+    _tasks.add(task)
+    task.add_done_callback(_tasks.discard)
+    return task

@@ -35,11 +35,19 @@ def shown_to(if_none_match: str, job: Row) -> tuple[dict[str, Any] | None, Heade
     If-None-Match."""
     headers = poll_headers(job)
     if job.waiting is None:  # how long a job waits changes with the others'
-        headers["ETag"] = tag = quote_etag(f"{settings.APP_VERSION}.{job.version}")
+        headers["ETag"] = tag = tag_of(job)
         if names(if_none_match, tag):
             return None, headers
+    return body_with_wait(job), headers
+
+
+def tag_of(job: Row) -> str:
+    return quote_etag(f"{settings.APP_VERSION}.{job.version}")
+
+
+def body_with_wait(job: Row) -> dict[str, Any]:
     waiting = asdict(job.waiting) if job.waiting else None
-    return {**shown.body_of(job), "waiting": waiting}, headers
+    return {**shown.body_of(job), "waiting": waiting}
 
 
 def asked_by(query: dict[str, Any]) -> dict[str, Any]:

@@ -117,6 +117,7 @@ WITH late AS (
 )
 UPDATE jobs_job SET status = 'EXPIRED', ready = false, ended_at = clock_timestamp()
 FROM late WHERE jobs_job.id = late.id AND (SELECT count(*) FROM queues) >= 0
+RETURNING event_id
 """
 
 # Calls whose attempt is over, written in the instant in which its job was taken away. Whoever
@@ -140,6 +141,7 @@ WITH held AS (
 )
 UPDATE jobs_job SET unknown_calls = unknown_calls + counted.calls
 FROM counted WHERE jobs_job.id = counted.job_id
+RETURNING event_id
 """
 
 # A queue that looks empty is passed over by claims; one that was filled in the same moment is
@@ -255,14 +257,17 @@ def promote() -> None:
         cursor.execute(PROMOTE, {"batch": BATCH})
 
 
-def sweep() -> None:
+def sweep() -> list[UUID]:
     """Settles calls that nobody answers for any more, ends what is past its deadline, makes ready
-    what is due, and finds queues that filled."""
+    what is due, and finds queues that filled. The event_ids of jobs that say something else now."""
     with connection.cursor() as cursor:
         cursor.execute(SETTLE)
+        settled = cursor.fetchall()
         cursor.execute(EXPIRE, {"batch": BATCH})
+        expired = cursor.fetchall()
         promote()
         cursor.execute(TIDY)
+    return [event_id for (event_id,) in settled + expired]
 
 
 def count_claimable(limit: int) -> int:

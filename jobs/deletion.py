@@ -18,6 +18,7 @@ from django.db.models import Exists, OuterRef
 
 from config.database import ClockTimestamp
 from config.failpoints import failpoint
+from jobs import dispatch
 from jobs.errors import InvalidTransition
 from jobs.models import Document, Job, JobAttempt
 from tenants import audit, idempotency
@@ -132,4 +133,5 @@ def _delete(tenant_id: UUID, jobs: list[Ended], because: str = "request") -> Non
     for job in jobs:
         what: dict[str, Any] = {"status": job.status, "document": job.digest, "because": because}
         audit.record("job.deleted", tenant_id=tenant_id, of=("job", job.event_id), before=what)
+        dispatch.changed(job.event_id)
         logger.info("job_deleted", extra={"event_id": job.event_id, "because": because})

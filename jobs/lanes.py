@@ -1,5 +1,6 @@
 """The doors to jobs that are asked most, on the event loop (see config/lanes.py)."""
 
+import contextlib
 import io
 import re
 from collections.abc import Callable
@@ -13,15 +14,17 @@ from django.http import Http404, HttpRequest, QueryDict
 from config import loop
 from config.failpoints import failpoint
 from config.isolation import DatabaseRole, meaning
-from config.lanes import MOST_BYTES, Answer, Asked, Lane
+from config.lanes import MOST_BYTES, Answer, Asked, Lane, Write
 from config.parsers import loads, read_body
-from jobs import answers, dispatch, services, shown
+from jobs import answers, dispatch, events, live, services, shown
+from jobs.event_views import JobEventsView
 from jobs.models import Job
 from jobs.serializers import JobListQuerySerializer, JobSubmitSerializer
 from jobs.shown import Row
 from jobs.views import JobCreateView, JobDetailView, JobView
 from tenants.audit import acts_of
 from tenants.authentication import Principal
+from tenants.held import LetGo, Place
 from tenants.lanes import TenantLane, actor_of
 from tenants.models import RouteClass, Scope
 
@@ -30,18 +33,49 @@ T = TypeVar("T")
 EVENT_ID = "[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
 
 
-async def show(caller: Principal, asked: Asked, event_id: str) -> Answer:
-    wanted = shown.asked_for(caller.tenant_id, UUID(event_id))
-    job = shown.found(caller.tenant_id, await _rows(caller, shown.SHOW, wanted))
+async def show(caller: Principal, asked: Asked, event_id: str) -> Answer | None:
+    seconds = events.seconds_to_wait(_header(asked, b"prefer"))
+    try:
+        job = await _look(caller, asked, UUID(event_id), seconds)
+    except LetGo:
+        return None
     if job is None:
         raise Http404
-    if_none_match = asked.headers.get(b"if-none-match", b"").decode("latin-1")
-    data, headers = answers.shown_to(if_none_match, job)
+    data, headers = answers.shown_to(_header(asked, b"if-none-match"), job)
+    if seconds:
+        headers["Preference-Applied"] = f"wait={seconds}"
     if data is None:
         return Answer(HTTPStatus.NOT_MODIFIED, None, headers)
     # A result may be long: it is not read to be written again.
     result = await _done(caller, shown.result_json, job)
     return Answer(HTTPStatus.OK, data, headers, last=("result", result))
+
+
+async def _look(caller: Principal, asked: Asked, event_id: UUID, seconds: int) -> Row | None:
+    if not seconds:
+        return await live.find(caller.tenant_id, event_id)
+    async with Place(caller.tenant_id, asked, Scope.JOBS_READ).kept():
+        with live.listening(caller.tenant_id, event_id) as listener:
+            return await events.news(listener, _header(asked, b"if-none-match"), seconds)
+
+
+async def follow(caller: Principal, asked: Asked, found: str) -> Answer:
+    event_id, last_event_id = UUID(found), _header(asked, b"last-event-id")
+    job = await live.find(caller.tenant_id, event_id)
+    if job is None:
+        raise Http404
+    if events.is_over_for(last_event_id, job):
+        return Answer(HTTPStatus.NO_CONTENT)
+    place = Place(caller.tenant_id, asked, Scope.JOBS_READ)  # given up by the stream
+
+    async def stream(write: Write) -> None:
+        with contextlib.suppress(LetGo):
+            async with place.kept():
+                with live.listening(caller.tenant_id, event_id) as listener:
+                    await events.tell(listener, last_event_id, write)
+
+    headers = dict(events.HEADERS)
+    return Answer(HTTPStatus.OK, headers=headers, content_type=events.MEDIA_TYPE, stream=stream)
 
 
 async def index(caller: Principal, asked: Asked, _: str) -> Answer:
@@ -103,6 +137,10 @@ async def _in_thread(caller: Principal, work: Callable[..., T], *args: Any, **kw
     return await loop.in_thread(in_role)
 
 
+def _header(asked: Asked, name: bytes) -> str:
+    return asked.headers.get(name, b"").decode("latin-1")
+
+
 def _is_short_json(asked: Asked) -> bool:
     length = asked.headers.get(b"content-length", b"")
     is_json = asked.headers.get(b"content-type") == b"application/json"
@@ -141,6 +179,16 @@ LANES: list[Lane] = [
         RouteClass.READ,
         _has_no_query,
         show,
+    ),
+    TenantLane(
+        "GET",
+        re.compile(f"/jobs/({EVENT_ID})/events"),
+        _allow(JobEventsView),
+        Scope.JOBS_READ,
+        RouteClass.READ,
+        _has_no_query,
+        follow,
+        frozenset({b"*/*", events.MEDIA_TYPE.encode()}),
     ),
     TenantLane(
         "GET",

@@ -11,7 +11,7 @@ from django.db import connection
 from pydantic import BaseModel
 
 from config.failpoints import failpoint
-from jobs import breaker, budget
+from jobs import breaker, budget, dispatch
 from jobs.breaker import circuit_name
 from jobs.budget import DEFAULT, Asked
 from jobs.claims import Claim
@@ -127,6 +127,8 @@ def intend(
         raise LeaseLost(f"{claim.event_id} attempt {claim.attempt}")
     if refused:
         raise budget.exhausted(refused)
+    if progress:
+        dispatch.changed(claim.event_id)
 
 
 def close(

@@ -217,6 +217,7 @@ class JobErrorSerializer(serializers.Serializer):
 
 class JobLinksSerializer(serializers.Serializer):
     self = serializers.CharField()
+    events = serializers.CharField()
     cancel = serializers.CharField()
     retry = serializers.CharField()
     replay = serializers.CharField()

@@ -293,6 +293,7 @@ def cancel_job(
     Job.objects.for_tenant(tenant_id).filter(pk=job.pk).update(
         status=JobStatus.CANCELLED, ended_at=Now(), ready=False, worker="", lease_expires_at=None
     )
+    dispatch.changed(event_id)
     job.refresh_from_db()
     logger.info("job_cancelled", extra={"event_id": event_id, "actor": actor})
     return job
@@ -342,6 +343,7 @@ def retry_job(
         ended_at=None,
     )
     transaction.on_commit(dispatch.wake_worker)
+    dispatch.changed(event_id)
     job.refresh_from_db()
     document = Document.objects.for_tenant(tenant_id).get(pk=job.document_id)
     asked = asked_by(resolve(job.options), own_key=preferences_of(tenant_id).own_key)
@@ -373,6 +375,7 @@ def set_priority(*, tenant_id: UUID, event_id: UUID, priority: Priority) -> Job 
         after={"priority": priority.label},
     )
     Job.objects.for_tenant(tenant_id).filter(pk=job.pk).update(priority=priority)
+    dispatch.changed(event_id)
     job.priority = priority
     return job
 
@@ -428,6 +431,7 @@ def start_next_job(worker: str, *, wake: bool = True) -> Claim | None:
     failpoint("after_claim")
     if wake:
         dispatch.wake_worker()
+    dispatch.changed(claim.event_id)
     logger.info("job_started", extra={"event_id": claim.event_id, "attempt": claim.attempt})
     return claim
 
@@ -550,7 +554,8 @@ def pump() -> int:
     """
     failpoint("before_reap")
     _take_back()
-    claims.sweep()
+    if moved := claims.sweep():
+        dispatch.changed(*moved)
     reading.give_up()
     budget.charge_unanswered()
     sent = _top_up(dispatch.RUN, claims.count_claimable(dispatch.AT_ONCE))
@@ -577,6 +582,7 @@ def stand_in_for_pump() -> None:
 
 def _take_back() -> None:
     for event_id, status in claims.reap(SAFE_DETAIL[POISON], grace=settings.JOB_LEASE):
+        dispatch.changed(event_id)
         logger.warning("job_taken_back", extra={"event_id": event_id, "status": status})
 
 
@@ -593,6 +599,7 @@ def _write(claim: Claim, **values: Any) -> None:
     )
     if not held.update(**values):
         raise LeaseLost(f"{claim.event_id} attempt {claim.attempt}")
+    dispatch.changed(claim.event_id)
 
 
 def _write_at_once(claim: Claim, statement: str, said: dict[str, Any]) -> None:
@@ -602,6 +609,7 @@ def _write_at_once(claim: Claim, statement: str, said: dict[str, Any]) -> None:
         cursor.execute(statement, held | said)
         if not cursor.fetchone()[0]:
             raise LeaseLost(f"{claim.event_id} attempt {claim.attempt}")
+    dispatch.changed(claim.event_id)
 
 
 def _end_attempt(held: Claim | Job, outcome: Outcome, code: str = "", error: str = "") -> None:

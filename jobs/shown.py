@@ -126,6 +126,7 @@ def body_of(job: Job | Row) -> dict[str, Any]:
         },
         "links": {
             "self": path,
+            "events": f"{path}/events",
             "cancel": f"{path}/cancel",
             "retry": f"{path}/retry",
             "replay": f"{path}/replay",

@@ -1,6 +1,7 @@
 from django.urls import path
 
 from jobs.docs import ErrorCodesView
+from jobs.event_views import JobEventsView
 from jobs.export_views import VIEWS, ChecklistSchemaView
 from jobs.revision_views import JobDiffView, JobReplayView
 from jobs.share_views import ShareDetailView, ShareListView
@@ -10,6 +11,7 @@ from jobs.views import JobCancelView, JobCreateView, JobDetailView, JobRetryView
 urlpatterns = [
     path("jobs", JobCreateView.as_view(), name="job-list"),
     path("jobs/<uuid:event_id>", JobDetailView.as_view(), name="job-detail"),
+    path("jobs/<uuid:event_id>/events", JobEventsView.as_view(), name="job-events"),
     path("jobs/<uuid:event_id>/cancel", JobCancelView.as_view(), name="job-cancel"),
     path("jobs/<uuid:event_id>/retry", JobRetryView.as_view(), name="job-retry"),
     path("jobs/<uuid:event_id>/replay", JobReplayView.as_view(), name="job-replay"),

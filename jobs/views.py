@@ -32,6 +32,20 @@ from tenants.scope import TenantView
 REFUSALS = dict.fromkeys((401, 403), ProblemSerializer)
 EVENT_ID = OpenApiParameter("event_id", OpenApiTypes.UUID, OpenApiParameter.PATH)
 IF_NONE_MATCH = OpenApiParameter("If-None-Match", str, OpenApiParameter.HEADER)
+PREFER = OpenApiParameter(
+    "Prefer",
+    str,
+    OpenApiParameter.HEADER,
+    description="`wait=30` holds the answer for up to 30 seconds (60 at most) until the job"
+    " changes, or is not as `If-None-Match` has it, or has ended (RFC 7240).",
+)
+PREFERENCE_APPLIED = OpenApiParameter(
+    "Preference-Applied",
+    str,
+    OpenApiParameter.HEADER,
+    response=[200, 304],
+    description="`wait=30`: the answer was held. Absent where it was given at once all the same.",
+)
 EXAMPLE = {
     "event_id": "01936f6e-7b1c-7c3e-9d8f-2b6a4e1c0d5f",
     "status": "PENDING",
@@ -59,6 +73,7 @@ EXAMPLE = {
     "usage": {"llm_calls": 0, "prompt_tokens": 0, "completion_tokens": 0, "unknown_calls": 0},
     "links": {
         "self": "/jobs/01936f6e-7b1c-7c3e-9d8f-2b6a4e1c0d5f",
+        "events": "/jobs/01936f6e-7b1c-7c3e-9d8f-2b6a4e1c0d5f/events",
         "cancel": "/jobs/01936f6e-7b1c-7c3e-9d8f-2b6a4e1c0d5f/cancel",
         "retry": "/jobs/01936f6e-7b1c-7c3e-9d8f-2b6a4e1c0d5f/retry",
         "replay": "/jobs/01936f6e-7b1c-7c3e-9d8f-2b6a4e1c0d5f/replay",
@@ -155,10 +170,12 @@ class JobDetailView(JobView):
         summary="Get a job and, once it is there, its result",
         description="`Retry-After` says when to look again while the job goes on. Unless it waits,"
         " an answer has an `ETag`: sent back in `If-None-Match`, it gets 304 without a body until"
-        " something changes. Scope: `jobs:read`.",
+        " something changes. With `Prefer: wait=30` the answer comes when something changes, or"
+        " then. Scope: `jobs:read`.",
         tags=["Jobs"],
-        parameters=[EVENT_ID, IF_NONE_MATCH],
-        responses={200: JobDetailSerializer, 304: None, 404: ProblemSerializer, **REFUSALS},
+        parameters=[EVENT_ID, IF_NONE_MATCH, PREFER, PREFERENCE_APPLIED],
+        responses={200: JobDetailSerializer, 304: None, **REFUSALS}
+        | dict.fromkeys((404, 429), ProblemSerializer),
         examples=[
             OpenApiExample(
                 "Waiting",

@@ -12,7 +12,7 @@ from accounts import keyring
 from accounts.tokens import AccessToken, key_of
 from config import loop
 from config.addresses import caller_address
-from config.lanes import Answer, Asked, of_error
+from config.lanes import ACCEPTED, Answer, Asked, of_error
 from tenants import standing
 from tenants.audit import Actor
 from tenants.authentication import Principal, principal_of
@@ -20,7 +20,7 @@ from tenants.models import RouteClass, Scope
 from tenants.standing import Standing
 from tenants.throttling import RateLimited, admit_on_loop
 
-Handler = Callable[[Principal, Asked, str], Awaitable[Answer]]
+Handler = Callable[[Principal, Asked, str], Awaitable[Answer | None]]
 TOKENS = 10_000  # whose signatures a process remembers to have verified
 
 
@@ -30,7 +30,8 @@ class TenantLane:
 
     methods  of the view
     takes    which requests the lane is for
-    handle   is given the caller, the request, and what the group of `path` has found
+    handle   is given the caller, the request, and what the group of `path` has found; gives None
+             where nothing was done, for the view to answer
     """
 
     method: str
@@ -40,6 +41,7 @@ class TenantLane:
     kind: RouteClass
     takes: Callable[[Asked], bool]
     handle: Handler
+    accepted: frozenset[bytes] = ACCEPTED
 
     def leads_to(self, asked: Asked) -> re.Match[str] | None:
         return self.path.fullmatch(asked.path) if asked.method == self.method else None
@@ -55,10 +57,11 @@ class TenantLane:
         if limits is None:
             return None
         answer = await self._answer(caller, asked, place[1] if place.re.groups else "")
-        answer.headers.update(limits)
+        if answer is not None:
+            answer.headers.update(limits)
         return answer
 
-    async def _answer(self, caller: Principal, asked: Asked, found: str) -> Answer:
+    async def _answer(self, caller: Principal, asked: Asked, found: str) -> Answer | None:
         try:
             return await self.handle(caller, asked, found)
         except Exception as error:  # as Django does around each view
@@ -93,6 +96,19 @@ async def _caller(asked: Asked) -> Principal | None:
     if verified is None:
         verified = await loop.in_thread(_look_up, parts[1])
         _remember(parts[1], verified)
+    return _principal(verified)
+
+
+async def may_go_on(asked: Asked, scope: Scope) -> bool:
+    """Whether the lane would take the same request again, asked anew."""
+    bearer = asked.headers[b"authorization"].split()[1]
+    verified = await loop.in_thread(_look_up, bearer, anew=True)
+    _remember(bearer, verified)
+    caller = _principal(verified)
+    return caller is not None and scope.value in caller.scopes
+
+
+def _principal(verified: Verified | None) -> Principal | None:
     now = standing.at_hand(verified.token) if verified else None
     if verified is None or now is None or not _is_plain(now):
         return None
@@ -118,10 +134,12 @@ def _at_hand(bearer: bytes) -> Verified | None:
     return verified
 
 
-def _look_up(bearer: bytes) -> Verified | None:
+def _look_up(bearer: bytes, *, anew: bool = False) -> Verified | None:
     """Asks what has to be asked. None for a token that is not ours or in force."""
     try:
         token = AccessToken(bearer)  # type: ignore[arg-type]
+        if anew:
+            standing.forget(token)
         if standing.standing_of(token) is None:
             return None
     except (TokenError, KeyError, ValueError, AttributeError, DatabaseError, InterfaceError):

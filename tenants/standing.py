@@ -107,6 +107,11 @@ def at_hand(token: AccessToken) -> Standing | None:
     return _recent.at_hand(token["jti"])
 
 
+def forget(token: AccessToken) -> None:
+    """What is known of it: the next question is asked anew."""
+    _recent.forget(token["jti"])
+
+
 def may_come_from(standing: Standing, address: str) -> bool:
     """Whether this caller may call from there: a key may be bound to networks."""
     return not standing.networks or is_within(address, standing.networks)
@@ -177,7 +182,7 @@ class Recent(Generic[Answer]):
             try:
                 answer.set_result(ask())
             except BaseException as error:  # whoever waits must hear of it, whatever it is
-                self._forget(key, answer)
+                self._take_back(key, answer)
                 answer.set_exception(error)
         return answer.result()
 
@@ -188,6 +193,10 @@ class Recent(Generic[Answer]):
         if answer is None or not answer.done() or answer.exception():
             return None
         return answer.result() if time.monotonic() - asked_at < self.seconds else None
+
+    def forget(self, key: str) -> None:
+        with self._lock:
+            self._answers.pop(key, None)
 
     def clear(self) -> None:
         with self._lock:
@@ -208,7 +217,7 @@ class Recent(Generic[Answer]):
                 self._answers.popitem(last=False)
             return mine, True
 
-    def _forget(self, key: str, answer: "Future[Answer]") -> None:
+    def _take_back(self, key: str, answer: "Future[Answer]") -> None:
         with self._lock:
             if self._answers.get(key, (0.0, None))[1] is answer:
                 del self._answers[key]

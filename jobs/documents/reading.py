@@ -222,6 +222,7 @@ def _go_on(claim: Claim, reading: Reading) -> None:
         _fail(claim, code, SAFE_DETAIL[code], step=Step.SUMMARIZE, due_at=Now(), **known)
         return
     transaction.on_commit(dispatch.wake_worker)
+    dispatch.changed(claim.event_id)
     logger.info("document_read", extra={"event_id": claim.event_id, "attempt": claim.attempt})
 
 
@@ -253,6 +254,7 @@ def _fail(claim: Claim, code: str, detail: str, **also: Any) -> None:
     say(claim.worker, code)
     failed = {"status": JobStatus.FAILED, "error_code": code, "error_detail": detail[:500]}
     _job(claim).update(**failed, ended_at=Now(), **also)
+    dispatch.changed(claim.event_id)
     logger.warning("document_not_read", extra={"event_id": claim.event_id, "code": code})
 
 

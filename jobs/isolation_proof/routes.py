@@ -126,6 +126,7 @@ ROUTES: dict[str, Route] = {
         },
     ),
     "jobs/<uuid:event_id>": Route(path=JOB),
+    "jobs/<uuid:event_id>/events": Route(path=JOB),
     "jobs/<uuid:event_id>/cancel": Route(path=JOB),
     "jobs/<uuid:event_id>/retry": Route(path=JOB),
     "jobs/<uuid:event_id>/replay": Route(path={"event_id": "completed job"}),

@@ -29,6 +29,7 @@ def test_an_answer_has_the_members_that_are_described(api, tenant, path):
         name: reverse(f"job-{route}", args=[job.event_id])
         for name, route in [
             ("self", "detail"),
+            ("events", "events"),
             ("cancel", "cancel"),
             ("retry", "retry"),
             ("replay", "replay"),
