@@ -18,3 +18,13 @@ class SessionEndedByReuse(TokenReused):
     """What an access token of such a session meets."""
 
     status = 401
+
+
+class TooManyStreams(DomainError):
+    code = "too_many_streams"
+    title = "Too many answers are open"
+    status = 429
+    detail = (
+        "A tenant may have 100 event streams and waiting requests open in one web process, all"
+        " tenants 1,000. Close some, or ask without `Prefer: wait`."
+    )

@@ -12,24 +12,14 @@ from contextlib import asynccontextmanager
 from uuid import UUID
 
 from config import loop
-from config.errors import DomainError
 from config.lanes import Asked
+from tenants.errors import TooManyStreams
 from tenants.lanes import may_go_on
 from tenants.models import Scope
 
 MOST = 1_000  # of a process
 MOST_OF_TENANT = 100
 SECONDS = 0.9  # between two questions about one token: the answer takes the rest of the second
-
-
-class TooManyStreams(DomainError):
-    code = "too_many_streams"
-    title = "Too many answers are open"
-    status = 429
-    detail = (
-        f"A tenant may have {MOST_OF_TENANT} event streams and waiting requests open in one web"
-        " process. Close some, or ask without `Prefer: wait`."
-    )
 
 
 _places: set["Place"] = set()
