@@ -88,7 +88,7 @@ class OverTheNetwork:
             try:
                 self.connection.request(request.method, request.target, request.content, headers)
                 response = self.connection.getresponse()
-                text = response.read().decode(errors="replace")
+                text = self._body(response).decode(errors="replace")
             except (ConnectionError, http.client.RemoteDisconnected):
                 # A kept connection may end between two requests, never more often.
                 self.connection.close()
@@ -97,6 +97,18 @@ class OverTheNetwork:
             else:
                 return Answer(response.status, dict(response.getheaders()), text)
         raise AssertionError("unreachable")
+
+    def _body(self, response: http.client.HTTPResponse) -> bytes:
+        """All of it; of events, which go on as long as their job does, the first."""
+        if response.headers.get_content_type() != "text/event-stream":
+            return response.read()
+        body = b""
+        while line := response.readline():
+            body += line
+            if b"data: " in body and line == b"\n":
+                break
+        self.connection.close()
+        return body
 
 
 @contextmanager
