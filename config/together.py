@@ -14,7 +14,7 @@ Key = TypeVar("Key", bound=Hashable)
 Question = TypeVar("Question")
 Answer = TypeVar("Answer")
 
-MOST = 16  # of a round trip
+MOST = 8  # of a round trip: while it is under way, others are made ready for the next
 
 
 @dataclass(frozen=True, slots=True)

@@ -199,7 +199,7 @@ def test_submissions_of_one_moment_are_one_transaction(ask_together, tenant):
 
     assert statuses == [202] * 20
     assert Job.objects.for_tenant(tenant.id).count() == 20
-    assert asked["redis"] + asked["postgresql"] <= 6  # sixteen at a time
+    assert asked["redis"] + asked["postgresql"] <= 8  # of forty
 
 
 def test_one_that_cannot_be_written_takes_no_other_with_it(ask_together, tenant, monkeypatch):
