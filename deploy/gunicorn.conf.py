@@ -1,5 +1,6 @@
 """The web server: processes for the cores, and in each an event loop with threads beside it."""
 
+import asyncio
 import json
 import os
 from collections.abc import Iterable
@@ -58,3 +59,15 @@ def refuse(
 
 
 asgi.ASGIProtocol._send_error_response = refuse
+
+
+made = asgi.ASGIProtocol.connection_made
+
+
+def connection_made(self: asgi.ASGIProtocol, transport: asyncio.Transport) -> None:
+    """A connection has `keepalive` seconds for its first request too, not for the next alone."""
+    made(self, transport)
+    self._arm_keepalive_timer()
+
+
+asgi.ASGIProtocol.connection_made = connection_made

@@ -14,6 +14,8 @@ from deploy.local.stack import new_secrets
 from tests.config.test_checks import ROOT
 from tests.live.whole_stack import _with_path
 
+KEEP_ALIVE = 2  # seconds
+
 
 @pytest.fixture(scope="module")
 def web(django_db_setup):
@@ -32,6 +34,7 @@ def web(django_db_setup):
         "WEB_PROCESSES": "1",
     }
     command = ["-m", "gunicorn", "-c", "deploy/gunicorn.conf.py", "-b", f"127.0.0.1:{port}"]
+    command += ["--keep-alive", str(KEEP_ALIVE)]
     process = subprocess.Popen([sys.executable, *command, "config.asgi"], cwd=ROOT, env=environment)
     deadline = time.monotonic() + 60
     while True:
@@ -138,3 +141,22 @@ def test_what_is_addressed_to_others_or_malformed_is_a_400_problem(web, lines):
     assert "default-src 'none'" in headers["content-security-policy"]
     assert '"code": "bad_request"' in body
     assert "evil.example" not in body
+
+
+@pytest.mark.parametrize("begun", [b"", b"GET /healthz HTTP/1.1\r\nHost: guidepost.exam"])
+def test_whoever_does_not_ask_in_time_is_hung_up_on(web, begun):
+    with socket.create_connection(("127.0.0.1", web), timeout=10 * KEEP_ALIVE) as connection:
+        connection.sendall(begun)
+
+        assert connection.recv(65536) == b""
+
+
+def test_whoever_has_asked_may_ask_again_for_a_while(web):
+    question = "\r\n".join(["GET /healthz HTTP/1.1", *OURS, "", ""]).encode()
+    with socket.create_connection(("127.0.0.1", web), timeout=10 * KEEP_ALIVE) as connection:
+        for _ in range(2):
+            connection.sendall(question)
+            assert connection.recv(65536).startswith(b"HTTP/1.1 200 ")
+            time.sleep(KEEP_ALIVE / 4)
+
+        assert connection.recv(65536) == b""
