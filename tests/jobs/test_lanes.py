@@ -183,7 +183,7 @@ def test_a_caller_who_may_not_is_left_to_the_view(ask, tenant):
     assert ask("GET", "/jobs")[0] is False
 
 
-def test_while_postgresql_is_away_the_view_says_so(ask, monkeypatch):
+def test_while_postgresql_is_away_the_answer_says_so(ask, monkeypatch):
     async def away(*args, **kwargs):
         raise psycopg.OperationalError("away")
 
@@ -245,3 +245,15 @@ def test_each_of_a_moment_is_held_to_the_cap(ask_together, tenant):
 
     assert sorted(statuses) == [202] * 5 + [429] * 7
     assert Job.objects.for_tenant(tenant.id).count() == 5
+
+
+def test_a_server_that_says_nothing_is_waited_for_so_long(ask, monkeypatch):
+    async def frozen(self, *args):
+        await asyncio.sleep(60)
+
+    monkeypatch.setattr(psycopg.AsyncClientCursor, "execute", frozen)
+    monkeypatch.setattr(loop, "PATIENCE", 0.1)
+
+    taken, status, problem, _ = ask("GET", "/jobs")
+
+    assert (taken, status, problem["code"]) == (True, 503, "unavailable")

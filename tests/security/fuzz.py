@@ -54,6 +54,7 @@ def run(url: str, role: str, token: str) -> int:
     print(f"--- as {role}", flush=True)
     judge = [str(Path(sys.executable).parent / "schemathesis"), "run", f"{url}/openapi.json"]
     options = ["--checks", "all", "--continue-on-failure", "--max-examples", EXAMPLES]
+    options += ["--exclude-operation-id", "getJobEvents"]  # it goes on as long as its job
     header = ["--header", f"Authorization: Bearer {token}"]
     return subprocess.call([*judge, *options, *header], cwd=ROOT)
 
