@@ -9,7 +9,7 @@ SEED ?= 1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev demo run code manage test faults chaos chaos-naive bench bench-chain bench-growth bench-worker bench-claims bench-submit bench-recovery bench-documents bench-exports bench-staff eval lint format types contracts openapi permissions prove-isolation fuzz-api screenshots lock clean
+.PHONY: help setup setup-dev demo run code manage test faults chaos chaos-naive bench bench-bloat bench-chain bench-growth bench-worker bench-claims bench-submit bench-recovery bench-documents bench-exports bench-staff eval lint format types contracts openapi permissions prove-isolation fuzz-api screenshots lock clean
 
 help:  ## this list
 	@grep -E '^[a-z-]+:.*  ## ' Makefile | sed -E 's/:.*  ## /\t/' | expand -t 14
@@ -80,6 +80,9 @@ bench-submit: setup-dev  ## what POST /jobs costs beside another revision; BASE=
 
 bench-recovery: setup-dev  ## how soon a job runs elsewhere once its worker is killed or stopped
 	@$(BIN)/python -m tests.bench.recovery
+
+bench-bloat: setup-dev  ## what a million changes of status leave behind; ARGS="--changes 100000"
+	@$(BIN)/python -m tests.bench.bloat $(ARGS)
 
 bench-worker: setup-dev  ## what a job costs in a worker, and how many one process carries
 	@$(BIN)/python -m tests.bench.worker $(ARGS)
