@@ -10,7 +10,7 @@ from itertools import count as count_up
 
 import psycopg
 import pytest
-from django.conf import settings
+from django.conf import settings as django_settings
 from redis.asyncio.client import Pipeline
 
 from accounts.tokens import issue_access_token
@@ -79,7 +79,7 @@ def ask_together(on_loop):
 async def ask_with(token, method, path, body=b"", query=b"", **headers):
     """Whether a lane has answered, the status, and the body."""
     said = {
-        "host": settings.PUBLIC_URL.split("//")[1],
+        "host": django_settings.PUBLIC_URL.split("//")[1],
         "authorization": f"Bearer {token}",
         "content-type": "application/json" if body else "",
         "content-length": str(len(body)) if body else "",
@@ -257,3 +257,17 @@ def test_a_server_that_says_nothing_is_waited_for_so_long(ask, monkeypatch):
     taken, status, problem, _ = ask("GET", "/jobs")
 
     assert (taken, status, problem["code"]) == (True, 503, "unavailable")
+
+
+def test_where_tls_is_a_must_what_came_without_is_left_to_the_view(ask, settings):
+    settings.HTTPS, settings.TRUSTED_PROXIES = True, 1
+
+    assert ask("GET", "/jobs")[0] is False
+    assert ask("GET", "/jobs", x_forwarded_proto="http")[0] is False
+    assert ask("GET", "/jobs", x_forwarded_proto="https")[0] is True
+
+
+def test_who_stands_behind_no_proxy_of_ours_is_not_believed(ask, settings):
+    settings.HTTPS, settings.TRUSTED_PROXIES = True, 0
+
+    assert ask("GET", "/jobs", x_forwarded_proto="https")[0] is False
