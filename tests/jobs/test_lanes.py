@@ -110,9 +110,10 @@ async def answer_of(scope, body):
     return True, said[0]["status"], json.loads(said[1]["body"])
 
 
-def token_of(tenant):
+def token_of(tenant, scopes=None):
     key = ApiKeyFactory(tenant=tenant).key
-    return str(issue_access_token(subject=key.client_id, tenant=str(tenant.id), scopes=key.scopes))
+    held = key.scopes if scopes is None else scopes
+    return str(issue_access_token(subject=key.client_id, tenant=str(tenant.id), scopes=held))
 
 
 def count(monkeypatch, kind, name, asked, server):
@@ -181,6 +182,16 @@ def test_a_caller_who_may_not_is_left_to_the_view(ask, tenant):
     tenant.save()
 
     assert ask("GET", "/jobs")[0] is False
+
+
+def test_without_the_scope_it_is_left_to_the_view(ask, tenant):
+    reads = f"Bearer {token_of(tenant, ['jobs:read'])}"
+    submits = f"Bearer {token_of(tenant, ['jobs:submit'])}"
+
+    assert ask("GET", "/jobs", authorization=reads)[0] is True
+    assert ask("POST", "/jobs", GUIDELINE, authorization=reads)[0] is False
+    assert ask("GET", "/jobs", authorization=submits)[0] is False
+    assert ask("POST", "/jobs", GUIDELINE, authorization=submits)[0] is True
 
 
 def test_while_postgresql_is_away_the_answer_says_so(ask, monkeypatch):
