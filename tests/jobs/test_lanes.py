@@ -19,7 +19,9 @@ from config.lanes import MOST_BYTES, answered
 from jobs import services
 from jobs.lanes import LANES
 from jobs.models import Job
-from tests.factories import ApiKeyFactory, JobFactory
+from tenants import standing
+from tenants.models import Membership, Role
+from tests.factories import ApiKeyFactory, ApiSessionFactory, JobFactory
 
 pytestmark = pytest.mark.django_db(transaction=True)
 GUIDELINE = json.dumps({"guideline_text": "Staff MUST wash their hands."}).encode()
@@ -192,6 +194,20 @@ def test_without_the_scope_it_is_left_to_the_view(ask, tenant):
     assert ask("POST", "/jobs", GUIDELINE, authorization=reads)[0] is False
     assert ask("GET", "/jobs", authorization=submits)[0] is False
     assert ask("POST", "/jobs", GUIDELINE, authorization=submits)[0] is True
+
+
+def test_whose_requests_are_looked_at_one_by_one_are_left_to_the_view(ask, tenant):
+    opened = ApiSessionFactory(tenant=tenant, role=Role.MEMBER)
+    bound = ApiKeyFactory(tenant=tenant, allowed_networks=["127.0.0.0/8"]).key
+    of_bound = issue_access_token(
+        subject=bound.client_id, tenant=str(tenant.id), scopes=bound.scopes
+    )
+
+    assert ask("GET", "/jobs", authorization=f"Bearer {opened.access}")[0] is True
+    assert ask("GET", "/jobs", authorization=f"Bearer {of_bound}")[0] is False
+    Membership.objects.for_tenant(tenant.id).update(sees_own_only=True)
+    standing.forget(opened.access)
+    assert ask("GET", "/jobs", authorization=f"Bearer {opened.access}")[0] is False
 
 
 def test_while_postgresql_is_away_the_answer_says_so(ask, monkeypatch):
