@@ -23,14 +23,12 @@ from psycopg.rows import dict_row
 from psycopg_pool import AsyncConnectionPool
 from redis.asyncio import Redis
 from redis.asyncio.client import PubSub
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
 from redis.commands.core import Script
-from redis.exceptions import ConnectionError as ConnectionLost
 from redis.exceptions import NoScriptError
 
 from config.isolation import ROLE_AND_TENANT, DatabaseRole
 from config.postgresql.base import is_quiet
+from config.redis import connected_on_loop
 from config.together import Together
 
 T = TypeVar("T")
@@ -40,7 +38,7 @@ THREADS = 4
 PATIENCE = 20  # seconds; a statement may take 15
 REDIS_TIMEOUT = 0.25  # seconds; the loop may be busy with others for some of it
 
-_pool: AsyncConnectionPool[AsyncConnection[dict[str, Any]]]
+_pool: AsyncConnectionPool
 _redis: Redis
 _threads: ThreadPoolExecutor
 
@@ -48,25 +46,12 @@ _threads: ThreadPoolExecutor
 async def open() -> None:
     """Waits for no connection: a server that is away keeps nobody from starting."""
     global _pool, _redis, _threads
-    _redis = _connect_to_redis()
+    _redis = connected_on_loop(REDIS_TIMEOUT)
     _threads = ThreadPoolExecutor(THREADS, thread_name_prefix="beside-the-loop")
-    django = connection.get_connection_params()
-    for name in ("cursor_factory", "prepare_threshold"):
-        django.pop(name, None)
-    _pool = AsyncConnectionPool(
-        kwargs={
-            **django,
-            "autocommit": True,
-            "prepare_threshold": None,
-            "cursor_factory": AsyncClientCursor,
-            "row_factory": dict_row,
-        },
-        min_size=1,
-        max_size=CONNECTIONS,
-        timeout=settings.DATABASES["default"]["OPTIONS"]["pool"]["timeout"],
-        reconnect_timeout=settings.DATABASES["default"]["OPTIONS"]["pool"]["reconnect_timeout"],
-        open=False,
-    )
+    as_django = connection.get_connection_params()
+    del as_django["cursor_factory"]  # which is for threads
+    as_pool = settings.DATABASES["default"]["OPTIONS"]["pool"] | {"max_size": CONNECTIONS}
+    _pool = AsyncConnectionPool(kwargs=as_django | {"autocommit": True}, open=False, **as_pool)
     await _pool.open()
 
 
@@ -79,7 +64,7 @@ async def close() -> None:
 
 
 @asynccontextmanager
-async def _connected() -> AsyncIterator["AsyncConnection[dict[str, Any]]"]:
+async def _connected() -> AsyncIterator["AsyncConnection[Any]"]:
     pooled = await _pool.getconn()
     while not is_quiet(pooled):  # its server has left: see config/postgresql/base.py
         await pooled.close()
@@ -134,17 +119,6 @@ async def _sent_together(who: str, question: str, many: list[dict[str, Any]]) ->
 
 # Where the connection is lost, all may have been done: to ask again could do it twice.
 _questions = Together(_ask_all, alone=(DataError, IntegrityError, ProgrammingError))
-
-
-def _connect_to_redis() -> Redis:
-    # One try more, at once: a connection that an idle or restarted server closed is no outage.
-    client: Redis = Redis.from_url(
-        settings.REDIS_URL,
-        socket_timeout=REDIS_TIMEOUT,
-        socket_connect_timeout=REDIS_TIMEOUT,
-        retry=Retry(NoBackoff(), 1, supported_errors=(ConnectionLost,)),
-    )
-    return client
 
 
 async def run_script(script: Script, keys: list[str], arguments: list[int]) -> Any:

@@ -23,10 +23,9 @@ from django.db import transaction
 from kombu import Connection
 from kombu.exceptions import OperationalError
 from redis import Redis
-from redis.backoff import NoBackoff
-from redis.exceptions import ConnectionError as ConnectionLost
 from redis.exceptions import RedisError
-from redis.retry import Retry
+
+from config.redis import connected
 
 logger = logging.getLogger(__name__)
 
@@ -116,13 +115,7 @@ def channel() -> str:
 
 @cache
 def _redis() -> Redis:
-    # One try more, at once: a connection that an idle or restarted server closed is no outage.
-    return Redis.from_url(
-        settings.REDIS_URL,
-        socket_timeout=SOCKET_TIMEOUT,
-        socket_connect_timeout=SOCKET_TIMEOUT,
-        retry=Retry(NoBackoff(), 1, supported_errors=(ConnectionLost,)),
-    )
+    return connected(SOCKET_TIMEOUT)
 
 
 def waiting_wake_ups(kind: WakeUp = RUN) -> int:

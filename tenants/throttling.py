@@ -17,20 +17,16 @@ from functools import cache
 from typing import Any
 from uuid import UUID
 
-from django.conf import settings
 from django.db import connection
 from django.http import HttpRequest
 from django_ratelimit.core import get_usage
-from redis import Redis
-from redis.backoff import NoBackoff
 from redis.commands.core import Script
-from redis.exceptions import ConnectionError as ConnectionLost
 from redis.exceptions import RedisError
-from redis.retry import Retry
 
 from config import loop
 from config.errors import DomainError
 from config.isolation import DatabaseRole, acting_as
+from config.redis import connected
 from tenants.limits import Limits
 from tenants.models import RouteClass
 
@@ -206,14 +202,7 @@ def _redis_away(error: RedisError) -> None:
 
 @cache
 def _script() -> Script:
-    # One try more, at once: a connection that an idle or restarted server closed is no outage.
-    client = Redis.from_url(
-        settings.REDIS_URL,
-        socket_timeout=TIMEOUT,
-        socket_connect_timeout=TIMEOUT,
-        retry=Retry(NoBackoff(), 1, supported_errors=(ConnectionLost,)),
-    )
-    return client.register_script(SLIDING_WINDOW)
+    return connected(TIMEOUT).register_script(SLIDING_WINDOW)
 
 
 def _key(tenant_id: UUID, client_id: str, limit: Limit) -> str:
