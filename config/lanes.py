@@ -83,6 +83,10 @@ class Answer:
     stream: Stream | None = None
 
 
+class ClientDoesNotRead(Exception):
+    """What was written for it has stood for SEND_SECONDS."""
+
+
 class Lane(Protocol):
     @property
     def methods(self) -> str:
@@ -187,16 +191,20 @@ async def _send_as_it_comes(send: Send, answer: Answer, stream: Stream) -> None:
 
     async def write(part: bytes) -> None:
         nonlocal started
-        async with asyncio.timeout(SEND_SECONDS):
-            if not started:
-                started = True
-                await send(_start(answer))
-            await send({"type": "http.response.body", "body": part, "more_body": True})
+        try:
+            async with asyncio.timeout(SEND_SECONDS):
+                if not started:
+                    started = True
+                    await send(_start(answer))
+                await send({"type": "http.response.body", "body": part, "more_body": True})
+        except TimeoutError:
+            raise ClientDoesNotRead from None
 
     try:
         await stream(write)
-    except TimeoutError:
+    except ClientDoesNotRead:
         logger.info("client_does_not_read")
+        return  # nor would it read the end: the server hangs up
     except Exception:
         if not started:
             raise

@@ -127,7 +127,7 @@ async def _hear_of_changes() -> None:
 
 def _heard(message: dict[str, Any]) -> None:
     begins = message["type"] == "subscribe"  # again, perhaps: nobody knows what was said before
-    told = set() if begins else set(message["data"].decode().split(","))
+    told = set() if begins else set(map(UUID, message["data"].decode().split(",")))
     for watch in _watches.values():
-        if begins or str(watch.event_id) in told:
+        if begins or watch.event_id in told:
             watch.look()
