@@ -18,6 +18,9 @@ from tests.emptying import empty
 from tests.factories import ApiSessionFactory, StaffFactory, TenantFactory
 from tests.live.whole_stack import live, live_stack  # noqa: F401  (one stack for live/ and e2e/)
 
+IN_PRODUCTION = throttling.TIMEOUT
+throttling.TIMEOUT = 5  # see tests/settings.py: what waits here is no server that is away
+
 
 @pytest.fixture(scope="session")
 def django_db_setup(django_db_setup, django_db_blocker):

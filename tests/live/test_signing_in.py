@@ -20,6 +20,7 @@ from authlib.oauth2.rfc9068.claims import JWTAccessTokenClaims
 from joserfc import jwt
 from joserfc.jwk import KeySet
 
+from deploy.local.demo import get_token
 from deploy.local.processes import Child, free_port
 from deploy.local.stack import ROOT
 
@@ -293,11 +294,7 @@ def _values(statement, who):
 
 
 def key_token(live, who):
-    pair = (who["client_id"], who["client_secret"])
-    grant = {"grant_type": "client_credentials"}
-    return requests.post(f"{live.url}/oauth/token", grant, auth=pair, timeout=10).json()[
-        "access_token"
-    ]
+    return get_token(live.url, who)
 
 
 def revoke(token_name):

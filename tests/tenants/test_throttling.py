@@ -17,6 +17,7 @@ from tenants.models import ApiKey, RateBucket, RouteClass, Scope
 from tenants.throttling import LimiterUnavailable, RateLimited, admit, count, sliding_window
 from tests.config.test_health import NOWHERE
 from tests.config.test_problems import check_problem
+from tests.conftest import IN_PRODUCTION
 from tests.factories import ApiKeyFactory, JobFactory, TenantFactory
 from tests.live.proxy import Proxy
 from tests.tenants.test_token_endpoint import ask
@@ -190,8 +191,9 @@ def commands():
 
 
 @pytest.fixture
-def redis_away(settings):
-    """Redis behind a proxy that may take it away."""
+def redis_away(settings, monkeypatch):
+    """Redis behind a proxy that may take it away, and waited for as short as in production."""
+    monkeypatch.setattr(throttling, "TIMEOUT", IN_PRODUCTION)
     proxy = Proxy(os.environ["REDIS_URL"])
     settings.REDIS_URL = proxy.url
     settings.CACHES = {"default": {**settings.CACHES["default"], "LOCATION": proxy.url}}
