@@ -296,6 +296,7 @@ def live(live_stack):
     """The stack with everything in place and a model that behaves."""
     live_stack.redis.restore()
     live_stack.reset_model()
+    live_stack.token()  # while there is a Redis to count with
     yield live_stack
     live_stack.redis.restore()
     live_stack.disarm()
