@@ -8,12 +8,13 @@ which a call can fail becomes one of `llm.errors`.
 import asyncio
 import json
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from typing import Any, TypeVar, cast
 
+import aiohttp
 import httpx2
 import openai
 from pydantic import BaseModel, ValidationError
@@ -37,6 +38,7 @@ _BY_STATUS: dict[int, type[errors.LLMError]] = {
 }
 NOTHING = bounds.Tokens(0, 0)
 _CONNECT_SECONDS = 5.0
+_CONNECTIONS = 1_000  # at most: more than the jobs of one process ask at once
 KEY = "[the key]"  # in place of one
 _WORTH_HIDING = 6  # characters of a key
 _MAX_WAIT = 86_400.0  # seconds; a Retry-After beyond a day is a mistake
@@ -65,12 +67,12 @@ class Client:
         self.model = model
         self.timeout = timeout
         self._key = api_key
-        transport = _CappedTransport(httpx2.AsyncHTTPTransport(retries=0), max_reply_bytes)
-        self._http = httpx2.AsyncClient(
-            transport=transport,
+        self._http = openai.DefaultAioHttpClient(
             follow_redirects=False,
             trust_env=False,
             timeout=httpx2.Timeout(timeout, connect=min(timeout, _CONNECT_SECONDS)),
+            limits=httpx2.Limits(max_connections=_CONNECTIONS),
+            event_hooks={"response": [_cap(max_reply_bytes)]},
         )
         self._openai = openai.AsyncOpenAI(
             api_key=api_key, base_url=base_url, max_retries=0, http_client=self._http
@@ -275,15 +277,19 @@ def _error_text(error: openai.APIStatusError) -> str:
     return _readable(error.response.content) if error.response.is_closed else error.message
 
 
+# The SDK's adapter says ConnectTimeout of most that can happen to a connection; aiohttp, which it
+# gives as the cause, tells whether anything was sent.
+_UNSENT = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError)
+
+
 def _from_connection(error: openai.APIConnectionError) -> errors.LLMError:
-    cause = error.__cause__
-    if isinstance(cause, ReplyTooLarge):
-        return errors.InvalidOutput(str(cause))
-    if isinstance(error, openai.APITimeoutError):
-        unsent = isinstance(cause, httpx2.ConnectTimeout)
-        return errors.TimedOut(repr(cause), used=NOTHING if unsent else None)
-    unsent = isinstance(cause, httpx2.ConnectError)
-    return errors.Unavailable(repr(cause or error), used=NOTHING if unsent else None)
+    adapted = error.__cause__
+    if isinstance(adapted, ReplyTooLarge):
+        return errors.InvalidOutput(str(adapted))
+    cause = (adapted and adapted.__cause__) or adapted
+    used = NOTHING if isinstance(cause, _UNSENT) else None
+    late = isinstance(cause, aiohttp.ServerTimeoutError)
+    return (errors.TimedOut if late else errors.Unavailable)(repr(cause or error), used=used)
 
 
 def retry_after(headers: httpx2.Headers) -> float | None:
@@ -319,24 +325,17 @@ def _within_a_day(seconds: float) -> float:
 # The cap on the body
 
 
-class _CappedTransport(httpx2.AsyncBaseTransport):
-    """Counts the bytes of each body as they arrive and stops at the limit."""
+def _cap(limit: int) -> Callable[[httpx2.Response], Awaitable[None]]:
+    """A hook that counts the bytes of each body as they arrive and stops at the limit."""
 
-    def __init__(self, inner: httpx2.AsyncBaseTransport, limit: int) -> None:
-        self._inner, self._limit = inner, limit
-
-    async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
-        response = await self._inner.handle_async_request(request)
+    async def cap(response: httpx2.Response) -> None:
         packed = response.headers.get("content-encoding", "identity")
         if packed != "identity":
-            await response.aclose()
             raise ReplyTooLarge(f"content-encoding {packed} was not asked for")
         stream = cast(httpx2.AsyncByteStream, response.stream)
-        response.stream = _CappedStream(stream, self._limit)
-        return response
+        response.stream = _CappedStream(stream, limit)
 
-    async def aclose(self) -> None:
-        await self._inner.aclose()
+    return cap
 
 
 class _CappedStream(httpx2.AsyncByteStream):

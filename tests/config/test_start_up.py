@@ -11,7 +11,7 @@ import sys
 from config.asgi import application
 from django.urls import get_resolver
 get_resolver().url_patterns  # every view
-print([name for name in ("openai", "httpx2", "pypdf", "nh3") if name in sys.modules])
+print([name for name in ("openai", "httpx2", "aiohttp", "pypdf", "nh3") if name in sys.modules])
 """
 
 

@@ -1,4 +1,5 @@
 import asyncio
+import contextlib
 import json
 import socket
 import threading
@@ -111,15 +112,55 @@ def test_a_call_that_never_left_has_cost_nothing(ask):
     assert (late.value.used, refused.value.used) == (Tokens(0, 0), Tokens(0, 0))
 
 
+def hung_up_on_once_it_has_asked():
+    """The error of a call whose provider reads it and says nothing."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def read_and_go():
+            caller, _ = server.accept()
+            caller.recv(65_536)
+            caller.close()
+
+        threading.Thread(target=read_and_go, daemon=True).start()
+        with pytest.raises(errors.LLMError) as caught:
+            asyncio.run(_ask(f"http://127.0.0.1:{server.getsockname()[1]}/v1", "Text."))
+    return caught.value
+
+
+def test_a_call_that_was_sent_and_hung_up_on_may_have_cost_something():
+    error = hung_up_on_once_it_has_asked()
+
+    assert isinstance(error, errors.Unavailable)
+    assert error.used is None
+
+
+def test_a_provider_that_nobody_can_connect_to_in_time_has_cost_nothing(monkeypatch):
+    monkeypatch.setattr("llm.client._CONNECT_SECONDS", 0.2)
+    with socket.socket() as full:  # its line of waiting callers is
+        full.bind(("127.0.0.1", 0))
+        full.listen(0)
+        address = full.getsockname()
+        with contextlib.ExitStack() as waiting:
+            for _ in range(4):
+                caller = waiting.enter_context(socket.socket())
+                caller.setblocking(False)
+                caller.connect_ex(address)
+
+            with pytest.raises(errors.TimedOut) as caught:
+                asyncio.run(_ask(f"http://127.0.0.1:{address[1]}/v1", "Text."))
+
+    assert caught.value.used == Tokens(0, 0)
+
+
 def test_every_call_asks_for_no_longer_a_reply_than_its_bound(ask, monkeypatch):
     asked = []
-    post = httpx2.AsyncHTTPTransport.handle_async_request
+    send = httpx2.AsyncClient.send
 
-    async def look(self, request):
+    async def look(self, request, **options):
         asked.append(json.loads(request.content))
-        return await post(self, request)
+        return await send(self, request, **options)
 
-    monkeypatch.setattr(httpx2.AsyncHTTPTransport, "handle_async_request", look)
+    monkeypatch.setattr(httpx2.AsyncClient, "send", look)
 
     ask("Staff must wash hands.")
     ask("Staff must wash hands. " * 1_000)
