@@ -37,7 +37,9 @@ class WakeUp(NamedTuple):
 
 RUN = WakeUp("jobs.tasks.process_guideline_job", "jobs")
 READ = WakeUp("jobs.tasks.read_document", "documents")
-AT_ONCE = 64  # more are never useful together: each job that starts wakes the next worker
+# More are never useful together: who finds work wakes the next worker.
+AT_ONCE = 64  # documents, of which a wake-up reads one
+SHIFTS = 4  # of jobs, each of which finds as many as there is room for
 SOCKET_TIMEOUT = 0.2  # seconds
 
 

@@ -31,7 +31,7 @@ class ProgressWriter:
             self._last = (done, total)
             if done < before or total != of:
                 self._beginning, self._written_at = (done, total), time.monotonic()
-            elif time.monotonic() - self._written_at > SECONDS:
+            elif done < total and time.monotonic() - self._written_at > SECONDS:
                 await in_thread(lambda: services.save_progress(self._claim, done, total))
                 self._written_at = time.monotonic()
 

@@ -1,7 +1,7 @@
 """Runs claimed jobs and settles what becomes of each; another thread may stop its calls.
 
 A job is a coroutine on the loop that all jobs of the process share (jobs/model_loop.py). A wake-up
-stands for a slot: it carries jobs, one after another, until none may start.
+begins a shift, which starts jobs for as long as the process has room and one may start.
 """
 
 import asyncio
@@ -11,7 +11,7 @@ import time
 import traceback
 from collections.abc import Callable, Coroutine
 from dataclasses import replace
-from typing import Any
+from typing import Any, cast
 
 from django.conf import settings
 from django.db import connection
@@ -32,8 +32,10 @@ from llm.errors import LLMError
 
 logger = logging.getLogger(__name__)
 
-# A wake-up ends after its first job that ends later than this: what it carried is on record then.
+# A shift starts nothing after this: once all that it carried has ended, that is on record.
 SHIFT_SECONDS = 10.0
+# Between two wake-ups of a shift that goes on finding jobs: other processes may help.
+WAKE_SECONDS = 0.25
 
 _stopping = threading.Event()
 
@@ -63,6 +65,16 @@ def stand_in_for_pump(worker: str) -> None:
             connection.close()  # back to the pool
 
 
+class Room:
+    """For how many more jobs this process has room. For the event loop alone, once it has begun."""
+
+    def __init__(self, jobs: int = 200) -> None:
+        self.left = jobs
+
+
+room = Room()
+
+
 def run_next_job(worker: str) -> str | None:
     """Claims the job that should run next and works on it; its event_id, or None if none may.
 
@@ -72,30 +84,124 @@ def run_next_job(worker: str) -> str | None:
 
 
 def carry_jobs(worker: str) -> list[str]:
-    """Runs jobs one after another until none may start, or for SHIFT_SECONDS; their event_ids.
+    """Starts jobs while there is room and one may start, and again whenever one of them ends, for
+    SHIFT_SECONDS; the event_ids of all, once they have ended. None while another call does so:
+    that one looks again.
 
-    The calling thread only waits: its job is one of many on the process's loop.
+    The calling thread only waits: its jobs are some of many on the process's loop.
     """
     return model_loop().start(_carry_jobs(worker)).result()
 
 
 async def _carry_jobs(worker: str) -> list[str]:
-    until, carried = time.monotonic() + SHIFT_SECONDS, list[str]()
-    # Who goes on to the next job by itself wakes nobody: so a job costs no wake-up.
-    while event_id := await _run_next_job(worker, wake=not carried):
-        carried.append(event_id)
-        if time.monotonic() > until:
-            dispatch.wake_worker()  # in place of this one
-            break
-    return carried
+    global _shift
+    if _shift is not None and _shift.is_on:
+        _shift.look()
+        return []
+    mine = _shift = Shift(worker)
+    try:
+        await mine.carry()
+    finally:
+        if _shift is mine:
+            _shift = None
+    return mine.carried
 
 
-async def _run_next_job(worker: str, *, wake: bool = True) -> str | None:
-    if _stopping.is_set():
-        return None
-    claim = await in_thread(lambda: services.start_next_job(worker, wake=wake))
+class Shift:
+    """Finds jobs for this process. For its event loop, where one is on at a time.
+
+    carried  the event_ids of all that it has started
+    """
+
+    def __init__(self, worker: str) -> None:
+        self.carried: list[str] = []
+        self._worker = worker
+        self._until = time.monotonic() + SHIFT_SECONDS
+        self._woke_at = float("-inf")
+        self._running = set[asyncio.Task[None]]()
+        self._look = asyncio.Event()
+
+    @property
+    def is_on(self) -> bool:
+        return time.monotonic() < self._until
+
+    def look(self) -> None:
+        """There may be a job, or room for one."""
+        self._look.set()
+
+    async def carry(self) -> None:
+        """Returns once nothing may start and all that it has started has ended."""
+        self.look()
+        while self._look.is_set() or self._running:
+            await self._look.wait()
+            self._look.clear()
+            await self._start_jobs()
+
+    async def _start_jobs(self) -> None:
+        while self.is_on or not self.carried:
+            # Who finds work after work wakes others now and then: a job costs no wake-up.
+            wake = time.monotonic() - self._woke_at > WAKE_SECONDS
+            claim = await _claim_next(self._worker, wake=wake)
+            if claim is None:
+                return
+            if wake:
+                self._woke_at = time.monotonic()
+            self.carried.append(str(claim.event_id))
+            self._running.add(asyncio.create_task(self._run(claim)))
+        dispatch.wake_worker()  # in place of this shift
+
+    async def _run(self, claim: Claim) -> None:
+        try:
+            await _run(claim)
+        except Exception:  # as when PostgreSQL is away for long: its lease runs out
+            logger.exception("job_left", extra={"event_id": claim.event_id})
+        finally:
+            self._running.discard(cast("asyncio.Task[None]", asyncio.current_task()))
+            self.look()
+            if not self.is_on:
+                _look_elsewhere(self)
+
+
+def _look_elsewhere(over: Shift) -> None:
+    """There is room again, and this shift takes none."""
+    if _shift is not None and _shift is not over:
+        _shift.look()
+    else:
+        dispatch.wake_worker()
+
+
+_shift: Shift | None = None
+
+
+async def _run_next_job(worker: str) -> str | None:
+    claim = await _claim_next(worker, wake=True)
     if claim is None:
         return None
+    await _run(claim)
+    return str(claim.event_id)
+
+
+async def _claim_next(worker: str, *, wake: bool) -> Claim | None:
+    """A claim, which takes room until it has been run."""
+    if _stopping.is_set() or not room.left:
+        return None
+    claim = None
+    room.left -= 1
+    try:
+        claim = await in_thread(lambda: services.start_next_job(worker, wake=wake))
+    finally:
+        room.left += claim is None
+    return claim
+
+
+async def _run(claim: Claim) -> None:
+    try:
+        await _work(claim)
+    finally:
+        room.left += 1
+
+
+async def _work(claim: Claim) -> None:
     calls = ModelCalls(claim)
     with keeper.hold(claim, on_lost=calls.stop):
         try:
@@ -108,7 +214,6 @@ async def _run_next_job(worker: str, *, wake: bool = True) -> str | None:
             await _fail(claim, calls, error)
         if calls.circuits.tries:
             await in_thread(calls.circuits.leave_trials)
-    return str(claim.event_id)
 
 
 async def _fail(claim: Claim, calls: "ModelCalls", error: Exception) -> None:

@@ -558,7 +558,7 @@ def pump() -> int:
         dispatch.changed(*moved)
     reading.give_up()
     budget.charge_unanswered()
-    sent = _top_up(dispatch.RUN, claims.count_claimable(dispatch.AT_ONCE))
+    sent = _top_up(dispatch.RUN, claims.count_claimable(dispatch.SHIFTS))
     return sent + _top_up(dispatch.READ, reading.count_waiting(dispatch.AT_ONCE))
 
 

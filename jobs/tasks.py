@@ -9,7 +9,7 @@ from typing import Any
 
 from celery import Task, shared_task
 from celery.exceptions import Ignore
-from celery.signals import task_prerun, worker_ready, worker_shutting_down
+from celery.signals import celeryd_after_setup, task_prerun, worker_ready, worker_shutting_down
 from django.conf import settings
 from kombu.exceptions import OperationalError
 from redis.exceptions import RedisError
@@ -25,7 +25,7 @@ logger = logging.getLogger(__name__)
 
 @shared_task(bind=True, ignore_result=False)
 def process_guideline_job(self: Task, **from_a_later_version: Any) -> str:
-    """Runs the job that should run next, and then the next, until none may start.
+    """Runs the jobs that should run next: see `runner.carry_jobs`.
 
     The result, kept for staff, are the event_ids of the jobs that ran, by spaces. A wake-up that
     finds nothing to do leaves no trace.
@@ -85,6 +85,12 @@ def tidy(**from_a_later_version: Any) -> None:
 @task_prerun.connect
 def _consumed(**kwargs: object) -> None:
     alive.touch()
+
+
+@celeryd_after_setup.connect
+def _make_room(instance: Any, **kwargs: object) -> None:
+    """As many jobs as Celery has threads: each shift that goes on has one thread and some jobs."""
+    runner.room.left = instance.concurrency
 
 
 @worker_ready.connect
