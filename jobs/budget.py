@@ -25,7 +25,7 @@ from config.database import zulu
 from config.isolation import in_role
 from jobs.errors import BudgetExhausted, QuotaExceeded, TooManyWaiting
 from jobs.models import Reservation, TenantQueue
-from llm.bounds import Tokens
+from llm.limits import Tokens
 from tenants.models import Usage
 
 PUBLIC_NAMES = {

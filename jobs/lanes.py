@@ -22,6 +22,7 @@ from jobs.models import Job
 from jobs.serializers import JobListQuerySerializer, JobSubmitSerializer
 from jobs.shown import Row
 from jobs.views import JobCreateView, JobDetailView, JobView
+from llm.estimate import estimate
 from tenants.audit import acts_of
 from tenants.authentication import Principal
 from tenants.held import LetGo, Place
@@ -30,6 +31,7 @@ from tenants.models import RouteClass, Scope
 
 T = TypeVar("T")
 
+estimate("")  # loads what it needs now, not with the first submission
 EVENT_ID = "[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
 
 

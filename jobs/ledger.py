@@ -19,9 +19,9 @@ from jobs.models import CallOutcome
 from jobs.persistence import LeaseLost
 from jobs.threads import in_thread
 from llm import bounds
-from llm.bounds import Tokens
 from llm.completer import Completer, Reply
 from llm.errors import LLMError
+from llm.limits import Tokens
 from llm.prompts import Prompt
 
 if TYPE_CHECKING:

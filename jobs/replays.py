@@ -17,7 +17,7 @@ from jobs.models import SEALED, Document, Job
 from jobs.options import asked_by, current_prompts, refuse_unless_allowed, resolve
 from jobs.services import DEFAULT_EXPIRY
 from llm import prompts as prompt_files
-from llm.chain import estimate
+from llm.estimate import estimate
 from tenants.audit import record
 from tenants.authentication import Principal
 

@@ -2,15 +2,12 @@
 
 from dataclasses import dataclass, field
 from typing import Any
-from uuid import UUID
 
-from jobs.errors import UnknownEarlierJob
-from jobs.models import Job, JobStatus
+from jobs.models import Job
 from jobs.options import current_prompts, resolve
 from llm.chunks import readable
 from llm.passages import split_passages
 from llm.revision import NOTHING, Kept, keep
-from tenants.authentication import Principal
 
 NO_MATTER = {
     "cache",
@@ -25,21 +22,6 @@ class Revision:
 
     kept: Kept = NOTHING
     provenance: dict[str, Any] = field(default_factory=dict)
-
-
-def superseded(tenant_id: UUID, event_id: UUID, visible_to: Principal | None) -> Job:
-    """The completed job of that id. Raises UnknownEarlierJob if there is none, or none that
-    `visible_to` may know of."""
-    jobs = Job.objects.visible_to(visible_to) if visible_to else Job.objects.all()
-    done = jobs.for_tenant(tenant_id).filter(status=JobStatus.COMPLETED, deleted_at=None)
-    job = done.only("id", "tenant_id", "event_id").filter(event_id=event_id).first()
-    if job is None:
-        raise UnknownEarlierJob(
-            errors=[
-                {"pointer": "/supersedes", "code": "unknown", "detail": UnknownEarlierJob.title}
-            ]
-        )
-    return job
 
 
 def kept_for(job: Job, source: str) -> Revision:

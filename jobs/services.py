@@ -18,7 +18,7 @@ from django.db.models.functions import Now
 from config.database import ClockTimestamp
 from config.failpoints import failpoint
 from config.isolation import in_role, rows_in_role
-from jobs import breaker, budget, cache, claims, dispatch, revisions, sealed, shown
+from jobs import breaker, budget, cache, claims, dispatch, sealed, shown
 from jobs.claims import Claim
 from jobs.dispatch import WakeUp
 from jobs.documents import reading
@@ -28,6 +28,7 @@ from jobs.errors import (
     SAFE_DETAIL,
     DocumentTooLarge,
     InvalidTransition,
+    UnknownEarlierJob,
 )
 from jobs.history import say
 from jobs.models import (
@@ -49,9 +50,9 @@ from jobs.options import asked_by, current_prompts, refuse_unless_allowed, resol
 from jobs.persistence import LeaseLost
 from jobs.retries import Decision, Verdict
 from jobs.shown import Row
-from llm.bounds import Tokens
-from llm.chain import estimate
 from llm.errors import LLMError
+from llm.estimate import estimate
+from llm.limits import Tokens
 from tenants.audit import record, signature
 from tenants.authentication import Principal
 from tenants.models import Tenant
@@ -246,10 +247,21 @@ def _submit(submission: Submission, supersedes: Job | None) -> Job:
 
 
 def _superseded(tenant_id: UUID, event_id: UUID | None, visible_to: Principal | None) -> Job | None:
+    """The completed job of that id. Raises UnknownEarlierJob if there is none, or none that
+    `visible_to` may know of."""
     if event_id is None:
         return None
     with in_role():
-        return revisions.superseded(tenant_id, event_id, visible_to)
+        jobs = Job.objects.visible_to(visible_to) if visible_to else Job.objects.all()
+        done = jobs.for_tenant(tenant_id).filter(status=JobStatus.COMPLETED, deleted_at=None)
+        job = done.only("id", "tenant_id", "event_id").filter(event_id=event_id).first()
+    if job is None:
+        raise UnknownEarlierJob(
+            errors=[
+                {"pointer": "/supersedes", "code": "unknown", "detail": UnknownEarlierJob.title}
+            ]
+        )
+    return job
 
 
 def _size_of(guideline_text: str) -> int:

@@ -5,29 +5,16 @@ reply is bounded by what we ask for: `max_completion_tokens`.
 """
 
 import json
-from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
 from pydantic import BaseModel
 
+from llm.limits import Tokens, max_output
 from llm.prompts import Prompt
 from llm.schemas import response_format
 
-MAX_OUTPUT = 16_384  # tokens of any reply
-BASE_OUTPUT = 4_096  # of a reply to next to nothing
-OUTPUT_PER_BYTE = 2  # of data: room to quote it, in the JSON of an item
 FRAMING = 64  # tokens that a provider adds around our messages
-
-
-@dataclass(frozen=True, slots=True)
-class Tokens:
-    prompt: int
-    completion: int
-
-    @property
-    def total(self) -> int:
-        return self.prompt + self.completion
 
 
 def of_call(prompt: Prompt, data: dict[str, Any], schema: type[BaseModel]) -> Tokens:
@@ -41,10 +28,6 @@ def overhead(prompt: Prompt, schema: type[BaseModel]) -> int:
     """Tokens of a call with no data, at most."""
     form = json.dumps(response_format(schema))
     return len(prompt.text.encode()) + len(form) + FRAMING
-
-
-def max_output(data_bytes: int) -> int:
-    return min(MAX_OUTPUT, BASE_OUTPUT + OUTPUT_PER_BYTE * data_bytes)
 
 
 def user_message(data: dict[str, Any]) -> str:

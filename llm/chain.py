@@ -4,12 +4,11 @@ What a model writes is a proposal; `llm.result` puts it beside the unaltered sou
 """
 
 import asyncio
-import math
 import time
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from llm import bounds, chunks, prompts
+from llm import chunks, prompts
 from llm.calls import (
     PLAIN,
     How,
@@ -23,12 +22,11 @@ from llm.completer import Completer, Reply
 from llm.grounding import normalise
 from llm.passages import Passage
 from llm.reading import Reading
-from llm.repair import MAX_CALLS as MAX_REPAIRS
 from llm.revision import NOTHING, Kept
-from llm.schemas import Checklist, Repair, Summary, SummaryStatement
+from llm.schemas import Checklist, Summary, SummaryStatement
 from llm.statements import Convention
 
-PRODUCTION = prompts.labelled("production")  # versions of prompts, where nobody says which
+PRODUCTION = prompts.labelled("production")  # versions, where nobody says which
 
 
 async def summarize_guidelines(
@@ -145,34 +143,6 @@ def _wanted(reading: Reading, summary: dict[str, Any]) -> tuple[Convention, list
     """In a thread, as `_read`."""
     wanted = chunks.wanted(reading.passages, summary, reading.statements)
     return reading.convention, wanted
-
-
-# What it will cost
-
-_FULL = 0.75  # of a call, on average: calls end where sections do
-_FRAMED = 1.3  # bytes of the JSON that a byte of a passage becomes
-
-
-def estimate(source: str) -> bounds.Tokens:
-    """What all steps together need, on the high side. Each call has a bound of its own.
-
-    A repair is in it, although most guidelines need none: it asks about a part of the passages.
-    """
-    calls = max(1, math.ceil(len(source) / (chunks.MAX_CHARACTERS * _FULL)))
-    data = math.ceil(len(source.encode("utf-8", "surrogatepass")) * _FRAMED)
-    each = math.ceil(data / calls)
-    # Step 2 sees the passages, and what step 1 said of them; a repair, what step 2 said.
-    steps = (
-        ("summarize", PRODUCTION["summarize"], Summary, calls, 1),
-        ("checklist", PRODUCTION["checklist"], Checklist, calls, 2),
-        ("repair", PRODUCTION["repair"], Repair, min(calls, MAX_REPAIRS), 2),
-    )
-    prompt = completion = 0
-    for name, version, schema, times, share in steps:
-        fixed = bounds.overhead(prompts.load(name, version), schema)
-        prompt += times * (fixed + share * each)
-        completion += times * bounds.max_output(share * each)
-    return bounds.Tokens(prompt, completion)
 
 
 # One summary of many

@@ -5,11 +5,11 @@ from collections.abc import Container, Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 
+from llm.limits import MAX_CHARACTERS
 from llm.markup import plain
 from llm.passages import Passage
 from llm.statements import Statement
 
-MAX_CHARACTERS = 12_000  # of passages in one call: about 3,000 tokens, where recall is still good
 _ENOUGH = 40  # characters at the end of a list's introduction that tell it from others
 _OPEN = 8  # introductions of a section that a list may be looked up in
 

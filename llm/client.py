@@ -21,6 +21,7 @@ from pydantic import BaseModel, ValidationError
 
 from llm import bounds, errors, leaks
 from llm.completer import Reply
+from llm.limits import Tokens, max_output
 from llm.prompts import Prompt
 from llm.schemas import response_format
 
@@ -36,7 +37,7 @@ _BY_STATUS: dict[int, type[errors.LLMError]] = {
     HTTPStatus.CONFLICT: errors.Unavailable,
     HTTPStatus.TOO_MANY_REQUESTS: errors.Throttled,
 }
-NOTHING = bounds.Tokens(0, 0)
+NOTHING = Tokens(0, 0)
 _CONNECT_SECONDS = 5.0
 _CONNECTIONS = 1_000  # at most: more than the jobs of one process ask at once
 KEY = "[the key]"  # in place of one
@@ -133,7 +134,7 @@ class Client:
             raise errors.Unavailable(repr(error)) from error
         reply = _read_reply(body, schema, request_id, time.monotonic() - started)
         if leaks.repeats(prompt.text, reply.value.model_dump(), data):
-            used = bounds.Tokens(reply.prompt_tokens, reply.completion_tokens)
+            used = Tokens(reply.prompt_tokens, reply.completion_tokens)
             raise errors.PolicyLeak(f"the reply repeats {prompt.label}", used=used)
         return reply
 
@@ -150,7 +151,7 @@ class Client:
                 {"role": "system", "content": prompt.text},
                 {"role": "user", "content": said},
             ],
-            "max_completion_tokens": bounds.max_output(len(said.encode("utf-8", "surrogatepass"))),
+            "max_completion_tokens": max_output(len(said.encode("utf-8", "surrogatepass"))),
             "response_format": response_format(schema),
         }
         response = await self._openai.post(
@@ -177,7 +178,7 @@ def _read_reply(body: bytes, schema: type[T], request_id: str, seconds: float) -
     completion = _parse_json(body)
     usage = completion.get("usage")
     usage = usage if isinstance(usage, dict) else {}
-    used = bounds.Tokens(_count(usage.get("prompt_tokens")), _count(usage.get("completion_tokens")))
+    used = Tokens(_count(usage.get("prompt_tokens")), _count(usage.get("completion_tokens")))
     try:
         value = _value(completion, schema)
     except errors.LLMError as error:

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from llm.bounds import Tokens
+from llm.limits import Tokens
 
 MAX_DETAIL = 2_000  # characters of raw text kept for staff
 

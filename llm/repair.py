@@ -24,14 +24,13 @@ from llm.calls import (
 from llm.completer import Completer, Reply
 from llm.errors import AuthRefused, LLMError, QuotaExhausted
 from llm.grounding import covers
+from llm.limits import MAX_REPAIRS
 from llm.passages import Passage
 from llm.result import Examined, is_doubtful
 from llm.revision import NOTHING, Kept
 from llm.rules import BINDING
 from llm.schemas import Repair
 from llm.statements import Statement, find_convention
-
-MAX_CALLS = 4  # what does not fit into them stays as it is, and is listed as such
 
 
 @dataclass
@@ -125,7 +124,7 @@ def unrepaired(found: Examined, version: int, code: str) -> StepResult:
 
 
 def _requests(found: Examined, *, doubtful: bool, kept: Kept) -> list[_Request]:
-    """At most MAX_CALLS, in the order of the source."""
+    """At most MAX_REPAIRS, in the order of the source."""
     missing = [s for s in found.missing() if s.passage_id not in kept.passages]
     doubts = [at for at, item in enumerate(found.items) if doubtful and is_doubtful(item)]
     places = {at: _place(found, at) for at in doubts}
@@ -144,7 +143,7 @@ def _requests(found: Examined, *, doubtful: bool, kept: Kept) -> list[_Request]:
         for request in by_id.get(place, ())[:1]:
             request.doubtful.append(at)
     asking = [request for request in requests if request.missing or request.doubtful]
-    chosen = sorted(asking, key=lambda request: request.worth, reverse=True)[:MAX_CALLS]
+    chosen = sorted(asking, key=lambda request: request.worth, reverse=True)[:MAX_REPAIRS]
     return [request for request in asking if any(request is one for one in chosen)]
 
 

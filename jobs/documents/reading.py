@@ -28,7 +28,7 @@ from jobs.history import say
 from jobs.models import Document, Job, JobStatus, Step, Upload
 from jobs.options import asked_by, resolve
 from jobs.persistence import persistently
-from llm.chain import estimate
+from llm.estimate import estimate
 from tenants import vault
 from tenants.audit import record
 from tenants.preferences import preferences_of

@@ -12,9 +12,9 @@ from jobs import claims, ledger, services
 from jobs.models import Job, LLMCall, Step
 from jobs.persistence import LeaseLost
 from llm import prompts
-from llm.bounds import Tokens
 from llm.completer import Reply
 from llm.errors import Refused, Throttled
+from llm.limits import Tokens
 from llm.schemas import Summary
 from tests.factories import JobFactory, TenantFactory
 from tests.jobs.acts import SUMMARY, USAGE, at_once, claimed, fail

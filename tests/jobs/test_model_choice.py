@@ -9,8 +9,8 @@ from django.utils import timezone
 from jobs import breaker, claims, queue, runner, services
 from jobs.budget import Asked, price
 from jobs.models import Circuit, Job, JobAttempt, JobStatus, LLMCall, Reservation
-from llm.bounds import Tokens
-from llm.chain import estimate
+from llm.estimate import estimate
+from llm.limits import Tokens
 from tenants.models import Tenant, Usage
 from tenants.preferences import Preferences
 from tests.config.test_problems import check_problem

@@ -10,7 +10,7 @@ from django.db import connection
 from config.isolation import DatabaseRole, acting_as
 from jobs import deletion, runner, services
 from jobs.models import Document, Job
-from llm.chain import estimate
+from llm.estimate import estimate
 from tenants.models import AuditEntry, Role, Scope
 from tests.callers import client_of, member_of
 from tests.config.test_problems import check_problem

@@ -9,7 +9,7 @@ from django.utils import timezone
 
 from jobs import ledger, usage_views
 from jobs.models import LLMCall
-from llm.bounds import Tokens
+from llm.limits import Tokens
 from tenants import standing, throttling
 from tenants.models import ApiKey, Scope
 from tests.config.test_problems import check_problem

@@ -12,9 +12,9 @@ import httpx2
 import pytest
 from llmock.testing import LLMockServer
 
-from llm import bounds, errors
-from llm.bounds import Tokens
+from llm import errors, limits
 from llm.client import retry_after
+from llm.limits import Tokens
 from tests.llm.conftest import _ask
 
 
@@ -167,8 +167,8 @@ def test_every_call_asks_for_no_longer_a_reply_than_its_bound(ask, monkeypatch):
 
     said = [len(body["messages"][1]["content"].encode()) for body in asked]
     assert [body["max_completion_tokens"] for body in asked] == [
-        bounds.BASE_OUTPUT + bounds.OUTPUT_PER_BYTE * said[0],
-        bounds.MAX_OUTPUT,
+        limits.BASE_OUTPUT + limits.OUTPUT_PER_BYTE * said[0],
+        limits.MAX_OUTPUT,
     ]
 
 

@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from llm import errors, repair
+from llm import errors, limits
 from llm.calls import How
 from llm.repair import needs_repair, repair_checklist
 from llm.result import Examined
@@ -225,7 +225,7 @@ def test_what_does_not_fit_into_a_few_calls_stays_missing_and_the_binding_comes_
 
     result, step = repaired(offline, examined([], source))
 
-    assert step.usage["calls"] == repair.MAX_CALLS == 4
+    assert step.usage["calls"] == limits.MAX_REPAIRS == 4
     assert result["coverage"]["must_covered"] == result["coverage"]["must"] == 4
     assert len(missing(result)) == 8
 
