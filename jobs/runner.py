@@ -130,12 +130,17 @@ class Shift:
         self._look.set()
 
     async def carry(self) -> None:
-        """Returns once nothing may start and all that it has started has ended."""
+        """Returns once nothing may start and all that it has started has ended. Raises what a
+        claim raises, after that too."""
         self.look()
-        while self._look.is_set() or self._running:
-            await self._look.wait()
-            self._look.clear()
-            await self._start_jobs()
+        try:
+            while self._look.is_set() or self._running:
+                await self._look.wait()
+                self._look.clear()
+                await self._start_jobs()
+        finally:
+            if self._running:
+                await asyncio.wait(self._running)
 
     async def _start_jobs(self) -> None:
         while self.is_on or not self.carried:
@@ -148,22 +153,21 @@ class Shift:
                 self._woke_at = time.monotonic()
             self.carried.append(str(claim.event_id))
             self._running.add(asyncio.create_task(self._run(claim)))
-        dispatch.wake_worker()  # in place of this shift
+        _look_elsewhere(self)
 
     async def _run(self, claim: Claim) -> None:
         try:
             await _run(claim)
-        except Exception:  # as when PostgreSQL is away for long: its lease runs out
-            logger.exception("job_left", extra={"event_id": claim.event_id})
+        except Exception as error:  # as when PostgreSQL is away for long: its lease runs out
+            fields = {"event_id": claim.event_id, "kind": type(error).__name__}
+            logger.error("job_left", extra=fields)
         finally:
             self._running.discard(cast("asyncio.Task[None]", asyncio.current_task()))
             self.look()
-            if not self.is_on:
-                _look_elsewhere(self)
 
 
 def _look_elsewhere(over: Shift) -> None:
-    """There is room again, and this shift takes none."""
+    """There may be a job and room for it, but this shift starts nothing more."""
     if _shift is not None and _shift is not over:
         _shift.look()
     else:

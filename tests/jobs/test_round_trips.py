@@ -6,7 +6,7 @@ import threading
 import pytest
 from django.db.backends.utils import CursorWrapper
 
-from jobs import dispatch, runner
+from jobs import runner
 from jobs.models import JobStatus
 from tests.factories import JobFactory, TenantFactory
 
@@ -49,31 +49,3 @@ def test_each_moment_of_a_job_is_one_statement(asked):
     way = ["claim", "load", *CALL, "keep_step", *CALL, "complete"]
     assert [statement for statement in asked if statement in way] == way
     assert len(asked) == len(way)
-
-
-@pytest.fixture
-def woken(provider, monkeypatch):
-    wake_ups = []
-    monkeypatch.setattr(dispatch, "wake_worker", lambda: wake_ups.append(1))
-    return wake_ups
-
-
-def test_one_wake_up_carries_all_the_jobs_that_may_start(woken):
-    tenant = TenantFactory()
-    jobs = [JobFactory(tenant=tenant, **NEW) for _ in range(3)]
-    woken.clear()
-
-    assert runner.carry_jobs("w") == [str(job.event_id) for job in jobs]
-
-    assert len(woken) == 1  # by the first: another process may help
-
-
-def test_a_wake_up_that_has_carried_jobs_for_long_leaves_the_rest_to_the_next(woken, monkeypatch):
-    monkeypatch.setattr(runner, "SHIFT_SECONDS", 0.0)
-    tenant = TenantFactory()
-    jobs = [JobFactory(tenant=tenant, **NEW) for _ in range(2)]
-    woken.clear()
-
-    assert runner.carry_jobs("w") == [str(jobs[0].event_id)]
-
-    assert len(woken) > 1  # as it began, and in its own place
