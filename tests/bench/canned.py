@@ -1,8 +1,8 @@
 """python -m tests.bench.canned --port N: a model that costs next to nothing.
 
 It has the offline engine answer the first question of each step and gives the same answer to all
-that follow, after as many seconds as GET /delay/0.2 said last. So it is for jobs that all have the
-same text.
+that follow, until GET /answers/0.2 asks for new ones, given after so many seconds. So it is for
+jobs that all have the same text.
 """
 
 import argparse
@@ -36,8 +36,9 @@ class Model(asyncio.Protocol):
         head, found, body = bytes(self._received).partition(b"\r\n\r\n")
         if not found:
             return
-        if head.startswith(b"GET /delay/"):  # how long the model thinks from now on
+        if head.startswith(b"GET /answers/"):  # how long the model thinks from now on
             Model.seconds = float(head.split(b" ", 2)[1].rpartition(b"/")[2])
+            Model.answers.clear()
             self._received.clear()
             self._transport.write(HEAD % 2 + b"{}")
             return

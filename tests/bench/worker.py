@@ -1,14 +1,16 @@
-"""What a job costs in a worker, and how many one process carries: `make bench-worker`.
+"""What a job costs in a worker, and how many it carries: `make bench-worker`.
 
-Starts the whole stack with one worker and a model of canned answers. For each line jobs of several
-tenants are submitted while their queues are paused; the clock runs from the moment they are let go
-until the last has ended. In flight are as many as the tenants' caps allow together. CPU is user and
-system time from /proc, of the worker with its children and of all of PostgreSQL; the model's
-is not counted.
+Starts the whole stack with a worker for each processor and a model of canned answers. For each line
+jobs of several tenants are submitted while their queues are paused; the clock runs from the moment
+they are let go until the last has ended. In flight are as many as the tenants' caps allow together.
+A job's text is a guideline of 4 KB or one sentence, which leaves next to nothing to compute. CPU is
+user and system time from /proc, of the workers with their children and of all of PostgreSQL; the
+model's is not counted. Memory is of the first worker.
 """
 
 import argparse
 import os
+import re
 import statistics
 import subprocess
 import sys
@@ -28,7 +30,13 @@ from tests.chaos.harness import temporary_home, watched
 BYTES = 4096  # of each guideline
 TENANTS = 4
 THINKS = 0.2  # seconds
-LINES = [(8, 0.0), (64, THINKS), (200, THINKS)]  # in flight, the model's seconds
+SENTENCE = "Staff MUST wash their hands before every contact with a patient."
+LINES = [  # in flight, the model's seconds, the text
+    (8, 0.0, "guideline"),
+    (64, THINKS, "guideline"),
+    (200, THINKS, "guideline"),
+    (200, THINKS, "sentence"),
+]
 PATIENCE = 300.0
 UNLIMITED = (
     "UPDATE tenants_plan SET submits_per_minute = 1000000, reads_per_minute = 1000000,"
@@ -51,22 +59,25 @@ def main() -> None:
         bench.run(40, 8, 0.0)  # warm
         latency = bench.post_to_start(options.posts)
         lines = {}
-        for in_flight, seconds in LINES:
+        for in_flight, seconds, text in LINES:
             jobs = options.jobs or max(150, 4 * in_flight)
-            lines[in_flight, seconds] = line = bench.run(jobs, in_flight, seconds)
+            lines[in_flight, text] = line = bench.run(jobs, in_flight, seconds, text)
             print(
-                f"in_flight={in_flight:<4} model_ms={seconds * 1000:<4.0f} jobs={jobs:<5}"
-                f" jobs_per_s={line['rate']:6.1f}  cpu ms a job: worker={line['worker']:5.2f}"
+                f"in_flight={in_flight:<4} model_ms={seconds * 1000:<4.0f} {text:<10}"
+                f" jobs={jobs:<5} jobs_per_s={line['rate']:6.1f}"
+                f"  cpu ms a job: worker={line['worker']:5.2f}"
                 f" postgresql={line['postgresql']:5.2f}  rss_mb={line['rss']:.0f}"
                 f" (+{line['grown']:.0f})",
                 flush=True,
             )
-        busy, full = lines[8, 0.0], lines[200, THINKS]
+        busy, full, short = (
+            lines[key] for key in ((8, "guideline"), (200, "guideline"), (200, "sentence"))
+        )
         print(
             f"bench-worker: worker_cpu_ms_per_job={busy['worker']:.2f}"
             f" postgresql_cpu_ms_per_job={busy['postgresql']:.2f}"
-            f" jobs_per_s_200={full['rate']:.0f} post_to_start_p50_ms={latency:.1f}"
-            f" mb_per_waiting_job={full['grown'] / 200:.2f}"
+            f" jobs_per_s_200={full['rate']:.0f} jobs_per_s_200_sentence={short['rate']:.0f}"
+            f" post_to_start_p50_ms={latency:.1f} mb_per_waiting_job={full['grown'] / 200:.2f}"
         )
 
 
@@ -93,9 +104,9 @@ class Bench:
         port = self.model.rpartition(":")[2]
         command = [sys.executable, "-m", "tests.bench.canned", "--port", port]
         self._canned = Child("canned", command, home / "canned.log", cwd=ROOT)
-        self.stack = Stack(home, settings=settings)
+        self.stack = Stack(home, settings=settings, workers=os.cpu_count() or 1)
         text = (ROOT / "deploy" / "local" / "sample-guideline.md").read_text()[:BYTES]
-        self.text = text[: text.rindex("\n\n")]
+        self.texts = {"guideline": text[: text.rindex("\n\n")], "sentence": SENTENCE}
 
     def __enter__(self) -> "Bench":
         self._canned.start()
@@ -111,13 +122,15 @@ class Bench:
         self._canned.ask_to_stop()
         self._canned.wait_stopped(5)
 
-    def run(self, jobs: int, in_flight: int, seconds: float) -> dict[str, float]:
-        """Jobs per second, CPU milliseconds a job by part, the worker's peak memory and by how
-        much it grew, in MB."""
-        urllib.request.urlopen(f"{self.model}/delay/{seconds}").close()
+    def run(
+        self, jobs: int, in_flight: int, seconds: float, text: str = "guideline"
+    ) -> dict[str, float]:
+        """Jobs per second, CPU milliseconds a job by part, the first worker's peak memory and by
+        how much it grew, in MB."""
+        urllib.request.urlopen(f"{self.model}/answers/{seconds}").close()
         command = [sys.executable, "-m", "tests.bench.worker_jobs", str(TENANTS), str(jobs)]
         subprocess.run(
-            command, cwd=ROOT, env=self.stack.env, input=self.text, text=True, check=True
+            command, cwd=ROOT, env=self.stack.env, input=self.texts[text], text=True, check=True
         )
         self.rows.execute(CAP, [max(1, in_flight // TENANTS), True])
         time.sleep(1.5)  # what woke for the submissions has gone to sleep again
@@ -141,7 +154,7 @@ class Bench:
         self.rows.execute(CAP, [16, False])
         token, waits = get_token(self.stack.url, self.stack.client), []
         for _ in range(posts):
-            body = {"guideline_text": self.text, "options": {"cache": False}}
+            body = {"guideline_text": self.texts["guideline"], "options": {"cache": False}}
             began = time.time()
             job = call(f"{self.stack.url}/jobs", token, body)
             while self._one(UNFINISHED):
@@ -152,7 +165,11 @@ class Bench:
 
     def cpu(self) -> dict[str, float]:
         """CPU seconds so far, by part."""
-        return {name: cpu_seconds(self._pid(name)) for name in ("worker", "postgresql")}
+        workers = [name for name in self.stack.children if re.fullmatch(r"worker(-\d+)?", name)]
+        return {
+            "worker": sum(cpu_seconds(self._pid(name)) for name in workers),
+            "postgresql": cpu_seconds(self._pid("postgresql")),
+        }
 
     def rss(self) -> float:
         return resident_mb(self._pid("worker"))
