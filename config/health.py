@@ -9,6 +9,7 @@ from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from config import replica
 from config.views import PublicView
 
 
@@ -46,6 +47,8 @@ class ReadyView(PublicView):
         if checks["postgresql"] != "ok":
             return Response({"status": "unavailable", "checks": checks}, status=503)
         status = "ok" if checks["redis"] == "ok" else "degraded"
+        if replica.is_configured():
+            checks["replica"] = replica.standing()  # without it nothing fails
         return Response({"status": status, "checks": checks})
 
 

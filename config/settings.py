@@ -90,29 +90,41 @@ TEMPLATES = [
 # --- PostgreSQL -----------------------------------------------------------------------------
 
 DATABASES = {"default": env.db_url("DATABASE_URL")}
-DATABASES["default"]["ENGINE"] = "config.postgresql"
-DATABASES["default"].setdefault("OPTIONS", {}).update(
-    {
-        "pool": {
-            "min_size": 1,
-            "max_size": env.int("DATABASE_POOL_SIZE", default=16),
-            "timeout": 2,
-            # The pool doubles its pauses while the server is away; beginning anew after this
-            # long, it is back within a second or two of the server instead of minutes.
-            "reconnect_timeout": 1.5,
-        },
-        "connect_timeout": 2,
-    }
-)
-# PgBouncer in transaction mode between us and PostgreSQL. It refuses start-up parameters, so there
-# the timeouts are those of the login (create_logins sets them), and it gives each transaction
-# another session, so that no cursor may outlive one.
-if env.bool("DATABASE_POOLER", default=False):
-    DATABASES["default"]["DISABLE_SERVER_SIDE_CURSORS"] = True
-else:
-    DATABASES["default"]["OPTIONS"]["options"] = (
-        "-c statement_timeout=15s -c lock_timeout=2s -c idle_in_transaction_session_timeout=30s"
+# A streaming replica, for what may be some seconds old: config/replica.py.
+if _replica := env.str("DATABASE_REPLICA_URL", default=""):
+    DATABASES["replica"] = env.db_url_config(_replica)
+for _database in DATABASES.values():
+    _database["ENGINE"] = "config.postgresql"
+    _database.setdefault("OPTIONS", {}).update(
+        {
+            "pool": {
+                "min_size": 1,
+                "max_size": env.int("DATABASE_POOL_SIZE", default=16),
+                "timeout": 2,
+                # The pool doubles its pauses while the server is away; beginning anew after this
+                # long, it is back within a second or two of the server instead of minutes.
+                "reconnect_timeout": 1.5,
+            },
+            "connect_timeout": 2,
+        }
     )
+    # PgBouncer in transaction mode between us and PostgreSQL. It refuses start-up parameters, so
+    # there the timeouts are those of the login (create_logins sets them), and it gives each
+    # transaction another session, so that no cursor may outlive one.
+    if env.bool("DATABASE_POOLER", default=False):
+        _database["DISABLE_SERVER_SIDE_CURSORS"] = True
+    else:
+        _database["OPTIONS"]["options"] = (
+            "-c statement_timeout=15s -c lock_timeout=2s -c idle_in_transaction_session_timeout=30s"
+        )
+if _replica:  # whose place the primary takes, so it is not waited for
+    DATABASES["replica"]["OPTIONS"]["pool"]["timeout"] = 0.5
+    # Of a machine that vanished nobody says that a connection is over.
+    DATABASES["replica"]["OPTIONS"] |= {
+        "tcp_user_timeout": 2000,
+        "keepalives_idle": 2,
+        "keepalives_interval": 1,
+    }
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 # --- Redis: broker of wake-ups, counters of rate limits. Nothing in it is precious. ----------

@@ -6,11 +6,12 @@ a name for the audit log, the least role that may do it, and a reason that must 
 declared here is what docs/permissions.md lists and what tests try as each role.
 """
 
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any, ClassVar, TypeVar
 
 from django import forms
@@ -22,7 +23,9 @@ from django.shortcuts import render
 from django.urls import reverse
 from django.views import View
 
+from config import replica
 from config.errors import DomainError
+from config.isolation import DatabaseRole
 
 
 class StaffRole(models.TextChoices):
@@ -112,7 +115,9 @@ class Registered:
     view: "type[StaffPage]"
 
 
+CHANGED_AT = "changed_at"  # in the session, where there is a replica
 _pages: list[Registered] = []
+Answer = TypeVar("Answer")
 Page = TypeVar("Page", bound="type[StaffPage]")
 
 
@@ -150,11 +155,13 @@ class StaffPage(View):
 
     title     what the page is about; also its h1
     least     the first role that may see it
+    may_lag   whether it may be some seconds old: read from a replica, it can write nothing
     template  below templates/staff/
     """
 
     title: str = ""
     least: ClassVar[StaffRole] = StaffRole.VIEWER
+    may_lag: ClassVar[bool] = False
     template: str = ""
 
     def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
@@ -162,7 +169,10 @@ class StaffPage(View):
             raise PermissionDenied
         if any("\0" in value for _, values in request.GET.lists() for value in values):
             raise BadRequest("No text in PostgreSQL may hold a NUL.")
-        return super().dispatch(request, *args, **kwargs)
+        response = super().dispatch(request, *args, **kwargs)
+        if request.method == "POST" and replica.is_configured():
+            request.session[CHANGED_AT] = time.time()
+        return response
 
     def get(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         return self.show()
@@ -172,6 +182,18 @@ class StaffPage(View):
         return {}
 
     def show(self, status: int = 200, **more: Any) -> HttpResponse:
+        page = partial(self._rendered, status, more)
+        return self.lagging(page) if self.may_lag else page()
+
+    def lagging(self, ask: Callable[[], Answer]) -> Answer:
+        """What it gives, perhaps some seconds old, but for whoever changed something a moment ago:
+        they find it changed."""
+        changed_at = self.request.session.get(CHANGED_AT, 0)
+        if time.time() - changed_at < replica.OWN_CHANGES:
+            return ask()
+        return replica.read(ask, DatabaseRole.STAFF)
+
+    def _rendered(self, status: int, more: dict[str, Any]) -> HttpResponse:
         said = {
             "title": self.title,
             "navigation": navigation(self.request),

@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict
 from datetime import UTC, date, datetime, timedelta
+from functools import partial
 from typing import Any
 
 from drf_spectacular.types import OpenApiTypes
@@ -15,6 +16,8 @@ from rest_framework.renderers import BaseRenderer, JSONRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from config import replica
+from config.isolation import DatabaseRole
 from config.openapi import ProblemSerializer
 from config.serializers import QuerySerializer
 from jobs import usage
@@ -278,7 +281,9 @@ class UsageView(TenantView):
         parameters.is_valid(raise_exception=True)
         query = parameters.validated_data
         first, last, by = query["from"], query["to"], query["by"]
-        rows = usage.used(principal(request).tenant_id, first=first, last=last, by=by)
+        tenant_id = principal(request).tenant_id
+        used = partial(usage.used, tenant_id, first=first, last=last, by=by)
+        rows = replica.read(used, DatabaseRole.API, tenant_id)
         body = {"from": first.isoformat(), "to": last.isoformat(), "by": by, "data": rows}
         headers = {}
         if isinstance(request.accepted_renderer, CSVRenderer):

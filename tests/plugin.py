@@ -32,6 +32,7 @@ def _start() -> None:
     # A stack of theirs takes any port: two that start at once would both find the usual one free.
     os.environ.setdefault("GUIDEPOST_PORT", "0")
     os.environ["DATABASE_URL"] = servers.database_url
+    os.environ.pop("DATABASE_REPLICA_URL", None)  # of another database
     os.environ["REDIS_URL"] = servers.redis_url
     for name in ("SECRET_KEY", "API_KEY_PEPPER", "ENCRYPTION_KEYS"):
         os.environ[name] = servers.secrets[name]

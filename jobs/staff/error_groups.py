@@ -45,6 +45,7 @@ REOPEN = declare(
 @staff_page("jobs/errors/", name="error_groups", label="Error groups", place=20)
 class ErrorGroupsPage(StaffPage):
     title = "Error groups"
+    may_lag = True
     template = "error_groups.html"
 
     def context(self) -> dict[str, Any]:
@@ -89,6 +90,7 @@ class OneGroup:
 
 @staff_page("jobs/errors/<int:pk>/", name="error_group")
 class ErrorGroupPage(OneGroup, StaffPage):
+    may_lag = True
     template = "error_group.html"
 
     def context(self) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from jobs.staff.alarms import alarms
 @staff_page("", name="overview", label="Overview", place=0)
 class OverviewPage(StaffPage):
     title = "Overview"
+    may_lag = True
     template = "overview.html"
 
     def context(self) -> dict[str, Any]:

@@ -119,6 +119,7 @@ class SearchForm(forms.Form):
 @staff_page("tenants/audit/", name="audit", label="Audit", place=80)
 class AuditPage(StaffPage):
     title = "Audit log"
+    may_lag = True
     template = "audit.html"
 
     def context(self) -> dict[str, Any]:
@@ -232,7 +233,7 @@ class ExportPage(ActPage):
         form = self.form
         if not form.is_valid():
             return self.show(422)
-        rows = list(self.search.entries().values(*COLUMNS)[:EXPORTED])
+        rows = self.lagging(lambda: list(self.search.entries().values(*COLUMNS)[:EXPORTED]))
         with because(form.cleaned_data["reason"]):
             record(
                 EXPORT.code,
