@@ -21,7 +21,8 @@ _ASCII_WORD = re.compile(r"[a-z]+")
 
 def detect(texts: Iterable[str], default: Language = "en") -> Language:
     """The language of a document; English where nothing says otherwise."""
-    words = chain.from_iterable(map(_words, texts))
+    words_of = cache(_words)  # the headings of a section come with each of its passages
+    words = chain.from_iterable(map(words_of, texts))
     hits = _hits(islice(words, MAX_WORDS))
     best = max(LANGUAGES, key=lambda language: hits[language])
     return best if hits[best] > hits[default] else default

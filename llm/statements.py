@@ -142,7 +142,7 @@ def _in_passage(
 
 
 def find_language(passages: Iterable[Passage]) -> Language:
-    return detect(f"{passage.section} {passage.text}" for passage in passages)
+    return detect(text for passage in passages for text in (passage.section, passage.text))
 
 
 def find_convention(passages: Iterable[Passage]) -> Convention:

@@ -16,22 +16,27 @@ _RECEIVES = re.compile(
 
 def actor(item: Item, source: Source, context: Context) -> Iterator[Flag]:
     all_named = list(_named_by_source(item, source))
-    named = next((n for n in all_named if _is_same_actor(item, n)), "".join(all_named[:1]))
+    same = next((n for n in all_named if _is_same_actor(item, n)), "")
+    named = same or "".join(all_named[:1])
     stems = item.actor_stems
     own = [stem for stem in stems if stem not in GENERIC]
     if named:
         is_known = all(source.vocabulary.holds(s) or context.vocabulary.says(s) for s in own)
-        if not (is_known and (_is_same_actor(item, named) or _is_led(item, named))):
+        if not (is_known and (same or _is_led(item, named))):
             yield Flag("actor", named, item.actor)
     elif not (_are_said(own, source, context) and _are_roles(item, source, context)):
         yield Flag("actor", "", item.actor)
     # Not in other languages: "tester" is a French verb.
     said = roles_among(item.parsed.words) if item.language == "en" else []
-    known = Vocabulary([*source.vocabulary.stems, *stems, *context.roles] if said else ())
     for role in dict.fromkeys(said):
-        if not known.holds(stem(role)) and stem(role) not in GENERIC:
+        if not _is_known(stem(role), item, source, context):
             yield Flag("actor", named, role)
     yield from _own_subject(item, source)
+
+
+def _is_known(role: str, item: Item, source: Source, context: Context) -> bool:
+    known = source.vocabulary.holds(role) or context.roles.holds(role) or role in GENERIC
+    return known or Vocabulary(item.actor_stems).holds(role)
 
 
 def _are_said(stems: Iterable[str], source: Source, context: Context) -> bool:
@@ -40,9 +45,10 @@ def _are_said(stems: Iterable[str], source: Source, context: Context) -> bool:
 
 def _are_roles(item: Item, source: Source, context: Context) -> bool:
     """ "Waiters" are no role of a text that says "wait"."""
-    mine = item.actor_roles
-    known = Vocabulary([*map(stem, source.roles), *context.roles] if mine else ())
-    return all(known.holds(s) or s in GENERIC for s in mine)
+    return all(
+        source.roles.holds(role) or context.roles.holds(role) or role in GENERIC
+        for role in item.actor_roles
+    )
 
 
 def _own_subject(item: Item, source: Source) -> Iterator[Flag]:

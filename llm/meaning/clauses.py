@@ -34,9 +34,9 @@ _MARKER = re.compile(
 )  # of a text without case, as all patterns below that are given one
 # What each of them holds: most texts hold none, and this is looked for many times as fast.
 _MAY_MARK = re.compile(
-    "only|excl|sole|even|incl|unless|except|other than|apart|without|but not|save|until|till"
-    "|before|prior|ahead|advance|once|as |upon|after|following|since|while|during|throughout"
-    "|when|every time|where|if|in |prov|on cond"
+    "only|excl|sole|even |incl|unless|except|without|other than|apart|but not|save "
+    "|until|till|before|prior|ahead|advance|once|as soon|as long|upon|after|following|since|while"
+    r"|during|throughout|when|every time|where|if\b|in case|in the [ec]|prov|on cond"
 )
 _INVERTED = re.compile(r"(?<![^.;:|] )\bshould (?:the|an?|any|you|it|there|this)\b")
 _SAME: dict[tuple[str, bool], frozenset[str]] = {
@@ -58,14 +58,13 @@ _IS_FORBIDDEN = (
     r"(?:is|are) (?:\w+ly )?(?:prohibited|forbidden|banned|disallowed|not (?:allowed|permitted))"
 )
 _ONLY_FORBIDDEN = re.compile(_IS_FORBIDDEN, re.IGNORECASE)
-_BREAK = re.compile(
-    r"[.!?;|](?=\s|$)|:(?=\s)|,(?=\s)|\s[-(](?=\s?\w)|[()]"
-    r"|\s(?:and|but|or)(?=\s(?:(?:then|also|therefore)\s)?(?:must|shall|should|may|can|is|are|has"
+_BREAK = re.compile(  # begins with a set of signs, since `re` leaps from one to the next of them
+    r"[.!?;|:,()\s](?:(?<=[.!?;|])(?=\s|$)|(?<=[:,])(?=\s)|(?<=[()])|(?<=\s)(?:[-(](?=\s?\w)"
+    r"|(?:and|but|or)(?=\s(?:(?:then|also|therefore)\s)?(?:must|shall|should|may|can|is|are|has"
     r"|have|do not|never|not)\b)"
-    r"|\s(?:and|but)(?=\s(?:[\w'-]+\s){1,8}(?:must|shall|should|may)\b)"
-    rf"|\s(?={_IS_FORBIDDEN})"
+    r"|(?:and|but)(?=\s(?:[\w'-]+\s){1,8}(?:must|shall|should|may)\b)"
+    rf"|(?={_IS_FORBIDDEN})))"
 )
-_MAY_BREAK = re.compile(r"[.!?;|:,()]|\s(?:[-(]|and|but|or|is|are)")
 MODAL = re.compile(
     r"\b(?:must|shall|should|may|can|cannot|(?:is|are) (?:required|responsible|recommended|advised"
     r"|allowed|permitted)|(?:has|have|needs?) to)\b",
@@ -91,7 +90,8 @@ _NOT_MORE = re.compile(
     r"|\bno longer (?=than\b)|\bwhether or not\b|\bif not\b"
 )
 _MAY_NEGATE = re.compile(
-    "no|n't|never|neither|prohibit|forbid|ban|disallow|discouraged|avoid|refrain|fail"
+    r"no(?:t|ne|r|body|one)?(?!\w)|n't|cannot|never|neither|prohibit|forbid|ban(?:n|n?ed)?(?!\w)"
+    r"|disallow|discouraged|avoid|refrain|fail(?:s|ed)? to"
 )
 _NO_LONGER = re.compile(r"\bno longer(?!\s+than\b)")
 
@@ -307,9 +307,7 @@ def _parts(text: str) -> Iterator[tuple[Part, str]]:
     markers = {m.start(): m for m in _MARKER.finditer(low)} if _MAY_MARK.search(low) else {}
     if "should" in low:
         markers.update((m.start(), m) for m in _INVERTED.finditer(low))
-    cuts = (
-        {match.start(): match for match in _BREAK.finditer(low)} if _MAY_BREAK.search(low) else {}
-    )
+    cuts = {match.start(): match for match in _BREAK.finditer(low)}
     start, marker, said = 0, "", ""
     only = False
     for at in sorted({*markers, *cuts}):
@@ -426,5 +424,7 @@ def _orders(part: Part) -> Iterator[Part]:
 
 def _cut_from(part: Part, start: int, end: int) -> Part:
     """Only the beginning of a condition is one."""
+    if end - start == len(part.text):
+        return part
     text, at = part.text[start:end], part.start + start
     return Part(text, at) if start else Part(text, at, part.marker, part.marker_words, part.is_only)

@@ -2,14 +2,14 @@
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from llm.language import detect_passage
 from llm.lazily import kept
 from llm.meaning.clauses import MODAL, Clause, Parsed, Part, parse
 from llm.meaning.glossaries import in_english
-from llm.meaning.words import Vocabulary, content, readable, roles, roles_among, share, stem, words
+from llm.meaning.words import Vocabulary, content, readable, roles, roles_among, share, stem
 from llm.rules import Language, Level
 from llm.statements import opens_list
 
@@ -73,7 +73,7 @@ class Cited:
     @kept
     def vocabulary(self) -> Vocabulary:
         around = in_english(readable(f"{self.stem} {self.section}"), self.language)
-        return Vocabulary(content(f"{self.parsed.text} {around}"))
+        return Vocabulary([*self.parsed.stems, *content(around)])
 
 
 @dataclass(frozen=True)
@@ -92,9 +92,9 @@ class Context:
         return Vocabulary(content(self.text))
 
     @kept
-    def roles(self) -> list[str]:
-        """The stems of the words that name somebody."""
-        return list(dict.fromkeys(map(stem, roles(self.text))))
+    def roles(self) -> Vocabulary:
+        """The words that name somebody."""
+        return Vocabulary(map(stem, roles(self.text)))
 
 
 NO_CONTEXT = Context()
@@ -116,7 +116,7 @@ class Item:
         condition = in_english(readable(self.condition), self.language) if self.condition else ""
         parsed = parse(action)
         if condition:
-            extra = _conditions_of(f"{' ' * len(action)}   {condition}")  # offsets, in both joined
+            extra = _conditions_of(condition, len(action) + len(" . "))
             for clause in parsed.clauses:
                 clause.conditions.extend(extra)
         object.__setattr__(
@@ -140,14 +140,17 @@ class Item:
         return [stem(role) for role in roles(self.actor)]
 
 
-def _conditions_of(text: str) -> list[Part]:
-    """A condition field holds conditions whether or not it says "if"."""
+def _conditions_of(text: str, at: int) -> list[Part]:
+    """A condition field holds conditions whether or not it says "if".
+
+    at   where it stands in the item's text
+    """
     found: list[Part] = []
-    for clause in parse(text).clauses:
+    for clause in parse(f"   {text}").clauses:  # the blanks: it follows something
         if clause.text:
             found.append(Part(clause.text, clause.start, "field"))
         found.extend(part for part in clause.conditions if part not in found)
-    return found
+    return [replace(part, start=part.start - 3 + at) for part in found]
 
 
 class Source:
@@ -160,18 +163,16 @@ class Source:
         self.quantities = [q for c in cited for q in c.parsed.quantities]
         alone = cited[0].vocabulary if len(cited) == 1 else None
         self.vocabulary = alone or Vocabulary(s for c in cited for s in c.vocabulary.stems)
+        self.words = [word for c in cited for word in c.parsed.words]
         self.text = " . ".join(c.parsed.text for c in cited)
         self._best: dict[tuple[str, tuple[str, ...]], Clause | None] = {}
         self._item: Item | None = None
         self._taken_up: list[Clause] = []
 
     @kept
-    def words(self) -> list[str]:
-        return words(self.text)
-
-    @kept
-    def roles(self) -> list[str]:
-        return roles_among(self.words)
+    def roles(self) -> Vocabulary:
+        """The words that name somebody."""
+        return Vocabulary(map(stem, roles_among(self.words)))
 
     def best_for(self, clause: Part) -> Clause | None:
         """The clause that shares most words; the earlier one where two share as many."""
@@ -187,6 +188,10 @@ class Source:
         return self._taken_up
 
     def _find_best(self, clause: Part) -> Clause | None:
+        if len(self.clauses) == 1:  # nothing to choose from
+            only = self.clauses[0]
+            is_like = any(map(only.words_with_conditions.holds, clause.stems))
+            return only if is_like or only.text == clause.text else None
         best, most = None, 0.0
         for candidate in self.clauses:
             if candidate.text == clause.text:
@@ -213,8 +218,8 @@ class Source:
 def _resemblance(stems: Sequence[str], clause: Clause) -> float:
     """What is done counts more than who does it: the clauses of a sentence share their subject."""
     everything, wanted = clause.words_with_conditions, set(stems)
-    held = sum(map(everything.holds, wanted)) + sum(map(everything.says, wanted))
-    done = sum(map(clause.does.holds, wanted)) + sum(map(clause.does.says, wanted))
+    held = sum(map(everything.holds, wanted)) + len(wanted & everything.stems)
+    done = sum(map(clause.does.holds, wanted)) + len(wanted & clause.does.stems)
     if stems and clause.does.holds(stems[0]):  # what an item begins with is what it is about
         done += 1 + clause.does.says(stems[0])
     asks = 1.2 if clause.modal else 1.0  # before one that only tells

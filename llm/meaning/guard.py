@@ -69,9 +69,10 @@ def check(
 
 
 def _is_too_much(texts: Sequence[str], most_characters: int, most_numbers: int) -> bool:
-    """Told before anything is read closely."""
-    if sum(map(len, texts)) > most_characters:
-        return True
+    """Told before anything is read closely; a number takes a character at least."""
+    characters = sum(map(len, texts))
+    if not most_numbers < characters <= most_characters:
+        return characters > most_characters
     return sum(count_numbers(text, most_numbers + 1) for text in texts) > most_numbers
 
 

@@ -38,13 +38,10 @@ def _count(clause: Clause) -> int:
 
 def _turned_conditions(item: Item, source: Source) -> Iterator[Flag]:
     """ "If it is not needed", where nothing cited says "not", "unless", "without" or "un-"."""
-    if negators(source.text) or _NEGATES.search(source.text):
-        return
-    for clause in item.parsed.clauses:
-        for part in clause.conditions:
-            if part.is_negated:
-                yield Flag("negation", "", f"{part.marker_words} {part.text}".strip())
-                return
+    conditions = (part for clause in item.parsed.clauses for part in clause.conditions)
+    part = next((part for part in conditions if part.is_negated), None)
+    if part and not (negators(source.text) or _NEGATES.search(source.text)):
+        yield Flag("negation", "", f"{part.marker_words} {part.text}".strip())
 
 
 _NEGATES = re.compile(r"\b(?:unless|without|except|only|until|un\w{4}|in\w{5}|lack)", re.IGNORECASE)
@@ -82,15 +79,14 @@ _ANTONYMS = [
         ("install", "uninstall"),
     )
 ]
+_OPPOSED = frozenset(word for one, other in _ANTONYMS for word in one | other)
 
 
 def _has_antonym(mine: Clause, theirs: Clause) -> bool:
     """ "Keep closed" and "do not open": the opposite word, which undoes a negation."""
-    new = mine.does.stems - theirs.words_with_conditions.stems
-    gone = theirs.does.stems - mine.words_with_conditions.stems
-    if not (new and gone):
-        return False
-    return any(
+    new = (mine.does.stems & _OPPOSED) - theirs.words_with_conditions.stems
+    gone = (theirs.does.stems & _OPPOSED) - mine.words_with_conditions.stems
+    return bool(new and gone) and any(
         (one & new and other & gone) or (other & new and one & gone) for one, other in _ANTONYMS
     )
 

@@ -153,7 +153,7 @@ _RATE = re.compile(
 # One of these is in whatever _NUMBER and _RATE find, save for figures and "/".
 _TOKEN = re.compile(r"[a-z]+")
 _NUMBER_TOKENS = frozenset({*_WORD_VALUES, "hundred", "thousand"})
-_RATE_TOKENS = frozenset({*_RATES, *_TIME_NAMES.split("|")})
+_EACH, _TIMES = frozenset({"every", "each", "per", "a", "an"}), frozenset(_TIME_NAMES.split("|"))
 _REFERENCE = re.compile(
     r"(?:\b(?:sections?|tables?|figures?|figs?|append(?:ix|ices)|annex|chapters?|clauses?|articles?"
     r"|rfc|iso|iec|sp|fips|nist|steps?|pages?|paragraphs?|notes?|ref|part)"
@@ -280,8 +280,7 @@ def find_quantities(text: str) -> list[Quantity]:
     low = caseless(text)
     words = set(_TOKEN.findall(low))
     numbers = _numbers(text, low) if _FIGURE.search(text) or words & _NUMBER_TOKENS else []
-    maybe_rates = "/" in text or words & _RATE_TOKENS
-    rates = _rates(text, {q.end for q in numbers}) if maybe_rates else []
+    rates = _rates(text, {q.end for q in numbers}) if _may_rate(text, words) else []
     if not (numbers or rates):
         return []
     inside = _starts_inside(numbers, [(q.start, q.end) for q in rates])
@@ -289,6 +288,13 @@ def find_quantities(text: str) -> list[Quantity]:
     halves = _starts_inside(rates, [(q.start, q.end) for q in numbers])  # "half an hour"
     rates = [q for q in rates if q.start not in halves]
     return sorted([*_with_shared_units(text, numbers), *rates], key=lambda q: q.start)
+
+
+def _may_rate(text: str, words: set[str]) -> bool:
+    """Is there an adverb of _RATE, "/", or "each" and a time?"""
+    if "/" in text or not words.isdisjoint(_RATES):
+        return True
+    return not (words.isdisjoint(_EACH) or words.isdisjoint(_TIMES))
 
 
 def _starts_inside(found: list[Quantity], spans: list[tuple[int, int]]) -> set[int]:

@@ -2,8 +2,8 @@
 
 from collections.abc import Iterable, Iterator
 
-from llm.meaning.evidence import Flag, Item, Source
-from llm.meaning.words import GENERIC, Vocabulary, readable, share
+from llm.meaning.evidence import Cited, Flag, Item, Source
+from llm.meaning.words import GENERIC, readable, share
 
 # Shares of content words, tuned on two thirds of tests/grounding/pairs.txt.
 MIN_SUPPORT = 0.4  # of a clause of the item, by what is cited; below it is invented
@@ -19,24 +19,29 @@ def about_something_else(item: Item, source: Source) -> Iterator[Flag]:
         return
     shares = [share(stems, cited.vocabulary) for cited in source.cited]
     for cited, held in zip(source.cited, shares, strict=True):
-        others = [c for c in source.cited if c is not cited]
-        introduces = any(readable(cited.text) in readable(c.stem) for c in others if c.stem)
-        if not introduces and held < (MIN_TOPIC if held == max(shares) else MIN_TOPIC / 2):
+        wanted = MIN_TOPIC if held == max(shares) else MIN_TOPIC / 2
+        if held < wanted and not _introduces(cited, source):
             yield Flag("citation", cited.parsed.text, item.action)
+
+
+def _introduces(cited: Cited, source: Source) -> bool:
+    others = [c for c in source.cited if c is not cited]
+    return any(readable(cited.text) in readable(c.stem) for c in others if c.stem)
 
 
 def invented(item: Item, source: Source) -> Iterator[Flag]:
     for number, clause in enumerate(item.parsed.clauses):
         stems = [stem for stem in clause.stems if stem not in GENERIC]
         wanted = MIN_SUPPORT_ADDED if number else MIN_SUPPORT
-        lacking = bool(stems) and share(stems, source.vocabulary) < wanted
-        if lacking or _longest_run(stems, source.vocabulary) >= MAX_RUN:
+        held = list(map(source.vocabulary.holds, stems))
+        lacking = bool(held) and sum(held) / len(held) < wanted
+        if lacking or _longest_run(held) >= MAX_RUN:
             yield Flag("invented", "", clause.text)
 
 
-def _longest_run(stems: Iterable[str], vocabulary: Vocabulary) -> int:
+def _longest_run(held: Iterable[bool]) -> int:
     longest = run = 0
-    for word in stems:
-        run = 0 if vocabulary.holds(word) else run + 1
+    for is_held in held:
+        run = 0 if is_held else run + 1
         longest = max(longest, run)
     return longest

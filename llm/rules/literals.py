@@ -15,8 +15,9 @@ NOTHING: frozenset[str] = frozenset()
 def needed(pattern: str) -> frozenset[str]:
     """Texts of which each match holds at least one; none where that is not known.
 
-    Of several such sets the one whose shortest text is longest: it is seldom there by chance. In
-    lower case, since a pattern may ignore it.
+    Of several such sets the one whose shortest text is longest: it is seldom there by chance. The
+    last of those, since what begins with a modal verb is rare for what follows. In lower case,
+    since a pattern may ignore it.
     """
     return _of_sequence(parser.parse(pattern))
 
@@ -27,7 +28,7 @@ def _of_sequence(parsed: Iterable[tuple[Any, Any]]) -> frozenset[str]:
         if code is codes.LITERAL:
             run += chr(argument)
             continue
-        found = max(found, frozenset({run.lower()} - {""}), _of_one(code, argument), key=_worth)
+        found = max(_of_one(code, argument), frozenset({run.lower()} - {""}), found, key=_worth)
         run = ""
     return found
 
