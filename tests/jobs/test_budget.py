@@ -126,7 +126,7 @@ def test_fifty_jobs_on_a_budget_for_a_few_stop_before_it_is_overshot(provider):
     """The plan was made smaller after they were accepted: their calls have to stop."""
     tenant = tenant_with(tokens_per_day=10**9, max_running=50)
     for _ in range(50):
-        JobFactory(tenant=tenant, guideline_text=TEXT)
+        JobFactory(tenant=tenant, guideline_text=TEXT, options={"cache": False})
     Reservation.objects.across_tenants().delete()
     Usage.objects.across_tenants().update(reserved=0)
     tenant.plan.tokens_per_day = 2 * ESTIMATE
