@@ -21,7 +21,7 @@ BATCH = 100  # jobs that one sweep moves at most; the next sweep is a second awa
 # And how they never lock each other out: a job before its queue, queues by tenant_id. A claim
 # holds a queue first, but waits for no job.
 
-# See jobs_claim in migration 0023.
+# See jobs_claim in migration 0026.
 CLAIM = """
 SELECT id, event_id, tenant_id, document_id, attempt, failures, step, seconds_left
 FROM jobs_claim(%(worker)s, %(lease)s, %(names)s, %(circuits)s, %(probing)s, %(in_turn)s)
