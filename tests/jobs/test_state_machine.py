@@ -283,5 +283,5 @@ class Lifecycle(RuleBasedStateMachine):
 def test_no_order_of_acts_breaks_the_machine(db):
     connection.ensure_connection()
     test = Lifecycle.TestCase()
-    test.settings = hypothesis_settings(max_examples=40, stateful_step_count=25, deadline=None)
+    test.settings = hypothesis_settings(max_examples=20, stateful_step_count=25, deadline=None)
     test.runTest()
