@@ -138,6 +138,9 @@ class Shift:
                 await self._look.wait()
                 self._look.clear()
                 await self._start_jobs()
+        except BaseException:
+            self._until = float("-inf")  # it finds nothing more: wake-ups are for another
+            raise
         finally:
             if self._running:
                 await asyncio.wait(self._running)

@@ -71,7 +71,11 @@ class Client:
         self._http = openai.DefaultAioHttpClient(
             follow_redirects=False,
             trust_env=False,
-            timeout=httpx2.Timeout(timeout, connect=min(timeout, _CONNECT_SECONDS)),
+            timeout=httpx2.Timeout(
+                timeout,
+                connect=min(timeout, _CONNECT_SECONDS),  # of one address
+                pool=min(timeout, 2 * _CONNECT_SECONDS),  # of finding and trying all addresses
+            ),
             limits=httpx2.Limits(max_connections=_CONNECTIONS),
             event_hooks={"response": [_cap(max_reply_bytes)]},
         )
@@ -132,6 +136,8 @@ class Client:
             raise _from_connection(error) from error
         except (openai.OpenAIError, httpx2.HTTPError, httpx2.InvalidURL) as error:
             raise errors.Unavailable(repr(error)) from error
+        except aiohttp.ClientError as error:  # what is no HTTP; its repr has our headers
+            raise errors.Unavailable(f"{type(error).__name__}: {error}") from error
         reply = _read_reply(body, schema, request_id, time.monotonic() - started)
         if leaks.repeats(prompt.text, reply.value.model_dump(), data):
             used = Tokens(reply.prompt_tokens, reply.completion_tokens)

@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from jobs import dispatch, runner
+from jobs import dispatch, runner, services
 from jobs.models import Job, JobStatus
 from tests.factories import JobFactory, TenantFactory
 from tests.jobs.acts import in_thread
@@ -102,6 +102,28 @@ def test_a_shift_that_is_over_leaves_its_room_to_the_next(woken, provider, monke
     assert len(first.result(10)) == 1
     assert len(woken) == 1  # by whoever ended
     assert len(runner.carry_jobs("w")) == 1
+
+
+def test_a_shift_that_can_claim_no_more_leaves_wake_ups_to_the_next(woken, provider, monkeypatch):
+    some_jobs(2)
+    provider.script([{"do": "hold", "step": "summary", "times": 1}])
+    start, claims = services.start_next_job, []
+
+    def second_fails(*args, **kwargs):
+        claims.append(1)
+        if len(claims) == 2:
+            raise ZeroDivisionError
+        return start(*args, **kwargs)
+
+    monkeypatch.setattr(services, "start_next_job", second_fails)
+    first = in_thread(lambda: runner.carry_jobs("w"))
+    until(lambda: len(provider.ledger()) == 1)
+
+    assert len(runner.carry_jobs("w")) == 1
+
+    provider.release()
+    with pytest.raises(ZeroDivisionError):
+        first.result(10)
 
 
 def test_what_cannot_be_settled_ends_no_shift(woken, monkeypatch):

@@ -112,26 +112,38 @@ def test_a_call_that_never_left_has_cost_nothing(ask):
     assert (late.value.used, refused.value.used) == (Tokens(0, 0), Tokens(0, 0))
 
 
-def hung_up_on_once_it_has_asked():
-    """The error of a call whose provider reads it and says nothing."""
+@pytest.mark.parametrize(
+    "said",
+    [
+        b"",
+        b"220 mail.example ESMTP\r\n",
+        b"HTTP/1.1 abc OK\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Length: many\r\n\r\n{}",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n{}",
+        b"HTTP/1.1 200 OK\r\nX: a\0b\r\nContent-Length: 2\r\n\r\n{}",
+        b"HTTP/1.1 200 OK\r\nX: " + b"x" * 10_000 + b"\r\nContent-Length: 2\r\n\r\n{}",
+        b"HTTP/1.1 200 OK\r\n" + b"X: y\r\n" * 200 + b"Content-Length: 2\r\n\r\n{}",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}and more",
+    ],
+    ids=lambda said: repr(said[:40]),
+)
+def test_a_call_that_was_sent_and_not_answered_by_http_may_have_cost_something(said):
     with socket.create_server(("127.0.0.1", 0)) as server:
 
         def read_and_go():
             caller, _ = server.accept()
             caller.recv(65_536)
+            caller.sendall(said)
             caller.close()
 
         threading.Thread(target=read_and_go, daemon=True).start()
+        url = f"http://127.0.0.1:{server.getsockname()[1]}/v1"
         with pytest.raises(errors.LLMError) as caught:
-            asyncio.run(_ask(f"http://127.0.0.1:{server.getsockname()[1]}/v1", "Text."))
-    return caught.value
+            asyncio.run(_ask(url, "Text.", api_key="sk-a-key-of-the-tests-1234567890"))
 
-
-def test_a_call_that_was_sent_and_hung_up_on_may_have_cost_something():
-    error = hung_up_on_once_it_has_asked()
-
-    assert isinstance(error, errors.Unavailable)
-    assert error.used is None
+    assert isinstance(caught.value, errors.Unavailable | errors.InvalidOutput)
+    assert caught.value.used is None
+    assert "sk-a-key" not in f"{caught.value} {caught.value.detail}"
 
 
 def test_a_provider_that_nobody_can_connect_to_in_time_has_cost_nothing(monkeypatch):
