@@ -287,6 +287,7 @@ def test_f07_what_was_cut_off_before_its_commit_is_done_when_it_is_sent_again(li
 
     assert (status, headers["Idempotent-Replayed"]) == (202, None)
     assert [row["event_id"] for row in jobs_titled(live, "key, too soon")] == [job["event_id"]]
+    live.wait_for(job["event_id"], "COMPLETED")
 
 
 def answered(live, body, key):
