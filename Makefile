@@ -84,7 +84,7 @@ bench-recovery: setup-dev  ## how soon a job runs elsewhere once its worker is k
 bench-bloat: setup-dev  ## what a million changes of status leave behind; ARGS="--changes 100000"
 	@$(BIN)/python -m tests.bench.bloat $(ARGS)
 
-bench-worker: setup-dev  ## what a job costs in a worker, and how many one process carries
+bench-worker: setup-dev  ## what a job costs in a worker, and how many a second it gets done
 	@$(BIN)/python -m tests.bench.worker $(ARGS)
 
 bench-documents: setup-dev  ## what guidelines of 10 KB to 1 MB cost in time, calls and memory

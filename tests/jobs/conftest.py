@@ -24,3 +24,10 @@ def provider(settings, monkeypatch):
         monkeypatch.setattr(dispatch, "wake_worker", lambda: None)
         monkeypatch.setattr(model_loop, "_made", None)  # with clients of another server
         yield server.stage
+        if model_loop._made is not None:
+            model_loop._made.start(closed(model_loop._made.clients)).result(10)
+
+
+async def closed(clients):
+    for kept in clients._kept.values():
+        await kept.client.aclose()

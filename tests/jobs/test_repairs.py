@@ -6,10 +6,9 @@ import time
 
 import pytest
 
-from jobs import breaker, claims, dispatch, model_loop, progress, retries, runner, services
+from jobs import breaker, claims, model_loop, progress, retries, runner, services
 from jobs.models import Job, LLMCall, Step
 from jobs.persistence import LeaseLost
-from llm.offline import OfflineServer
 from tests.factories import JobFactory, TenantFactory
 from tests.jobs.acts import SUMMARY, USAGE, claimed, in_thread
 from tests.jobs.test_faults import lapse
@@ -39,18 +38,6 @@ RIGHT = item("Wash your hands for 30 seconds", WASH)
 WRONG = item("Wash your hands for 3 seconds", WASH)
 REST = item("Do not bring flowers", FLOWERS, "should_not", "Visitors", 2)
 CHECKLIST = {"value": {"items": [RIGHT]}, "usage": USAGE, "provenance": {"prompt": "checklist.v2"}}
-
-
-@pytest.fixture
-def provider(settings, monkeypatch):
-    """A model server that does as it is told, and a worker's client for it."""
-    server = OfflineServer()
-    with server:
-        settings.OPENAI_API_KEY = settings.OPENAI_BASE_URL = ""
-        settings.OFFLINE_MODEL_URL = server.url
-        monkeypatch.setattr(dispatch, "wake_worker", lambda: None)
-        monkeypatch.setattr(model_loop, "_made", None)  # with clients of another server
-        yield server.stage
 
 
 def job_for(provider, *items, **options):
