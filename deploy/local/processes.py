@@ -16,6 +16,7 @@ _libc = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
 TAIL_LINES = 25
 START_SECONDS, SILENT_SECONDS = 10.0, 12.0  # a worker that does not consume is started again
 RESTARTS, WITHIN = 5, 30.0  # more restarts than this, in so many seconds: something is broken
+BACKLOG = 2048  # connections that wait for a server that is just starting, as gunicorn has it
 
 
 class StartFailed(Exception):
@@ -30,17 +31,29 @@ def tail(log: Path) -> str:
     return "\n".join([f"--- the end of {log}:", *lines, "---"])
 
 
-def free_port(preferred: int = 0) -> int:
-    """A TCP port that nobody listens on: the preferred one if it can be had."""
+def listen(preferred: int = 0) -> socket.socket:
+    """A socket that listens on 127.0.0.1, on the preferred port if it can be had.
+
+    For a server that is given the socket: a port that is only looked up may be somebody else's by
+    the time the server asks for it.
+    """
     for port in (preferred, 0):
-        with socket.socket() as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-            return int(probe.getsockname()[1])
+        listening = socket.socket()
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listening.bind(("127.0.0.1", port))
+            listening.listen(BACKLOG)
+        except OSError:
+            listening.close()
+            continue
+        return listening
     raise StartFailed("No TCP port is free on 127.0.0.1.")
+
+
+def free_port() -> int:
+    """A TCP port that nobody listens on at this moment."""
+    with listen() as listening:
+        return int(listening.getsockname()[1])
 
 
 def _die_with_parent() -> None:

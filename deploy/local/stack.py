@@ -5,17 +5,18 @@ import fcntl
 import json
 import os
 import secrets
+import socket
 import subprocess
 import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
-from deploy.local.processes import Child, StartFailed, free_port
+from deploy.local.processes import Child, StartFailed, free_port, listen
 from deploy.local.servers import (
     PostgreSQL,
     Valkey,
@@ -62,6 +63,7 @@ class Stack:
         self.settings = settings or {}
         self.children: dict[str, Child] = {}
         self.client: dict[str, str] = {}
+        self._listening: socket.socket | None = None
         home.mkdir(parents=True, exist_ok=True)
         (home / "log").mkdir(exist_ok=True)
         (home / "mail").mkdir(mode=0o700, exist_ok=True)  # invitations hold tokens
@@ -109,7 +111,9 @@ class Stack:
 
     def _start_app(self) -> None:
         preferred = int(os.environ.get("GUIDEPOST_PORT", WEB_PORT))
-        self.port, model_port = free_port(preferred), free_port()
+        # Held until the stack stops: a web server that dies is started again on the same port.
+        self._listening = listen(preferred)
+        self.port, model_port = self._listening.getsockname()[1], free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.env = self._environment(f"http://127.0.0.1:{model_port}/v1")
         self._python("model", "-m", "llm.offline", "--port", str(model_port))
@@ -117,8 +121,8 @@ class Stack:
         self._prepare_database()
         self.report("starting web and workers")
         gunicorn = ("-m", "gunicorn", "-c", "deploy/gunicorn.conf.py")
-        bound = ("-b", f"127.0.0.1:{self.port}", "config.asgi")
-        self._python("web", *gunicorn, *bound, login="web")
+        bound = ("-b", f"fd://{self._listening.fileno()}", "config.asgi")
+        self._python("web", *gunicorn, *bound, login="web", keeps=[self._listening.fileno()])
         # Quiet: printing its banner onto a full disk would end a worker at its start.
         worker = ("-m", "celery", "-q", "-A", "config", "worker")
         celery = (*worker, "--without-gossip", "--without-mingle")
@@ -136,6 +140,8 @@ class Stack:
     def stop(self) -> None:
         """Application first, servers last; nothing is left running."""
         self._remove("stack.json")
+        if self._listening is not None:
+            self._listening.close()
         servers = [self.children.pop(n) for n in ("postgresql", "valkey") if n in self.children]
         for group in (list(self.children.values()), servers):
             for child in group:
@@ -209,10 +215,13 @@ class Stack:
         child.start()
         return child
 
-    def _python(self, name: str, *arguments: str, login: str = "worker") -> Child:
+    def _python(
+        self, name: str, *arguments: str, login: str = "worker", keeps: Sequence[int] = ()
+    ) -> None:
+        """keeps  file descriptors of ours that it may use"""
         command = [sys.executable, *arguments]
-        env = {**self.env, **self._sign_in_as(login)}
-        return self._start(Child(name, command, self.log(name), cwd=ROOT, env=env))
+        env, popen = {**self.env, **self._sign_in_as(login)}, {"pass_fds": keeps}
+        self._start(Child(name, command, self.log(name), cwd=ROOT, env=env, popen=popen))
 
     def _worker(self, name: str, *arguments: str, env: dict[str, str] | None = None) -> None:
         """A process that has to prove that it consumes: see config/alive.py."""

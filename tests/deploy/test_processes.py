@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from deploy.local.processes import RESTARTS, Child, StartFailed, free_port, tail
+from deploy.local.processes import RESTARTS, Child, StartFailed, listen, tail
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -141,13 +141,28 @@ def test_children_die_with_a_supervisor_that_is_killed(tmp_path):
     until(lambda: not exists(pid))
 
 
-def test_a_port_in_use_is_not_given_out():
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        taken.listen()
-        port = taken.getsockname()[1]
+def test_a_port_that_was_given_to_one_server_is_not_given_to_another():
+    with listen() as first, listen(first.getsockname()[1]) as second:
+        assert second.getsockname()[1] not in (first.getsockname()[1], 0)
 
-        assert free_port(port) != port
+
+def test_a_server_that_is_given_the_socket_answers_on_its_port(tmp_path):
+    serve = (
+        "import socket, sys;"
+        "listening = socket.socket(fileno=int(sys.argv[1]));"
+        "listening.accept()[0].sendall(b'it is me')"
+    )
+    with listen() as listening:
+        number = listening.fileno()
+        command = [sys.executable, "-c", serve, str(number)]
+        popen = {"pass_fds": [number]}
+        child = Child("server", command, tmp_path / "log", cwd=tmp_path, popen=popen)
+        with socket.create_connection(listening.getsockname(), timeout=30) as early:
+            child.start()
+            try:
+                assert early.recv(100) == b"it is me"
+            finally:
+                child.wait_stopped(10)
 
 
 def test_the_tail_of_a_log_that_is_not_there_says_so(tmp_path):

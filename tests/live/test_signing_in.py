@@ -241,7 +241,8 @@ def another_web(live):
     """One more web server of the same deployment, of one process; yields its address."""
     web, port = live.stack.children["web"], free_port()
     bound = f"127.0.0.1:{port}"
-    command = [bound if part.endswith(f":{live.stack.port}") else part for part in web.command]
+    command = list(web.command)
+    command[command.index("-b") + 1] = bound
     name = f"web-{port}"
     child = Child(
         name, command, live.stack.log(name), cwd=web.cwd, env={**web.env, "WEB_PROCESSES": "1"}
