@@ -6,6 +6,7 @@ begins a shift, which starts jobs for as long as the process has room and one ma
 
 import asyncio
 import logging
+import math
 import threading
 import time
 import traceback
@@ -35,7 +36,7 @@ logger = logging.getLogger(__name__)
 # A shift starts nothing after this: once all that it carried has ended, that is on record.
 SHIFT_SECONDS = 10.0
 # Between two wake-ups of a shift that goes on finding jobs: other processes may help.
-WAKE_SECONDS = 0.25
+WAKE_SECONDS = 1.0
 
 _stopping = threading.Event()
 
@@ -119,14 +120,16 @@ class Shift:
         self._until = time.monotonic() + SHIFT_SECONDS
         self._woke_at = float("-inf")
         self._running = set[asyncio.Task[None]]()
+        self._may_start = 0.0  # how many jobs, at most, as far as is known here
         self._look = asyncio.Event()
 
     @property
     def is_on(self) -> bool:
         return time.monotonic() < self._until
 
-    def look(self) -> None:
-        """There may be a job, or room for one."""
+    def look(self, jobs: float = math.inf) -> None:
+        """There may be so many jobs, or room for so many."""
+        self._may_start += jobs
         self._look.set()
 
     async def carry(self) -> None:
@@ -146,7 +149,11 @@ class Shift:
                 await asyncio.wait(self._running)
 
     async def _start_jobs(self) -> None:
-        while self.is_on or not self.carried:
+        # Where one has ended one more may start. To ask for another after that is to hear of none,
+        # for as long as the caps of the tenants are what jobs wait for.
+        may_start, self._may_start = self._may_start, 0.0
+        while may_start and (self.is_on or not self.carried):
+            may_start -= 1
             # Who finds work after work wakes others now and then: a job costs no wake-up.
             wake = time.monotonic() - self._woke_at > WAKE_SECONDS
             claim = await _claim_next(self._worker, wake=wake)
@@ -156,7 +163,8 @@ class Shift:
                 self._woke_at = time.monotonic()
             self.carried.append(str(claim.event_id))
             self._running.add(asyncio.create_task(self._run(claim)))
-        _look_elsewhere(self)
+        if may_start:
+            _look_elsewhere(self, may_start)
 
     async def _run(self, claim: Claim) -> None:
         try:
@@ -166,13 +174,13 @@ class Shift:
             logger.error("job_left", extra=fields)
         finally:
             self._running.discard(cast("asyncio.Task[None]", asyncio.current_task()))
-            self.look()
+            self.look(1)
 
 
-def _look_elsewhere(over: Shift) -> None:
-    """There may be a job and room for it, but this shift starts nothing more."""
+def _look_elsewhere(over: Shift, jobs: float) -> None:
+    """So many may start, but this shift starts nothing more."""
     if _shift is not None and _shift is not over:
-        _shift.look()
+        _shift.look(jobs)
     else:
         dispatch.wake_worker()
 

@@ -5,7 +5,7 @@ import time
 import pytest
 
 from jobs import dispatch, runner, services
-from jobs.models import Job, JobStatus
+from jobs.models import Job, JobStatus, TenantQueue
 from tests.factories import JobFactory, TenantFactory
 from tests.jobs.acts import in_thread
 from tests.jobs.test_round_trips import NEW
@@ -70,6 +70,25 @@ def test_a_process_has_no_more_than_it_has_room_for(woken, provider, monkeypatch
     provider.release()  # and the third begins as soon as one of the two has ended
     assert carried.result(10) == [str(job.event_id) for job in jobs]
     assert runner.room.left == 2
+
+
+def test_where_a_job_has_ended_one_more_is_asked_for(woken, monkeypatch):
+    some_jobs(6)
+    TenantQueue.objects.update(max_running=1)
+    start, found = services.start_next_job, []
+
+    def listen(*args, **kwargs):
+        claim = start(*args, **kwargs)
+        found.append(claim is not None)
+        return claim
+
+    monkeypatch.setattr(services, "start_next_job", listen)
+
+    assert len(runner.carry_jobs("w")) == 6
+
+    # The second and the last find none: when it began as many as may were to start, when it ended
+    # there was room for one.
+    assert found == [True, False, True, True, True, True, True, False]
 
 
 def test_a_wake_up_during_a_shift_has_it_look_again(woken, provider):
