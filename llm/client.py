@@ -11,6 +11,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from functools import cache
 from http import HTTPStatus
 from typing import Any, TypeVar, cast
 
@@ -150,23 +151,31 @@ class Client:
         # The SDK's `post`, and the raw response. Its `create` looks through each value of a body
         # that is as it should be; its parsing turns a page of HTML into a str, and accepts
         # truncated and empty answers.
-        said = bounds.user_message(data)
-        body = {
-            "model": self.model,
-            "messages": [
-                {"role": "system", "content": prompt.text},
-                {"role": "user", "content": said},
-            ],
-            "max_completion_tokens": max_output(len(said.encode("utf-8", "surrogatepass"))),
-            "response_format": response_format(schema),
-        }
         response = await self._openai.post(
             "/chat/completions",
             cast_to=httpx2.Response,
-            body=body,
+            content=_body(self.model, prompt, schema, bounds.user_message(data)),
             options={"headers": _headers(request_label), "security": {"bearer_auth": True}},
         )
         return response.content, response.headers.get("x-request-id", "")
+
+
+def _body(model: str, prompt: Prompt, schema: type[BaseModel], said: str) -> bytes:
+    """The JSON of a request. What every call has alike is most of it, and is written once."""
+    most = max_output(len(said.encode("utf-8", "surrogatepass")))
+    message = _json({"role": "user", "content": said})
+    return b'%s%s],"max_completion_tokens":%d}' % (_head(model, prompt, schema), message, most)
+
+
+@cache
+def _head(model: str, prompt: Prompt, schema: type[BaseModel]) -> bytes:
+    alike = _json({"model": model, "response_format": response_format(schema)})
+    message = _json({"role": "system", "content": prompt.text})
+    return b'%s,"messages":[%s,' % (alike.removesuffix(b"}"), message)
+
+
+def _json(value: dict[str, Any]) -> bytes:
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
 
 
 def _headers(request_label: str) -> dict[str, str]:
