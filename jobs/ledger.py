@@ -17,6 +17,7 @@ from jobs.budget import DEFAULT, Asked
 from jobs.claims import Claim
 from jobs.models import CallOutcome
 from jobs.persistence import LeaseLost
+from jobs.providers import Standing
 from jobs.threads import in_thread
 from llm import bounds
 from llm.completer import Completer, Reply
@@ -29,10 +30,14 @@ if TYPE_CHECKING:
 
 M = TypeVar("M", bound=BaseModel)
 
-# See migration 0023.
+# See migrations 0023 and 0027.
 INTEND = """
 SELECT jobs_intend(%(tenant)s, %(id)s, %(attempt)s, %(label)s, %(model)s, %(own_key)s, %(tokens)s,
     %(micros)s, %(done)s, %(total)s)
+"""
+INTEND_WITH_OURS = """
+SELECT provider, sealed_key, away, refused FROM jobs_intend_with_ours(%(tenant)s, %(id)s,
+    %(attempt)s, %(label)s, %(model)s, %(circuits)s, %(tokens)s, %(micros)s, %(done)s, %(total)s)
 """
 CLOSE = """
 SELECT jobs_close(%(tenant)s, %(id)s, %(label)s, %(outcome)s, %(error_code)s, %(model)s,
@@ -67,14 +72,19 @@ class RecordedCalls:
         schema: type[M],
         deadline: float,
         request_label: str = "",
+        is_intended: bool = False,
     ) -> Reply[M]:
         """As `llm.client.Client.complete`. Raises LeaseLost or BudgetExhausted before a call that
-        may not start."""
-        bound = bounds.of_call(prompt, data, schema)
-        begun = self._progress.take_beginning() if self._progress else None
-        await in_thread(
-            lambda: intend(self._claim, request_label, bound, self._asked, progress=begun)
-        )
+        may not start.
+
+        is_intended  its intent is written: see `intend_with_ours`
+        """
+        if not is_intended:
+            bound = bounds.of_call(prompt, data, schema)
+            begun = self._progress.take_beginning() if self._progress else None
+            await in_thread(
+                lambda: intend(self._claim, request_label, bound, self._asked, progress=begun)
+            )
         try:
             reply = await self._client.complete(
                 prompt=prompt,
@@ -110,19 +120,51 @@ def intend(
 
     Raises LeaseLost if the job is not ours any more, BudgetExhausted if that cannot be paid.
     """
-    done, total = progress or (None, None)
-    refused = _ask(
-        INTEND,
-        claim,
-        attempt=claim.attempt,
-        label=label,
-        model=asked.model[:200],
-        own_key=asked.own_key,
-        tokens=bound.total,
-        micros=budget.price(bound, asked),
-        done=done,
-        total=total,
+    (refused,) = _ask(
+        INTEND, claim, own_key=asked.own_key, **_call(claim, label, bound, asked, progress)
     )
+    _started(claim, refused, progress)
+
+
+def intend_with_ours(
+    claim: Claim,
+    label: str,
+    bound: Tokens,
+    model: str,
+    circuits: list[str],
+    *,
+    progress: tuple[int, int] | None = None,
+) -> tuple[Standing, bool]:
+    """Whom the tenant's calls ask now and, if that is the installation's provider and none of the
+    circuits is open, the same as `intend` in the same round trip; and whether it was done.
+
+    Raises as `intend`, or OwnKeyRefused.
+    """
+    call = _call(claim, label, bound, Asked(model), progress)
+    *said, refused = _ask(INTEND_WITH_OURS, claim, circuits=circuits, **call)
+    standing = Standing.of(claim.tenant_id, *said)
+    if refused is None:
+        return standing, False
+    _started(claim, refused, progress)
+    return standing, True
+
+
+def _call(
+    claim: Claim, label: str, bound: Tokens, asked: Asked, progress: tuple[int, int] | None
+) -> dict[str, Any]:
+    done, total = progress or (None, None)
+    return {
+        "attempt": claim.attempt,
+        "label": label,
+        "model": asked.model[:200],
+        "tokens": bound.total,
+        "micros": budget.price(bound, asked),
+        "done": done,
+        "total": total,
+    }
+
+
+def _started(claim: Claim, refused: str, progress: tuple[int, int] | None) -> None:
     if refused == "lease":
         raise LeaseLost(f"{claim.event_id} attempt {claim.attempt}")
     if refused:
@@ -151,7 +193,7 @@ def close(
     # A reply that names no tokens has cost some. The sweep charges what is left out here.
     known = used if used is not None and (reply is None or used.total) else None
     circuit = circuit_name(asked.model) if reply is not None and not asked.own_key else ""
-    closed = _ask(
+    (closed,) = _ask(
         CLOSE,
         claim,
         label=label,
@@ -170,7 +212,7 @@ def close(
         breaker.tell_closed(circuit)
 
 
-def _ask(statement: str, claim: Claim, **parameters: Any) -> Any:
+def _ask(statement: str, claim: Claim, **parameters: Any) -> tuple[Any, ...]:
     with connection.cursor() as cursor:
         cursor.execute(statement, {"tenant": claim.tenant_id, "id": claim.id, **parameters})
-        return cursor.fetchone()[0]
+        return cursor.fetchone()

@@ -22,10 +22,12 @@ from jobs.breaker import circuit_name
 from jobs.budget import DEFAULT, Asked
 from jobs.claims import Claim
 from jobs.errors import BudgetExhausted, ModelsAway, OwnKeyRefused, OwnQuotaExhausted
-from jobs.ledger import RecordedCalls
+from jobs.ledger import RecordedCalls, intend_with_ours
 from jobs.model_loop import Clients
 from jobs.progress import ProgressWriter
+from jobs.providers import Standing
 from jobs.threads import in_thread
+from llm import bounds
 from llm.completer import Reply
 from llm.errors import (
     AuthRefused,
@@ -35,6 +37,7 @@ from llm.errors import (
     TimedOut,
     Unavailable,
 )
+from llm.limits import Tokens
 from llm.prompts import Prompt
 
 M = TypeVar("M", bound=BaseModel)
@@ -54,7 +57,7 @@ class Circuits:
         self._trials = set(trials)
         self._answering: set[str] = set()
 
-    def choose(self, models: list[str], away: set[str]) -> "Choice":
+    def choose(self, models: list[str], away: frozenset[str]) -> "Choice":
         """The models to ask, and those that are away. A trial may be won on the way.
 
         away  the circuits that let no call pass
@@ -158,12 +161,15 @@ class ChosenModels:
         Raises what that raises, LeaseLost or BudgetExhausted before a call that may not start,
         ModelsAway where nobody is asked, OwnKeyRefused or OwnQuotaExhausted.
         """
-        tenant_id = self._claim.tenant_id
-        provider, away = await in_thread(lambda: providers.standing(tenant_id, self._names))
-        models = self._models if provider.own_key else (await self._chosen(away)).models
+        bound = bounds.of_call(prompt, data, schema)
+        standing, intended = await self._intend(self._likely(), bound, request_label)
+        provider = standing.provider
+        models = self._models if provider.own_key else (await self._chosen(standing.away)).models
+        if intended:  # whatever another call has met meanwhile: what is in the ledger is asked
+            models = [intended, *(model for model in models if model != intended)]
         failures: list[LLMError] = []
         for model in models:
-            if model in self._failed:
+            if model in self._failed and model != intended:
                 continue
             asked = Asked(model, provider.own_key)
             try:
@@ -177,6 +183,7 @@ class ChosenModels:
                         schema=schema,
                         deadline=deadline,
                         request_label=self._label(request_label, model),
+                        is_intended=model == intended,
                     )
             except BudgetExhausted:
                 if failures:
@@ -207,7 +214,29 @@ class ChosenModels:
         """The step is done: its models answer."""
         self._circuits.answered(model for model, own in self._answered.items() if not own)
 
-    async def _chosen(self, away: set[str]) -> Choice:
+    def _likely(self) -> str | None:
+        """The model that a call asks first where nothing has happened meanwhile."""
+        models = self._choice.models if self._choice else self._models
+        return next((model for model in models if model not in self._failed), None)
+
+    async def _intend(
+        self, model: str | None, bound: Tokens, request_label: str
+    ) -> tuple[Standing, str | None]:
+        """How things stand and, where they are as usual, the model that a call is intended to."""
+        claim, names = self._claim, self._names
+        if model is None:
+            return await in_thread(lambda: providers.standing(claim.tenant_id, names)), None
+        label, begun = self._label(request_label, model), None
+        if self._progress:
+            begun = self._progress.take_beginning()
+        standing, is_intended = await in_thread(
+            lambda: intend_with_ours(claim, label, bound, model, names, progress=begun)
+        )
+        if self._progress and not is_intended:
+            self._progress.put_back(begun)
+        return standing, model if is_intended else None
+
+    async def _chosen(self, away: frozenset[str]) -> Choice:
         async with self._choosing:  # the calls of a step run at once; it is chosen for once
             if self._choice is None and away:
                 choose = partial(self._circuits.choose, self._models, away)

@@ -35,6 +35,10 @@ class ProgressWriter:
                 await in_thread(lambda: services.save_progress(self._claim, done, total))
                 self._written_at = time.monotonic()
 
+    def put_back(self, begun: tuple[int, int] | None) -> None:
+        """What was taken was not written."""
+        self._beginning = self._beginning or begun
+
     def take_beginning(self) -> tuple[int, int] | None:
         """Passages done, of how many, for the first call of a step to write."""
         begun, self._beginning = self._beginning, None

@@ -27,25 +27,38 @@ def ours() -> Provider:
     return Provider(base_url, settings.OPENAI_API_KEY or "offline")
 
 
-# See migration 0023.
+# See migration 0027.
 STANDING = "SELECT provider, sealed_key, away FROM jobs_standing(%s, %s)"
 
 
-def standing(tenant_id: UUID, circuits: list[str]) -> tuple[Provider, set[str]]:
-    """Whom the tenant's calls ask, and which of the circuits let none pass.
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """Whom a tenant's calls ask now.
 
-    Asked before each call, so that a key that was changed or removed is not used again.
-
-    Raises OwnKeyRefused for a provider that the installation has no more: what was meant for one
-    provider is not sent to another.
+    away  the circuits, of those asked about, that let no call pass
     """
+
+    provider: Provider
+    away: frozenset[str]
+
+    @classmethod
+    def of(
+        cls, tenant_id: UUID, provider: str | None, sealed_key: bytes, away: list[str]
+    ) -> "Standing":
+        """What `jobs_standing` says. Raises OwnKeyRefused for a provider that the installation has
+        no more: what was meant for one provider is not sent to another."""
+        if provider is None:
+            return cls(ours(), frozenset(away))
+        own = provider_keys.opened(tenant_id, provider, sealed_key)
+        base_url = settings.PROVIDERS.get(own.provider)
+        if base_url is None:
+            raise OwnKeyRefused(f"PROVIDERS has no {own.provider} any more")
+        return cls(Provider(base_url, own.key, own_key=True), frozenset(away))
+
+
+def standing(tenant_id: UUID, circuits: list[str]) -> Standing:
+    """Asked before each call, so that a key that was changed or removed is not used again: with the
+    intent of the call (jobs/ledger.py), or alone. Raises OwnKeyRefused."""
     with connection.cursor() as cursor:
         cursor.execute(STANDING, [tenant_id, circuits])
-        provider, sealed_key, away = cursor.fetchone()
-    if provider is None:
-        return ours(), set(away)
-    own = provider_keys.opened(tenant_id, provider, sealed_key)
-    base_url = settings.PROVIDERS.get(own.provider)
-    if base_url is None:
-        raise OwnKeyRefused(f"PROVIDERS has no {own.provider} any more")
-    return Provider(base_url, own.key, own_key=True), set(away)
+        return Standing.of(tenant_id, *cursor.fetchone())

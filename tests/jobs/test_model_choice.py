@@ -6,8 +6,9 @@ from decimal import Decimal
 import pytest
 from django.utils import timezone
 
-from jobs import breaker, claims, queue, runner, services
+from jobs import breaker, claims, model_choice, queue, runner, services
 from jobs.budget import Asked, price
+from jobs.ledger import intend_with_ours
 from jobs.models import Circuit, Job, JobAttempt, JobStatus, LLMCall, Reservation
 from llm.estimate import estimate
 from llm.limits import Tokens
@@ -17,11 +18,13 @@ from tests.config.test_problems import check_problem
 from tests.factories import JobFactory, TenantFactory
 from tests.jobs.provider import asked
 from tests.jobs.test_breaker import let_the_wait_pass
+from tests.jobs.test_shifts import until
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
 FIRST, SECOND, THIRD = "first-1", "second-1", "third-1"
 TEXT = "Staff MUST wash their hands."
+LONG = "\n\n".join(f"# Part {n}\n\nStaff MUST wash hand {n}. {'Soap. ' * 1500}" for n in range(3))
 PRICES = {
     FIRST: {"prompt": 1, "completion": 2},
     SECOND: {"prompt": 3, "completion": 5},
@@ -155,16 +158,36 @@ def test_a_failure_that_may_pass_counts_before_one_that_staff_must_mend(tenant, 
 
 def test_a_long_guideline_may_be_read_by_two_models_and_counts_one_failure(tenant, provider):
     provider.script([{"do": "status", "status": 503, "model": FIRST, "step": "summary"}])
-    text = "\n\n".join(
-        f"# Part {n}\n\nStaff MUST wash hand {n}. {'Soap. ' * 1500}" for n in range(3)
-    )
 
-    job = run(JobFactory(tenant=tenant, guideline_text=text))
+    job = run(JobFactory(tenant=tenant, guideline_text=LONG))
 
     assert job.status == JobStatus.COMPLETED
     assert {model for step, model in asked(provider) if step == "summary"} == {FIRST, SECOND}
     assert steps(job)["summarize"]["fallback_from"] == [FIRST]
     assert {model for step, model in asked(provider) if step == "checklist"} == {FIRST}
+
+
+def test_what_is_in_the_ledger_is_asked_whatever_another_call_has_met(
+    tenant, provider, monkeypatch
+):
+    intended = []
+
+    def slow_but_the_first(*args, **kwargs):
+        standing = intend_with_ours(*args, **kwargs)
+        intended.append(standing)
+        if len(intended) in (2, 3):
+            until(Circuit.objects.filter(failures=1).exists)  # the first has left its model
+        return standing
+
+    monkeypatch.setattr(model_choice, "intend_with_ours", slow_but_the_first)
+    provider.script([{"do": "status", "status": 503, "model": FIRST, "step": "summary"}])
+
+    job = run(JobFactory(tenant=tenant, guideline_text=LONG))
+
+    assert job.status == JobStatus.COMPLETED
+    summaries = [model for step, model in asked(provider) if step == "summary"]
+    assert sorted(summaries) == [FIRST, FIRST, FIRST, SECOND]
+    assert sorted(outcome for _, outcome, _ in calls()) == ["error", *["ok"] * (len(calls()) - 1)]
 
 
 def test_a_tenant_that_has_not_chosen_has_no_fallback(provider):

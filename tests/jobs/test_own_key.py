@@ -315,7 +315,7 @@ def test_the_role_of_requests_writes_the_sealed_key_and_cannot_read_it(tenant, t
         ):
             cursor.execute("SELECT sealed_key FROM tenants_providerkey")
     with acting_as(DatabaseRole.WORKER):
-        assert providers.standing(tenant.id, [])[0].api_key == KEY
+        assert providers.standing(tenant.id, []).provider.api_key == KEY
 
 
 def test_another_tenants_row_cannot_be_opened_or_reached(tenant, theirs):

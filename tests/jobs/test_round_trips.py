@@ -16,7 +16,7 @@ NEW = {  # asks the model, whatever earlier jobs have got
     "guideline_text": "Staff MUST wash their hands.\n\nVisitors should not bring flowers.\n",
     "options": {"cache": False},
 }
-CALL = ["standing", "intend", "close"]
+CALL = ["intend_with_ours", "close"]
 
 
 @pytest.fixture
