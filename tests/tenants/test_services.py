@@ -1,9 +1,10 @@
 import pytest
+from django.contrib.auth.models import Group
 from django.db import IntegrityError
 from guardian.shortcuts import remove_perm
 
 from tenants.models import ApiKey, Role, Scope
-from tenants.permissions import GRANTS, INTEGRATION, granted_scopes, group_name
+from tenants.permissions import GRANTS, INTEGRATION, create_groups, granted_scopes, group_name
 from tenants.services import members, tokens
 from tests.factories import ApiKeyFactory, TenantFactory, UserFactory
 
@@ -11,6 +12,20 @@ from tests.factories import ApiKeyFactory, TenantFactory, UserFactory
 @pytest.mark.parametrize("role", list(GRANTS))
 def test_guardian_holds_what_each_role_may_do(tenant, role):
     assert granted_scopes(tenant, role) == set(GRANTS[role])
+
+
+def test_groups_are_made_in_four_statements_and_made_again_are_the_same(
+    tenant, django_assert_num_queries
+):
+    remove_perm(Scope.JOBS_SUBMIT.permission, _group(group_name(tenant, Role.OWNER)), tenant)
+    before = Group.objects.count()
+
+    with django_assert_num_queries(4):
+        create_groups(tenant)
+
+    assert Group.objects.count() == before
+    for role in GRANTS:
+        assert granted_scopes(tenant, role) == set(GRANTS[role])
 
 
 def test_grants_on_one_tenant_say_nothing_of_another(tenant):
@@ -46,8 +61,6 @@ def test_a_grant_taken_away_is_missing_from_the_next_token(db):
 
 
 def _group(name):
-    from django.contrib.auth.models import Group
-
     return Group.objects.get(name=name)
 
 
