@@ -10,10 +10,7 @@ import sys
 WITHOUT = ["-m", "not chaos and not proof and not faults"]
 # Folders, so that each part costs the processors about as much as another.
 LIVE = ["tests/live", "tests/e2e"]
-MODEL = [
-    *("tests/llm", "tests/grounding", "tests/eval", "tests/chaos"),
-    *("tests/accounts", "tests/deploy"),
-]
+MODEL = ["tests/llm", "tests/grounding", "tests/eval", "tests/chaos", "tests/deploy"]
 JOBS = ["tests/jobs"]
 PARTS = {
     "live": LIVE,
