@@ -6,6 +6,7 @@ from django.db.models.signals import post_migrate
 from django.test import Client, TransactionTestCase
 from redis import Redis
 from rest_framework.test import APIClient
+from whitenoise.middleware import WhiteNoiseMiddleware
 
 from accounts import keyring
 from accounts.tokens import issue_access_token
@@ -17,6 +18,19 @@ from tests.accounts.acts import sign_in
 from tests.emptying import empty
 from tests.factories import ApiSessionFactory, StaffFactory, TenantFactory
 from tests.live.whole_stack import live, live_stack  # noqa: F401  (one stack for live/ and e2e/)
+
+_find_files, _static_files = WhiteNoiseMiddleware.add_files_from_finders, {}
+
+
+def _find_files_once(middleware):
+    """Every browser of a test makes the middleware anew, which takes it longer than most pages."""
+    if not _static_files:
+        _find_files(middleware)
+        _static_files.update(middleware.files)
+    middleware.files.update(_static_files)
+
+
+WhiteNoiseMiddleware.add_files_from_finders = _find_files_once
 
 IN_PRODUCTION = throttling.TIMEOUT
 throttling.TIMEOUT = 5  # see tests/settings.py: what waits here is no server that is away
