@@ -2,6 +2,7 @@
 
 import contextlib
 import heapq
+import math
 import os
 import random
 import signal
@@ -67,7 +68,8 @@ def schedule(count: int, seed: int) -> list[Kill]:
         pick, share = dice.random(), dice.random()
         low, high = FREEZE_SECONDS.get(target, (0.0, 0.0))
         seconds = low + share * (high - low) if how == "frozen" else 0.0
-        kills.append(Kill(number, round(after, 3), target, how, round(pick, 3), round(seconds, 3)))
+        pick = math.floor(pick * 1000) / 1000  # below 1: it picks one of several
+        kills.append(Kill(number, round(after, 3), target, how, pick, round(seconds, 3)))
     return kills
 
 

@@ -28,3 +28,10 @@ def test_the_same_seed_gives_the_same_load():
 
     assert first == second
     assert len({plan.text for plan in first}) == 50
+
+
+def test_each_kill_picks_one_of_those_that_are_there():
+    picks = [kill.pick for kill in schedule(10_000, seed=3)]
+
+    assert min(picks) >= 0
+    assert max(picks) < 1
