@@ -19,7 +19,6 @@ from jobs.models import CallOutcome
 from jobs.persistence import LeaseLost
 from jobs.providers import Standing
 from jobs.threads import in_thread
-from llm import bounds
 from llm.completer import Completer, Reply
 from llm.errors import LLMError
 from llm.limits import Tokens
@@ -72,15 +71,14 @@ class RecordedCalls:
         schema: type[M],
         deadline: float,
         request_label: str = "",
-        is_intended: bool = False,
+        bound: Tokens | None,
     ) -> Reply[M]:
         """As `llm.client.Client.complete`. Raises LeaseLost or BudgetExhausted before a call that
         may not start.
 
-        is_intended  its intent is written: see `intend_with_ours`
+        bound  what it may cost at most; None if its intent is written (`intend_with_ours`)
         """
-        if not is_intended:
-            bound = bounds.of_call(prompt, data, schema)
+        if bound is not None:
             begun = self._progress.take_beginning() if self._progress else None
             await in_thread(
                 lambda: intend(self._claim, request_label, bound, self._asked, progress=begun)

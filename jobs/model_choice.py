@@ -183,7 +183,7 @@ class ChosenModels:
                         schema=schema,
                         deadline=deadline,
                         request_label=self._label(request_label, model),
-                        is_intended=model == intended,
+                        bound=None if model == intended else bound,
                     )
             except BudgetExhausted:
                 if failures:

@@ -16,7 +16,8 @@ from deploy.local import __main__ as command
 from deploy.local.demo import DemoFailed, printable, wrap
 from deploy.local.prepared import prepare
 from tests.chaos.harness import temporary_home
-from tests.deploy.test_processes import exists, until
+from tests.deploy.test_processes import exists
+from tests.waiting import until
 
 ROOT = Path(__file__).parent.parent.parent
 SAMPLE = ROOT / "deploy" / "local" / "sample-guideline.md"

@@ -3,12 +3,12 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
 
 from deploy.local.processes import RESTARTS, Child, StartFailed, listen, tail
+from tests.waiting import until
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -27,13 +27,6 @@ def child(tmp_path):
     for one in made:
         one.ask_to_stop()
         one.wait_stopped(5)
-
-
-def until(condition, seconds=10):
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "It did not come about in time."
-        time.sleep(0.02)
 
 
 def exists(pid):

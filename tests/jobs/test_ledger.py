@@ -187,7 +187,8 @@ def test_the_intent_is_committed_before_the_model_is_asked():
     claim = claimed(JobFactory(tenant=TenantFactory()))
     model = Model()
 
-    reply = asyncio.run(ledger.RecordedCalls(model, claim).complete(request_label="a.1", **CALL))
+    recorded = ledger.RecordedCalls(model, claim)
+    reply = asyncio.run(recorded.complete(request_label="a.1", bound=BOUND, **CALL))
 
     assert reply is REPLY
     assert model.asked == [("a.1", ["started"])]

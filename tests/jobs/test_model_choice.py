@@ -18,7 +18,7 @@ from tests.config.test_problems import check_problem
 from tests.factories import JobFactory, TenantFactory
 from tests.jobs.provider import asked
 from tests.jobs.test_breaker import let_the_wait_pass
-from tests.jobs.test_shifts import until
+from tests.waiting import until
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

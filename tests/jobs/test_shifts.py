@@ -1,7 +1,5 @@
 """What a wake-up begins: how many jobs at once, how long, and who is woken for the rest."""
 
-import time
-
 import pytest
 
 from jobs import dispatch, runner, services
@@ -9,6 +7,7 @@ from jobs.models import Job, JobStatus, TenantQueue
 from tests.factories import JobFactory, TenantFactory
 from tests.jobs.acts import in_thread
 from tests.jobs.test_round_trips import NEW
+from tests.waiting import until
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -20,13 +19,6 @@ def some_jobs(number):
 
 def refreshed(job):
     return Job.objects.for_tenant(job.tenant_id).get(event_id=job.event_id)
-
-
-def until(condition, seconds=10.0):
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
 
 
 @pytest.fixture

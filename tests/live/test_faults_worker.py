@@ -239,6 +239,9 @@ def test_f06_without_a_pump_a_job_that_waits_is_tried_again_and_its_wake_up_may_
 
         live.wait_for(event_id, "COMPLETED", seconds=20)
 
+    tries = [(1, "summarize", "retried"), (2, "summarize", "completed")]
+    assert live.attempts(event_id) == tries
+
 
 def submit_and_be_cut_off(live, title):
     with pytest.raises((urllib.error.URLError, HTTPException, ConnectionError)):

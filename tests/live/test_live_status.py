@@ -13,7 +13,6 @@ import requests
 
 from tests.live.test_signing_in import (  # noqa: F401  (people and person are fixtures)
     TAKEN,
-    another_web,
     key_token,
     people,
     person,
@@ -25,7 +24,7 @@ NOBODYS = "01936f6e-7b1c-7c3e-9d8f-2b6a4e1c0d5f"
 @pytest.fixture(scope="module")
 def web(live_stack):
     """A web server of one process, for tests that count what a process does."""
-    with another_web(live_stack) as url:
+    with live_stack.another_web() as url:
         yield url
 
 

@@ -22,7 +22,6 @@ import psycopg
 import pytest
 
 from deploy.local.demo import get_token
-from deploy.local.processes import Child, free_port
 from deploy.local.stack import ROOT
 from tests.live.pgbouncer import PROGRAM, PgBouncer
 
@@ -85,39 +84,10 @@ def tenants(live_stack):
     return Tenant(live_stack, f"a-{mark}"), Tenant(live_stack, f"b-{mark}")
 
 
-@contextlib.contextmanager
-def web_server(live, **settings):
-    """Another web process of the stack: one process, so that its connections are few."""
-    port = free_port()
-    web = live.stack.children["web"]
-    command = list(web.command)
-    command[command.index("-b") + 1] = f"127.0.0.1:{port}"
-    child = Child(
-        "web-pools",
-        command,
-        live.stack.log("web-pools"),
-        cwd=web.cwd,
-        env={**web.env, "WEB_PROCESSES": "1", **settings},
-    )
-    child.start()
-    url = f"http://127.0.0.1:{port}"
-
-    def answers():
-        with contextlib.suppress(OSError):
-            return urllib.request.urlopen(f"{url}/readyz", timeout=5).status == 200
-
-    try:
-        live.until(answers)
-        yield url
-    finally:
-        child.ask_to_stop()
-        child.wait_stopped(15)
-
-
 @pytest.fixture(scope="module", params=["our own pool", "pgbouncer 1", "pgbouncer 2"])
 def url(request, live_stack):
     if request.param == "our own pool":
-        with web_server(live_stack, DATABASE_POOL_SIZE="1") as url:
+        with live_stack.another_web(DATABASE_POOL_SIZE="1") as url:
             yield url
         return
     if PROGRAM is None:
@@ -129,7 +99,7 @@ def url(request, live_stack):
     pooler = PgBouncer(home / "pgbouncer", web, size=size)
     pooler.start()
     try:
-        with web_server(live_stack, DATABASE_URL=pooler.url, DATABASE_POOLER="true") as url:
+        with live_stack.another_web(DATABASE_URL=pooler.url, DATABASE_POOLER="true") as url:
             yield url
             assert 1 <= pooler.sessions() <= size
             nothing_is_left_in(pooler)

@@ -7,7 +7,7 @@ import subprocess
 import sys
 import threading
 import time
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from urllib.parse import urlsplit
 
 import jwcrypto.jwk
@@ -21,7 +21,6 @@ from joserfc import jwt
 from joserfc.jwk import KeySet
 
 from deploy.local.demo import get_token
-from deploy.local.processes import Child, free_port
 from deploy.local.stack import ROOT
 
 LOOPBACK = "http://127.0.0.1:53682/callback"
@@ -236,37 +235,10 @@ def test_a_token_that_comes_in_an_odd_way_is_refused(live, person):
 # --- Taken away -------------------------------------------------------------------------------
 
 
-@contextmanager
-def another_web(live):
-    """One more web server of the same deployment, of one process; yields its address."""
-    web, port = live.stack.children["web"], free_port()
-    bound = f"127.0.0.1:{port}"
-    command = list(web.command)
-    command[command.index("-b") + 1] = bound
-    name = f"web-{port}"
-    child = Child(
-        name, command, live.stack.log(name), cwd=web.cwd, env={**web.env, "WEB_PROCESSES": "1"}
-    )
-    child.start()
-    try:
-        live.until(lambda: is_ready(f"http://{bound}"))
-        yield f"http://{bound}"
-    finally:
-        child.ask_to_stop()
-        child.wait_stopped(10)
-
-
-def is_ready(url):
-    try:
-        return requests.get(f"{url}/readyz", timeout=5).ok
-    except (requests.ConnectionError, requests.Timeout):  # it listens before it has started
-        return False
-
-
 @pytest.fixture(scope="module")
 def replicas(live_stack):
     with ExitStack() as stack:
-        yield [stack.enter_context(another_web(live_stack)) for _ in range(2)]
+        yield [stack.enter_context(live_stack.another_web()) for _ in range(2)]
 
 
 class Caller(threading.Thread):

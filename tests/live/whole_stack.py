@@ -22,9 +22,10 @@ from psycopg.rows import dict_row
 
 from deploy.local.demo import get_token
 from deploy.local.prepared import SECRETS
-from deploy.local.processes import Child
+from deploy.local.processes import Child, listen
 from deploy.local.stack import Stack
 from tests.live.proxy import Proxy
+from tests.waiting import until
 
 LEASE_SECONDS, TOKEN_GROWS_OLD = 2, 300
 POINTS = {
@@ -113,13 +114,8 @@ class Live:
             raise AssertionError(f"{job} is not {statuses}: {attempts}") from None
 
     def until(self, condition, seconds=60):
-        """What the condition returns, once that is true."""
-        deadline = time.monotonic() + seconds
-        while time.monotonic() < deadline:
-            if value := condition():
-                return value
-            time.sleep(0.05)
-        raise AssertionError("It did not come about in time.")
+        """`tests.waiting.until`, with more patience."""
+        return until(condition, seconds)
 
     def rows(self, query, *parameters):
         with psycopg.connect(self.database_url, row_factory=dict_row) as connection:
@@ -199,6 +195,36 @@ class Live:
         finally:
             other.ask_to_stop()
             other.wait_stopped(10)
+
+    @contextlib.contextmanager
+    def another_web(self, **environment):
+        """One more web server, of one process; yields its address."""
+        web = self.stack.children["web"]
+        with listen() as listening:
+            number, port = listening.fileno(), listening.getsockname()[1]
+            command = list(web.command)
+            command[command.index("-b") + 1] = f"fd://{number}"
+            other = Child(
+                name := f"web-{port}",
+                command,
+                self.stack.log(name),
+                cwd=web.cwd,
+                env={**web.env, "WEB_PROCESSES": "1", **environment},
+                popen={"pass_fds": [number]},
+            )
+            other.start()
+        url = f"http://127.0.0.1:{port}"
+
+        def is_ready():
+            with contextlib.suppress(OSError):
+                return urllib.request.urlopen(f"{url}/readyz", timeout=5).status == 200
+
+        try:
+            self.until(is_ready)
+            yield url
+        finally:
+            other.ask_to_stop()
+            other.wait_stopped(15)
 
     # --- The model's side ---------------------------------------------------------------------
 
