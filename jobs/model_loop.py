@@ -8,10 +8,12 @@ from collections.abc import AsyncIterator, Callable, Coroutine
 from concurrent.futures import Future
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from jobs.providers import Provider
-from llm.client import Client
+
+if TYPE_CHECKING:
+    from llm.client import Client
 
 T = TypeVar("T")
 
@@ -22,7 +24,7 @@ MAX_CLIENTS = 64  # each keeps some connections; tenants with keys of their own 
 
 @dataclass
 class _Kept:
-    client: Client
+    client: "Client"
     users: int = 0
     is_wanted: bool = True
 
@@ -38,7 +40,7 @@ class Clients:
         self._kept: OrderedDict[tuple[str | None, str, str], _Kept] = OrderedDict()
 
     @asynccontextmanager
-    async def of(self, provider: Provider, model: str) -> AsyncIterator[Client]:
+    async def of(self, provider: Provider, model: str) -> "AsyncIterator[Client]":
         digest = hashlib.sha256(provider.api_key.encode()).hexdigest()
         name = (provider.base_url, digest, model)
         kept = self._kept.get(name)
@@ -65,14 +67,21 @@ async def _close_if_left(kept: _Kept) -> None:
         await kept.client.aclose()
 
 
-def _client(provider: Provider, model: str) -> Client:
-    return Client(
+def _client(provider: Provider, model: str) -> "Client":
+    return client_class()(
         api_key=provider.api_key,
         base_url=provider.base_url,
         model=model,
         timeout=CALL_SECONDS,
         max_reply_bytes=MAX_REPLY_BYTES,
     )
+
+
+def client_class() -> "type[Client]":
+    """Loads the SDK with it: half a second and 20 MB, in processes that call models alone."""
+    from llm.client import Client  # noqa: PLC0415
+
+    return Client
 
 
 class ModelLoop:

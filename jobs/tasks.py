@@ -15,8 +15,9 @@ from kombu.exceptions import OperationalError
 from redis.exceptions import RedisError
 
 from config import alive
-from jobs import budget, bulk, deletion, error_groups, runner, services, workers
+from jobs import budget, bulk, deletion, dispatch, error_groups, runner, services, workers
 from jobs.documents import reading
+from jobs.model_loop import client_class
 from tenants import idempotency
 from tenants.sealing import anchors, sealer
 
@@ -88,9 +89,12 @@ def _consumed(**kwargs: object) -> None:
 
 
 @celeryd_after_setup.connect
-def _make_room(instance: Any, **kwargs: object) -> None:
-    """As many jobs as Celery has threads: each shift that goes on has one thread and some jobs."""
-    runner.room.left = instance.concurrency
+def _make_ready(instance: Any, **kwargs: object) -> None:
+    """Room for as many jobs as Celery has threads: each shift that goes on has one thread and some
+    jobs. The first finds the SDK loaded; workers of other queues do without."""
+    if dispatch.RUN.queue in instance.app.amqp.queues.consume_from:
+        runner.room.left = instance.concurrency
+        client_class()
 
 
 @worker_ready.connect

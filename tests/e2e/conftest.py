@@ -119,8 +119,13 @@ def come_in(page, url, email):
             page.keyboard.press("Enter")
         if code.is_visible():
             break
-    code.fill(totp(SECRET, time.time()))
-    page.keyboard.press("Enter")
+    for _ in range(5):  # as above
+        code.fill(totp(SECRET, time.time()))
+        with page.expect_navigation():
+            page.keyboard.press("Enter")
+        if page.url == f"{url}/admin/":
+            break
+        page.goto(f"{url}/admin/")  # where nobody is let in yet: asks for a code again
     page.wait_for_url(f"{url}/admin/")
 
 
