@@ -198,20 +198,20 @@ def test_conditions_hang_on_the_clause_before_them_and_leading_ones_on_all():
 
 
 HOSTILE = [
-    "a" * 100_000,
-    "1 " * 50_000,
-    "1,000" * 20_000,
-    "not " * 25_000,
-    "if " * 33_000,
-    "only " * 20_000,
-    ", and must " * 9_000,
-    "at least " * 11_000,
-    "of of the " * 10_000,
-    "every each per " * 6_600,
-    "x-" * 50_000,
-    "twenty-" * 14_000,
-    "(" * 100_000,
-    "5 mg/" * 20_000,
+    "a" * 50_000,
+    "1 " * 25_000,
+    "1,000" * 10_000,
+    "not " * 12_000,
+    "if " * 16_000,
+    "only " * 10_000,
+    ", and must " * 4_500,
+    "at least " * 5_500,
+    "of of the " * 5_000,
+    "every each per " * 3_300,
+    "x-" * 25_000,
+    "twenty-" * 7_000,
+    "(" * 50_000,
+    "5 mg/" * 10_000,
 ]
 
 
