@@ -1,6 +1,7 @@
 """The web server: processes for the cores, and in each an event loop with threads beside it."""
 
 import asyncio
+import gc
 import json
 import os
 from collections.abc import Iterable
@@ -11,6 +12,9 @@ from gunicorn.asgi import protocol as asgi
 
 workers = int(os.environ.get("WEB_PROCESSES", "2"))
 worker_class = "asgi"
+# Loaded once and forked: a process that dies is back in a tenth of a second instead of one, and all
+# share what they loaded. New code takes a new start, not SIGHUP.
+preload_app = True
 asgi_loop = "uvloop"
 asgi_lifespan = "on"
 timeout = 30
@@ -24,6 +28,12 @@ limit_request_fields = 60
 # whoever comes from this machine.
 forwarded_allow_ips = ""
 asgi._CACHED_SERVER_HEADER = b"Server: guidepost\r\n"  # what we are, not of which make
+
+
+def when_ready(server: object) -> None:
+    """Before the first fork: a collector that looked through what is shared would copy it."""
+    gc.collect()
+    gc.freeze()
 
 
 def refuse(

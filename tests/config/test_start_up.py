@@ -28,6 +28,13 @@ print([name for name in ("openai", "httpx2", "aiohttp", "pypdf", "nh3") if name 
 """
 
 
+FORKED = """
+import os, threading
+links = [os.readlink(f"/proc/self/fd/{fd}") for fd in os.listdir("/proc/self/fd")[:-1]]
+print(threading.active_count(), [link for link in links if link.startswith("socket:")])
+"""
+
+
 @pytest.mark.parametrize(
     ("start", "loaded"),
     [
@@ -38,15 +45,23 @@ print([name for name in ("openai", "httpx2", "aiohttp", "pypdf", "nh3") if name 
     ],
 )
 def test_the_sdk_of_a_model_is_loaded_by_who_calls_one_and_no_reader_of_documents(start, loaded):
-    env = {**os.environ, "DJANGO_SETTINGS_MODULE": "tests.settings"}
+    assert said(start + LOADED) == str(loaded)
 
+
+@pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
+def test_what_the_web_loads_may_be_forked():
+    """A thread would not be there after the fork, a connection would be everybody's: ADR 31."""
+    assert said(WEB + FORKED) == "1 []"
+
+
+def said(code):
+    """What a new process prints that runs it."""
     done = subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", start + LOADED],
+        [sys.executable, "-W", "ignore", "-c", code],
         cwd=ROOT,
-        env=env,
+        env={**os.environ, "DJANGO_SETTINGS_MODULE": "tests.settings"},
         check=True,
         capture_output=True,
         text=True,
     )
-
-    assert done.stdout.strip() == str(loaded)
+    return done.stdout.strip()
