@@ -520,7 +520,13 @@ class Outcome(models.TextChoices):
 class JobAttempt(models.Model):
     """One try at a job, by one worker. Written before the work starts."""
 
-    tenant = models.ForeignKey("tenants.Tenant", on_delete=models.PROTECT, related_name="+")
+    tenant = models.ForeignKey(
+        "tenants.Tenant",
+        on_delete=models.PROTECT,
+        related_name="+",
+        db_index=False,
+        db_constraint=False,
+    )  # the job's, by a key of both
     job = models.ForeignKey(
         Job, on_delete=models.CASCADE, related_name="attempts", db_index=False, db_constraint=False
     )  # the unique constraint has one
@@ -568,7 +574,13 @@ class JobEvent(models.Model):
     `seq` counts from 1 without gaps in each job, and orders its history whatever the clocks say.
     """
 
-    tenant = models.ForeignKey("tenants.Tenant", on_delete=models.PROTECT, related_name="+")
+    tenant = models.ForeignKey(
+        "tenants.Tenant",
+        on_delete=models.PROTECT,
+        related_name="+",
+        db_index=False,
+        db_constraint=False,
+    )  # the job's, by a key of both
     job = models.ForeignKey(
         Job, on_delete=models.DO_NOTHING, related_name="events", db_index=False, db_constraint=False
     )  # the unique constraint has one
@@ -613,7 +625,13 @@ class LLMCall(models.Model):
     that nobody has. Both are counted as paid for in vain, never forgotten.
     """
 
-    tenant = models.ForeignKey("tenants.Tenant", on_delete=models.PROTECT, related_name="+")
+    tenant = models.ForeignKey(
+        "tenants.Tenant",
+        on_delete=models.PROTECT,
+        related_name="+",
+        db_index=False,
+        db_constraint=False,
+    )  # the job's, by a key of both
     job = models.ForeignKey(
         Job, on_delete=models.CASCADE, related_name="calls", db_index=False, db_constraint=False
     )  # the unique constraint has one
@@ -676,8 +694,12 @@ class Reservation(models.Model):
         Job, on_delete=models.CASCADE, primary_key=True, related_name="+", db_constraint=False
     )
     tenant = models.ForeignKey(
-        "tenants.Tenant", on_delete=models.CASCADE, related_name="+", db_index=False
-    )
+        "tenants.Tenant",
+        on_delete=models.CASCADE,
+        related_name="+",
+        db_index=False,
+        db_constraint=False,
+    )  # the job's, by a key of both
     day = models.DateField()
     tokens = models.BigIntegerField()
     micros = models.BigIntegerField()
