@@ -242,6 +242,41 @@ def test_a_call_that_needs_more_than_is_left_of_the_reservation_takes_it_from_th
     assert Reservation.objects.across_tenants().get().tokens == 0
 
 
+def allow(tenant, **caps):
+    for name, cap in caps.items():
+        setattr(tenant.plan, name, cap)
+    tenant.plan.save()
+
+
+def test_a_call_that_one_budget_cannot_pay_leaves_the_other_as_it_was(claim, settings):
+    settings.MODEL_PRICES = PRICES
+    tenant = tenant_of(claim)
+    allow(tenant, tokens_per_day=ESTIMATE, money_per_month=10**9)
+
+    with pytest.raises(BudgetExhausted, match="tokens_per_day"):
+        ledger.intend(claim, "a.1", Tokens(ESTIMATE, 1), progress=(1, 2))
+
+    assert tokens(tenant) == (0, ESTIMATE)
+    assert money(tenant) == (0, 0)
+    held, job = Reservation.objects.across_tenants().get(), Job.objects.across_tenants().get()
+    assert (held.tokens, held.micros, job.passages, calls().count()) == (ESTIMATE, 0, 0, 0)
+    ledger.intend(claim, "a.1", Tokens(ESTIMATE - 1, 1))  # a smaller one may start
+
+
+def test_a_call_that_cannot_be_paid_today_gives_back_what_was_reserved_yesterday(claim):
+    tenant, yesterday = tenant_of(claim), timezone.now().date() - timedelta(days=1)
+    Usage.objects.across_tenants().update(starts_on=yesterday)
+    Reservation.objects.across_tenants().update(day=yesterday)
+    allow(tenant, tokens_per_day=1)
+
+    with pytest.raises(BudgetExhausted):
+        ledger.intend(claim, "a.1", Tokens(1, 1))
+
+    assert tokens(tenant) == (0, 0)
+    held = Reservation.objects.across_tenants().get()
+    assert (held.day, held.tokens) == (timezone.now().date(), 0)
+
+
 def test_an_intent_whose_answer_was_lost_sets_nothing_aside_twice(claim):
     ledger.intend(claim, "a.1", Tokens(ESTIMATE, 100))
     ledger.intend(claim, "a.1", Tokens(ESTIMATE, 100))
