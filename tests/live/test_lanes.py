@@ -52,13 +52,22 @@ def answer(live, method, path, body=None, headers=PLAIN):
 
 
 def said_by_both(live, *request, headers=PLAIN):
-    for more in (PLAIN, FOR_THE_VIEW):
-        status, found, body = answer(live, *request, headers={**headers, **more})
-        kept = {
-            name: "" if name in VARY or name.startswith("x-ratelimit") else value
-            for name, value in found.items()
-        }
-        yield status, sorted(kept.items()), CHANGES.sub("…", body)
+    for _ in range(5):  # a counter that is late, on a busy machine, lets readers pass uncounted
+        lane, view = (
+            answer(live, *request, headers={**headers, **more}) for more in (PLAIN, FOR_THE_VIEW)
+        )
+        if ("ratelimit" in lane[1]) == ("ratelimit" in view[1]):
+            break
+    return _lasting(*lane), _lasting(*view)
+
+
+def _lasting(status, headers, body):
+    """Without what is another at each time."""
+    kept = {
+        name: "" if name in VARY or name.startswith("x-ratelimit") else value
+        for name, value in headers.items()
+    }
+    return status, sorted(kept.items()), CHANGES.sub("…", body)
 
 
 BODIES = {
