@@ -74,7 +74,9 @@ class Document(models.Model):
 
     # Its place when it is sealed, so it has to be known before the row is there.
     uid = models.UUIDField(default=uuid7, editable=False)
-    tenant = models.ForeignKey("tenants.Tenant", on_delete=models.PROTECT, related_name="+")
+    tenant = models.ForeignKey(
+        "tenants.Tenant", on_delete=models.PROTECT, related_name="+", db_index=False
+    )  # the unique constraint begins with it
     sealed_text = models.BinaryField(null=True)
     digest = models.CharField(max_length=64)  # keyed, of the UTF-8 bytes: see `vault.index`
     # Of a document that was read: the offset at which each page begins, if it has pages.

@@ -9,7 +9,9 @@ small read all of it later.
 A call's intent has no block with an exception, which is a transaction within the transaction.
 
 Attempts, events, calls and reservations are of their job's tenant, by a key of both: a key of the tenant
-alone, and an index for it, said no more, and each row looked it up.
+alone, and an index for it, said no more, and each row looked it up. The documents' index of the tenant is
+the beginning of another one, and was taken for it: then each submission read all of a tenant's.
+
 Pages keep room for the changes of a job: those that touch no index then write none.
 
 Source: PostgreSQL manual, sections 11.8 (partial indexes), 65.7 (heap-only tuples).
@@ -18,8 +20,8 @@ Source: PostgreSQL manual, sections 11.8 (partial indexes), 65.7 (heap-only tupl
 from importlib import import_module
 from typing import Any
 
-import django.db.models.deletion
 from django.db import migrations, models
+from django.db.models.deletion import CASCADE, PROTECT
 
 budgets = import_module("jobs.migrations.0015_budgets_are_kept")
 first = import_module("jobs.migrations.0023_a_jobs_way_in_few_statements")
@@ -216,14 +218,11 @@ ALTER TABLE jobs_reservation RESET (fillfactor);
 """
 
 
-def of_a_tenant(on_delete: Any = django.db.models.deletion.PROTECT) -> models.ForeignKey:
-    return models.ForeignKey(
-        "tenants.Tenant",
-        on_delete=on_delete,
-        related_name="+",
-        db_index=False,
-        db_constraint=False,
+def of_a_tenant(model: str, on_delete: Any = PROTECT, **more: Any) -> migrations.AlterField:
+    field = models.ForeignKey(
+        "tenants.Tenant", on_delete=on_delete, related_name="+", db_index=False, **more
     )
+    return migrations.AlterField(model, "tenant", field)
 
 
 class Migration(migrations.Migration):
@@ -235,10 +234,10 @@ class Migration(migrations.Migration):
     operations = [
         migrations.RunSQL(FORWARD, REVERSE),
         migrations.RunSQL(ROOM, NO_ROOM),
-        migrations.AlterField("jobattempt", "tenant", of_a_tenant()),
-        migrations.AlterField("jobevent", "tenant", of_a_tenant()),
-        migrations.AlterField("llmcall", "tenant", of_a_tenant()),
-        migrations.AlterField(
-            "reservation", "tenant", of_a_tenant(django.db.models.deletion.CASCADE)
-        ),
+        *[
+            of_a_tenant(model, db_constraint=False)
+            for model in ("jobattempt", "jobevent", "llmcall")
+        ],
+        of_a_tenant("reservation", CASCADE, db_constraint=False),
+        of_a_tenant("document"),
     ]
