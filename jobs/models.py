@@ -519,8 +519,8 @@ class Outcome(models.TextChoices):
     CANCELLED = "cancelled", "Cancelled"
 
 
-class JobAttempt(models.Model):
-    """One try at a job, by one worker. Written before the work starts."""
+class OfAJob(models.Model):
+    """Its tenant is the job's: a foreign key of both says so."""
 
     tenant = models.ForeignKey(
         "tenants.Tenant",
@@ -528,7 +528,15 @@ class JobAttempt(models.Model):
         related_name="+",
         db_index=False,
         db_constraint=False,
-    )  # the job's, by a key of both
+    )
+
+    class Meta:
+        abstract = True
+
+
+class JobAttempt(OfAJob):
+    """One try at a job, by one worker. Written before the work starts."""
+
     job = models.ForeignKey(
         Job, on_delete=models.CASCADE, related_name="attempts", db_index=False, db_constraint=False
     )  # the unique constraint has one
@@ -570,19 +578,12 @@ class JobAttempt(models.Model):
         return sealed.open_text(self.tenant_id, self.sealed_error, place) or ""
 
 
-class JobEvent(models.Model):
+class JobEvent(OfAJob):
     """One move of a job. Written by a trigger for every change of status; never changed.
 
     `seq` counts from 1 without gaps in each job, and orders its history whatever the clocks say.
     """
 
-    tenant = models.ForeignKey(
-        "tenants.Tenant",
-        on_delete=models.PROTECT,
-        related_name="+",
-        db_index=False,
-        db_constraint=False,
-    )  # the job's, by a key of both
     job = models.ForeignKey(
         Job, on_delete=models.DO_NOTHING, related_name="events", db_index=False, db_constraint=False
     )  # the unique constraint has one
@@ -619,7 +620,7 @@ class CallOutcome(models.TextChoices):
 UNSETTLED = [CallOutcome.STARTED, CallOutcome.ANSWERED]
 
 
-class LLMCall(models.Model):
+class LLMCall(OfAJob):
     """The ledger of model calls: a row before each call, its outcome after.
 
     A reply is settled when its attempt is: with the step's result it is kept, without it lost. A
@@ -627,13 +628,6 @@ class LLMCall(models.Model):
     that nobody has. Both are counted as paid for in vain, never forgotten.
     """
 
-    tenant = models.ForeignKey(
-        "tenants.Tenant",
-        on_delete=models.PROTECT,
-        related_name="+",
-        db_index=False,
-        db_constraint=False,
-    )  # the job's, by a key of both
     job = models.ForeignKey(
         Job, on_delete=models.CASCADE, related_name="calls", db_index=False, db_constraint=False
     )  # the unique constraint has one
