@@ -95,7 +95,7 @@ def listen(live):
 
 def held(live):
     """A job that waits for the model."""
-    live.script({"do": "hold", "step": "summary", "times": 1})
+    live.script({"do": "hold", "step": "summary", "times": 20})  # others' jobs may run still
     event_id = live.submit()
     live.until(lambda: live.steps(event_id), seconds=10)
     return event_id
