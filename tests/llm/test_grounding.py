@@ -175,8 +175,8 @@ def test_another_figure_negation_or_strength_is_no_slip(quote):
 @pytest.mark.parametrize("unit", ["a ", "word ", "a-\n", "\u0301", "手", "\u200d", "ﬁ", "must "])
 def test_a_hostile_source_costs_linear_time(unit):
     source = unit * (100_000 // len(unit))
-    started = time.perf_counter()
+    started = time.process_time()
 
     locate("word " * 300 + "end", source, None)
 
-    assert time.perf_counter() - started < 3
+    assert time.process_time() - started < 3
