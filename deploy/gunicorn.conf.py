@@ -12,7 +12,8 @@ from gunicorn.asgi import protocol as asgi
 
 workers = int(os.environ.get("WEB_PROCESSES", "2"))
 worker_class = "asgi"
-# Loaded once and forked: a process that dies is back at once. New code takes a new start, not SIGHUP.
+# Loaded once and forked: a process that dies is back at once. New code takes a new start, not
+# SIGHUP.
 preload_app = True
 asgi_loop = "uvloop"
 asgi_lifespan = "on"
