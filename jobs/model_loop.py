@@ -68,7 +68,7 @@ async def _close_if_left(kept: _Kept) -> None:
 
 
 def _client(provider: Provider, model: str) -> "Client":
-    return client_class()(
+    return load_client()(
         api_key=provider.api_key,
         base_url=provider.base_url,
         model=model,
@@ -77,7 +77,7 @@ def _client(provider: Provider, model: str) -> "Client":
     )
 
 
-def client_class() -> "type[Client]":
+def load_client() -> "type[Client]":
     """Loads the SDK with it: half a second and 20 MB, in processes that call models alone."""
     from llm.client import Client  # noqa: PLC0415
 

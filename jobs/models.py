@@ -679,7 +679,7 @@ class LLMCall(OfAJob):
         return self.label
 
 
-class Reservation(models.Model):
+class Reservation(OfAJob):
     """What is promised to a job's future calls, from the budgets of `day`.
 
     Made when the job is submitted; each call takes its bound out of it first. A trigger gives the
@@ -689,13 +689,6 @@ class Reservation(models.Model):
     job = models.OneToOneField(
         Job, on_delete=models.CASCADE, primary_key=True, related_name="+", db_constraint=False
     )
-    tenant = models.ForeignKey(
-        "tenants.Tenant",
-        on_delete=models.CASCADE,
-        related_name="+",
-        db_index=False,
-        db_constraint=False,
-    )  # the job's, by a key of both
     day = models.DateField()
     tokens = models.BigIntegerField()
     micros = models.BigIntegerField()

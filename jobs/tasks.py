@@ -17,7 +17,7 @@ from redis.exceptions import RedisError
 from config import alive
 from jobs import budget, bulk, deletion, dispatch, error_groups, runner, services, workers
 from jobs.documents import reading
-from jobs.model_loop import client_class
+from jobs.model_loop import load_client
 from tenants import idempotency
 from tenants.sealing import anchors, sealer
 
@@ -94,7 +94,7 @@ def _make_ready(instance: Any, **kwargs: object) -> None:
     jobs. The first finds the SDK loaded; workers of other queues do without."""
     if dispatch.RUN.queue in instance.app.amqp.queues.consume_from:
         runner.room.left = instance.concurrency
-        client_class()
+        load_client()
 
 
 @worker_ready.connect

@@ -14,14 +14,12 @@ the beginning of another one, and was taken for it: then each submission read al
 
 Pages keep room for the changes of a job: those that touch no index then write none.
 
-Source: PostgreSQL manual, sections 11.8 (partial indexes), 65.7 (heap-only tuples).
+Source: PostgreSQL manual, section 11.8 (partial indexes) and "Heap-Only Tuples (HOT)".
 """
 
 from importlib import import_module
-from typing import Any
 
 from django.db import migrations, models
-from django.db.models.deletion import CASCADE, PROTECT
 
 budgets = import_module("jobs.migrations.0015_budgets_are_kept")
 first = import_module("jobs.migrations.0023_a_jobs_way_in_few_statements")
@@ -218,9 +216,13 @@ ALTER TABLE jobs_reservation RESET (fillfactor);
 """
 
 
-def of_a_tenant(model: str, on_delete: Any = PROTECT, **more: Any) -> migrations.AlterField:
+def of_a_tenant(model: str, *, db_constraint: bool) -> migrations.AlterField:
     field = models.ForeignKey(
-        "tenants.Tenant", on_delete=on_delete, related_name="+", db_index=False, **more
+        "tenants.Tenant",
+        on_delete=models.PROTECT,
+        related_name="+",
+        db_index=False,
+        db_constraint=db_constraint,
     )
     return migrations.AlterField(model, "tenant", field)
 
@@ -236,8 +238,7 @@ class Migration(migrations.Migration):
         migrations.RunSQL(ROOM, NO_ROOM),
         *[
             of_a_tenant(model, db_constraint=False)
-            for model in ("jobattempt", "jobevent", "llmcall")
+            for model in ("jobattempt", "jobevent", "llmcall", "reservation")
         ],
-        of_a_tenant("reservation", CASCADE, db_constraint=False),
-        of_a_tenant("document"),
+        of_a_tenant("document", db_constraint=True),
     ]

@@ -26,12 +26,10 @@ LOADED = """
 import sys
 print([name for name in ("openai", "httpx2", "aiohttp", "pypdf", "nh3") if name in sys.modules])
 """
-
-
 FORKED = """
 import os, threading
-links = [os.readlink(f"/proc/self/fd/{fd}") for fd in os.listdir("/proc/self/fd")[:-1]]
-print(threading.active_count(), [link for link in links if link.startswith("socket:")])
+links = [os.path.realpath(f"/proc/self/fd/{fd}") for fd in os.listdir("/proc/self/fd")]
+print(threading.active_count(), [link for link in links if "socket:" in link])
 """
 
 
