@@ -22,6 +22,7 @@ from jobs import dispatch
 from jobs.errors import InvalidTransition
 from jobs.models import Document, Job, JobAttempt
 from tenants import audit, idempotency
+from tenants.authentication import Principal
 
 logger = logging.getLogger(__name__)
 
@@ -60,12 +61,13 @@ class Ended:
 
 
 @transaction.atomic
-def delete_job(*, tenant_id: UUID, event_id: UUID) -> bool:
-    """False if the tenant has no such job, or has deleted it already.
+def delete_job(*, tenant_id: UUID, event_id: UUID, visible_to: Principal | None = None) -> bool:
+    """False if the tenant, or `visible_to`, has no such job, or it is deleted already.
 
     Raises InvalidTransition while it waits or runs.
     """
-    jobs = Job.objects.for_tenant(tenant_id).select_for_update(no_key=True, of=("self",))
+    known = Job.objects.visible_to(visible_to) if visible_to else Job.objects.all()
+    jobs = known.for_tenant(tenant_id).select_for_update(no_key=True, of=("self",))
     job = (
         jobs.filter(event_id=event_id, deleted_at=None)
         .select_related("document")

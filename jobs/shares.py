@@ -34,7 +34,8 @@ def may_see(caller: Principal, event_id: UUID) -> bool:
     if not caller.sees_own_only:
         return True
     with in_role():
-        return Job.objects.visible_to(caller).filter(event_id=event_id).exists()
+        jobs = Job.objects.visible_to(caller).filter(event_id=event_id, deleted_at=None)
+        return jobs.exists()
 
 
 def page_of_own(
@@ -143,7 +144,7 @@ def unshare_job(*, caller: Principal, event_id: UUID, share_id: UUID) -> bool:
 
 def _job(caller: Principal, event_id: UUID) -> Job | None:
     jobs = Job.objects.visible_to(caller).only("tenant", "event_id")
-    return jobs.filter(event_id=event_id).first()
+    return jobs.filter(event_id=event_id, deleted_at=None).first()
 
 
 def _role(grant: JobGroupObjectPermission) -> str:

@@ -207,7 +207,8 @@ class JobDetailView(JobView):
     )
     def delete(self, request: Request, event_id: UUID) -> Response:
         caller = principal(request)
-        if not deletion.delete_job(tenant_id=caller.tenant_id, event_id=event_id):
+        tenant_id = caller.tenant_id
+        if not deletion.delete_job(tenant_id=tenant_id, event_id=event_id, visible_to=caller):
             raise Http404
         return Response(status=204)
 

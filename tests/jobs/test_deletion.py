@@ -62,6 +62,9 @@ def test_a_deleted_job_is_absent_for_good(api, tenant, status):
         api.delete(path(job)),
         api.post(f"{path(job)}/retry"),
         api.post(f"{path(job)}/cancel"),
+        api.post(f"{path(job)}/replay"),
+        api.get(f"{path(job)}/shares"),
+        api.post(f"{path(job)}/shares", {"role": "viewer"}, format="json"),
         api.get(f"/jobs/{uuid.uuid4()}"),
     ]
     assert {answer.status_code for answer in answers} == {404}

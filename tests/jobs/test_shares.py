@@ -1,5 +1,6 @@
 """People who see only their own jobs, and single jobs that are shared with them."""
 
+import re
 import uuid
 
 import pytest
@@ -15,6 +16,7 @@ from jobs.models import (
     JobStatus,
     JobUserObjectPermission,
 )
+from jobs.urls import urlpatterns
 from tenants.models import AuditEntry, Role
 from tenants.permissions import group_name
 from tenants.querysets import TenantRequired
@@ -61,13 +63,16 @@ def sees(membership, job):
     return in_list
 
 
-CALLS = [
-    ("get", "/jobs/{}"),
-    ("post", "/jobs/{}/cancel"),
-    ("post", "/jobs/{}/retry"),
-    ("get", "/jobs/{}/shares"),
-    ("post", "/jobs/{}/shares"),
+SHARES = [("get", "/jobs/{}/shares"), ("post", "/jobs/{}/shares")]
+CALLS = [  # all that can be asked of one job
+    (method, "/" + str(route.pattern).replace("<uuid:event_id>", "{}"))
+    for route in urlpatterns
+    if re.findall("<.*?>", str(route.pattern)) == ["<uuid:event_id>"]
+    for method in ("get", "post", "put", "patch", "delete")
+    if hasattr(route.callback.view_class, method) and route.name != "job-diff"
 ]
+CALLS.append(("get", "/jobs/{}/diff?with=" + str(uuid.uuid4())))
+MANAGING = [call for call in CALLS if call[0] != "get" or call in SHARES]
 
 
 # --- Own jobs only -------------------------------------------------------------------------------
@@ -225,7 +230,7 @@ def test_the_member_of_another_tenant_is_as_unknown_as_one_that_never_was(collea
 
 
 @pytest.mark.parametrize(
-    ("method", "path"), [*CALLS[3:], ("delete", "/jobs/{}/shares/" + str(uuid.uuid4()))]
+    ("method", "path"), [*SHARES, ("delete", "/jobs/{}/shares/" + str(uuid.uuid4()))]
 )
 def test_the_job_of_another_tenant_has_no_shares(colleague, method, path):
     theirs = JobFactory()
@@ -248,7 +253,7 @@ def test_the_share_of_one_job_is_not_ended_through_another(confined, colleague, 
     assert sees(confined, job)
 
 
-@pytest.mark.parametrize(("method", "path"), CALLS[1:])
+@pytest.mark.parametrize(("method", "path"), MANAGING)
 def test_a_viewer_neither_shares_nor_manages_what_they_see(tenant, job, method, path):
     viewer = client_of(member_of(tenant, Role.VIEWER))
 
