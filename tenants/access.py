@@ -100,7 +100,7 @@ declare(
     Access(
         "tenants_idempotencyrecord",
         api="SELECT, INSERT, UPDATE, DELETE",
-        worker="SELECT (tenant_id, route, key, headers, expires_at), DELETE",
+        worker="SELECT (tenant_id, route, key, about, expires_at), DELETE",
         staff="",
     ),
     # Grants on tenants, given to groups: looked up where a token is issued.

@@ -52,7 +52,7 @@ WHERE tenant_id = %(tenant)s AND route = %(route)s AND key = %(key)s
 """
 KEEP = """
 UPDATE tenants_idempotencyrecord
-SET status = %(status)s, headers = %(headers)s, body = %(body)s
+SET status = %(status)s, headers = %(headers)s, body = %(body)s, about = %(about)s
 WHERE tenant_id = %(tenant)s AND route = %(route)s AND key = %(key)s
 """
 DROP = """
@@ -68,12 +68,8 @@ WHERE expires_at <= statement_timestamp() AND (tenant_id, route, key) IN (
 )
 """
 
-
-# The answer to a submission leads to its job; the others name it in their body alone, which is
-# sealed, but hold no more of it than its title and metadata.
 FORGET = """
-DELETE FROM tenants_idempotencyrecord
-WHERE tenant_id = %(tenant)s AND headers->>'Location' = ANY(%(locations)s)
+DELETE FROM tenants_idempotencyrecord WHERE tenant_id = %(tenant)s AND about = ANY(%(jobs)s)
 """
 
 
@@ -131,8 +127,7 @@ def sweep() -> int:
 
 def forget_jobs(tenant_id: UUID, event_ids: list[UUID]) -> None:
     """Deletes answers about jobs that are deleted: they hold what the jobs' rows held."""
-    paths = [f"/jobs/{event_id}" for event_id in event_ids]
-    _execute(FORGET, {"tenant": tenant_id, "locations": paths})
+    _execute(FORGET, {"tenant": tenant_id, "jobs": event_ids})
 
 
 def _begin(place: dict[str, Any], request_hash: bytes) -> bool:
@@ -165,6 +160,7 @@ def _keep(tenant_id: UUID, place: dict[str, Any], response: Response) -> None:
             {name: response.headers[name] for name in KEPT_HEADERS if name in response.headers}
         ),
         "body": vault.seal(tenant_id, body, _context(place)),
+        "about": (response.data or {}).get("event_id"),
     }
     _execute(KEEP, {**place, **kept})
 

@@ -635,12 +635,20 @@ class IdempotencyRecord(models.Model):
     status = models.PositiveSmallIntegerField(default=0)
     headers = models.JSONField(default=dict)
     body = models.BinaryField(default=bytes)  # sealed: an answer may hold a secret
+    about = models.UUIDField(null=True)  # the event_id of the job that the answer tells of
     expires_at = models.DateTimeField()
 
     objects = TenantQuerySet.as_manager()
 
     class Meta:
-        indexes = [models.Index(fields=["expires_at"], name="idempotency_expiry")]
+        indexes = [
+            models.Index(fields=["expires_at"], name="idempotency_expiry"),
+            models.Index(
+                fields=["tenant", "about"],
+                condition=models.Q(about__isnull=False),
+                name="idempotency_about_a_job",
+            ),
+        ]
 
     def __str__(self) -> str:
         return f"{self.route} {self.key}"

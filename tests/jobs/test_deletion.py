@@ -12,7 +12,7 @@ from config.isolation import DatabaseRole, acting_as
 from jobs import bulk, claims, deletion, services, tasks
 from jobs.filters import JobFilter
 from jobs.models import Document, Job, JobAttempt, LLMCall, Step
-from tenants.models import AuditEntry, Scope
+from tenants.models import AuditEntry, IdempotencyRecord, Scope
 from tests.factories import JobFactory, TenantFactory
 from tests.jobs.acts import SUMMARY, claimed, completed, fail, failed
 from tests.jobs.test_state_machine import in_status
@@ -97,6 +97,27 @@ def test_the_raw_errors_of_its_attempts_are_gone_too(tenant):
 
     attempt = job.attempts.get()
     assert (attempt.sealed_error, attempt.error, attempt.error_code) == (None, "", "llm_refused")
+
+
+@pytest.mark.parametrize("act", ["cancel", "retry", "replay"])
+def test_no_kept_answer_tells_of_it_any_more(api, tenant, act):
+    status = "PENDING" if act == "cancel" else "FAILED"
+    job = in_status(tenant, status)
+    Job.objects.across_tenants().update(**TITLED)
+
+    def answered():
+        return api.post(f"{path(job)}/{act}", headers={"Idempotency-Key": "k"})
+
+    first = answered()
+    assert first.json()["title"] == TITLED["title"]
+    assert answered().headers["Idempotent-Replayed"] == "true"
+    told_of = Job.objects.across_tenants().get(event_id=first.json()["event_id"])
+    if not told_of.is_over:
+        completed(told_of)
+
+    assert api.delete(path(told_of)).status_code == 204
+
+    assert not IdempotencyRecord.objects.across_tenants().exists()
 
 
 @pytest.mark.parametrize("status", ["PENDING", "PROCESSING"])
