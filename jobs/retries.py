@@ -4,6 +4,7 @@
 | --- | --- |
 | throttled | again when the provider says, at no cost in failures; the slot is free meanwhile |
 | unavailable, timeout, our own mistake | again after a growing delay, MAX_FAILURES times in all |
+| unavailable, with the tenant's own key | again after a growing delay, at no cost in failures |
 | invalid_output, policy_leak | once more: a model's reply is a draw |
 | truncated, refused, filtered, bad_request | FAILED at once: the same call gives the same answer |
 | no model of the job is there to ask | again when one may be tried, at no cost in failures |
@@ -20,7 +21,14 @@ from datetime import timedelta
 from enum import Enum, auto
 
 from jobs.errors import INTERNAL_ERROR, BudgetExhausted, ModelsAway
-from llm.errors import AuthRefused, InvalidOutput, LLMError, QuotaExhausted, Throttled
+from llm.errors import (
+    AuthRefused,
+    InvalidOutput,
+    LLMError,
+    QuotaExhausted,
+    Throttled,
+    Unavailable,
+)
 
 MAX_FAILURES = 5
 MAX_INVALID_OUTPUTS = 2
@@ -56,12 +64,17 @@ def decide(error: Exception, *, failures: int, attempt: int, seconds_left: float
         return Decision(Verdict.WHEN_MENDED, code, counts=False)
     if isinstance(error, LLMError) and not error.retryable:
         return Decision(Verdict.FAIL, code)
-    counts = not isinstance(error, Throttled | ModelsAway)
+    counts = not isinstance(error, Throttled | ModelsAway) and not _own_provider_is_away(error)
     limit = MAX_INVALID_OUTPUTS if isinstance(error, InvalidOutput) else MAX_FAILURES
     delay = backoff(attempt, error.retry_after if isinstance(error, LLMError) else None)
     if (counts and failures + 1 >= limit) or delay.total_seconds() >= seconds_left:
         return Decision(Verdict.FAIL, code)
     return Decision(Verdict.AGAIN, code, delay, counts)
+
+
+def _own_provider_is_away(error: Exception) -> bool:
+    """No circuit waits for it, as one does for the installation's: the job does."""
+    return isinstance(error, Unavailable) and error.asked is not None and error.asked.own_key
 
 
 def backoff(attempt: int, retry_after: float | None) -> timedelta:

@@ -10,10 +10,13 @@ from django.db import ProgrammingError, connection
 from django.utils import timezone
 
 from config.isolation import DatabaseRole, acting_as
-from jobs import breaker, model_loop, providers, queue, runner, services
+from jobs import breaker, model_loop, providers, queue, retries, runner, services
+from jobs.budget import Asked
 from jobs.model_loop import Clients
 from jobs.models import Circuit, Job, JobAttempt, JobStatus, LLMCall
 from jobs.providers import Provider
+from jobs.retries import Verdict
+from llm.errors import TimedOut, Unavailable
 from llm.offline import OfflineServer
 from tenants.models import AuditEntry, ProviderKey, Tenant, Usage
 from tenants.services import provider_keys
@@ -198,21 +201,36 @@ def test_a_key_that_is_refused_fails_the_job_says_what_to_do_and_touches_no_circ
     assert run(job).status == JobStatus.COMPLETED
 
 
-def test_a_provider_of_their_own_that_is_away_is_tried_again_and_touches_no_circuit(
+def test_a_provider_of_their_own_that_is_away_is_waited_for_and_touches_no_circuit(
     tenant, provider, theirs
 ):
     put(tenant)
     theirs.script([{"do": "status", "status": 503, "times": 99}])
+    waiting = Job.objects.across_tenants().filter(status=JobStatus.PENDING)
 
     job = submitted(tenant)
-    for _ in range(5):
-        run(job)
-        Job.objects.across_tenants().filter(status=JobStatus.PENDING).update(ready=True)
+    for _ in range(retries.MAX_FAILURES + 1):
+        waiting.update(ready=True)
+        assert (run(job).status, job.failures) == (JobStatus.PENDING, 0)
 
-    job.refresh_from_db()
-    assert (job.status, job.error_code) == (JobStatus.FAILED, "llm_unavailable")
     assert Circuit.objects.count() == 0
     assert run(submitted(TenantFactory())).status == JobStatus.COMPLETED
+    theirs.reset()
+    waiting.update(ready=True)
+    assert run(job).status == JobStatus.COMPLETED
+
+
+def test_whoever_does_not_answer_in_time_may_have_taken_money_and_is_asked_five_times_in_all():
+    late, away = TimedOut(), Unavailable()
+    late.asked = away.asked = Asked("m", own_key=True)
+
+    def decided(error):
+        return retries.decide(error, failures=4, attempt=5, seconds_left=9999).verdict
+
+    assert decided(late) is Verdict.FAIL
+    assert decided(away) is Verdict.AGAIN
+    away.asked = Asked("m")
+    assert decided(away) is Verdict.FAIL
 
 
 def test_while_the_installations_models_are_away_tenants_with_own_keys_go_on(
