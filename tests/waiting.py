@@ -2,11 +2,15 @@
 
 import time
 
+SHORTEST, LONGEST = 0.02, 0.2  # seconds between two looks: what takes long is looked at less often
+
 
 def until(condition, seconds=10):
     """What the condition returns, once that is true."""
-    deadline = time.monotonic() + seconds
+    started, pause = time.monotonic(), SHORTEST
     while not (value := condition()):
-        assert time.monotonic() < deadline, "It did not come about in time."
-        time.sleep(0.02)
+        waited = time.monotonic() - started
+        assert waited < seconds, "It did not come about in time."
+        time.sleep(pause)
+        pause = min(max(SHORTEST, waited / 10), LONGEST)
     return value

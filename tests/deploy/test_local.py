@@ -8,17 +8,16 @@ import shutil
 import signal
 import subprocess
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 from deploy.local import __main__ as command
 from deploy.local.demo import DemoFailed, printable, wrap
-from deploy.local.prepared import prepare
 from tests.chaos.harness import temporary_home
-from tests.deploy.test_processes import exists
-from tests.waiting import until
 
+pytestmark = pytest.mark.timeout(240)
 ROOT = Path(__file__).parent.parent.parent
 SAMPLE = ROOT / "deploy" / "local" / "sample-guideline.md"
 
@@ -40,55 +39,50 @@ def start(home, *arguments):
     )
 
 
-def parents():
-    """The parent of every process, from /proc."""
-    found = {}
-    for stat in Path("/proc").glob("[0-9]*/stat"):
-        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
-            found[int(stat.parent.name)] = int(stat.read_text().rpartition(")")[2].split()[1])
-    return found
+def those_of(home):
+    """Every process that works with this state."""
+    found = set()
+    for process in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            said = (process / "environ").read_bytes() + (process / "cmdline").read_bytes()
+            if str(home).encode() in said:
+                found.add(int(process.name))
+    return found - {os.getpid()}
 
 
-def children(pid):
-    return {child for child, parent in parents().items() if parent == pid}
+@dataclass
+class Lives:
+    """A stack that was started on nothing for a demo, and again to be served."""
 
-
-def descendants(pid):
-    found, waiting = set(), children(pid)
-    while waiting:
-        found |= waiting
-        waiting = {child for one in waiting for child in children(one)} - found
-    return found
+    home: Path
+    demo: str  # what it printed
+    process: subprocess.Popen
+    printed: str = ""  # when it was up
 
 
 @pytest.fixture(scope="module")
 def running():
-    """A served stack, and what it printed when it was up."""
     with temporary_home() as folder:
         home = folder / "state"
-        home.mkdir()
-        prepare(home)
-        process = start(home, "run")
-        printed = ""
-        while "Ctrl-C" not in printed:
-            line = process.stdout.readline()
-            assert line, printed
-            printed += line
-        yield home, process, printed
-        process.send_signal(signal.SIGTERM)
-        process.wait(timeout=30)
-
-
-@pytest.fixture
-def home():
-    with temporary_home() as folder:
-        yield folder / "state"
+        demo = start(home, "demo")
+        output, _ = demo.communicate(timeout=110)
+        assert demo.returncode == 0, output
+        assert those_of(home) == set()
+        assert not (home / "stack.json").exists()
+        stack = Lives(home, output, start(home, "run"))
+        while "Ctrl-C" not in stack.printed:
+            line = stack.process.stdout.readline()
+            assert line, stack.printed
+            stack.printed += line
+        yield stack
+        stack.process.send_signal(signal.SIGINT)
+        assert stack.process.wait(timeout=30) == 0
+        assert those_of(home) == set()
 
 
 @pytest.mark.skipif(not shutil.which("curl"), reason="curl is not installed")
 def test_what_is_printed_can_be_pasted_as_it_is(running):
-    _, _, printed = running
-    commands = printed.partition("Paste this:")[2].partition("Ctrl-C")[0]
+    commands = running.printed.partition("Paste this:")[2].partition("Ctrl-C")[0]
 
     pasted = subprocess.run(
         ["bash", "-euc", commands], capture_output=True, text=True, timeout=30, check=True
@@ -100,75 +94,45 @@ def test_what_is_printed_can_be_pasted_as_it_is(running):
 
 
 def test_a_second_run_describes_the_first(running):
-    home, _, printed = running
-
-    second = start(home, "run")
+    second = start(running.home, "run")
     output, _ = second.communicate(timeout=30)
 
     assert second.returncode == 0
     assert "running already" in output
-    assert re.search(r"http://\S+/jobs", printed).group() in output
+    assert re.search(r"http://\S+/jobs", running.printed).group() in output
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="counts processes in /proc")
+@pytest.mark.skipif(sys.platform != "linux", reason="looks for processes in /proc")
 def test_a_demo_uses_the_stack_that_runs(running):
-    home, process, _ = running
-    before = children(process.pid)
+    before = those_of(running.home)
 
-    demo = start(home, "demo")
+    demo = start(running.home, "demo")
     output, _ = demo.communicate(timeout=60)
 
-    last = output.splitlines()[-1]
     assert demo.returncode == 0, output
-    assert re.fullmatch(
-        r"demo: COMPLETED event_id=\S{36} items=\d+ citations=(\d+) exact=\1"
-        r" must=(\d+) must_covered=\2 seconds=\d+\.\d",
-        last,
+    for printed in (output, running.demo):
+        assert re.fullmatch(
+            r"demo: COMPLETED event_id=\S{36} items=\d+ citations=(\d+) exact=\1"
+            r" must=(\d+) must_covered=\2 seconds=\d+\.\d",
+            printed.splitlines()[-1],
+        )
+    assert len(before) > 8
+    assert those_of(running.home) >= before
+
+
+def test_manage_asks_the_stack_which_has_what_the_one_before_it_had(running):
+    asked = (
+        "from jobs.models import Job; print(*Job.objects.across_tenants().values_list('event_id'))"
     )
-    assert children(process.pid) == before
-
-
-def test_manage_runs_against_the_stack(running):
-    home, _, _ = running
-
-    manage = start(home, "manage", "showmigrations", "jobs")
+    manage = start(running.home, "manage", "shell", "-c", asked)
     output, _ = manage.communicate(timeout=30)
 
-    assert "[X] 0001_initial" in output
+    assert re.search(r"event_id=(\S{36})", running.demo).group(1) in output
 
 
 def test_secrets_are_for_their_owner_alone(running):
-    home, _, _ = running
-
     for name in ("secrets.json", "client.json", "stack.json"):
-        assert (home / name).stat().st_mode & 0o077 == 0, name
-
-
-@pytest.mark.skipif(sys.platform != "linux", reason="counts processes in /proc")
-def test_a_stop_leaves_nothing_behind_and_the_next_start_finds_the_data(home):
-    first = start(home, "demo")
-    output, _ = first.communicate(timeout=90)
-    assert first.returncode == 0, output
-
-    second = start(home, "run")
-    while "Ctrl-C" not in second.stdout.readline():
-        pass
-    family = descendants(second.pid)
-    count = start(
-        home,
-        "manage",
-        "shell",
-        "-c",
-        "from jobs.models import Job; print(Job.objects.across_tenants().count())",
-    )
-    jobs = count.communicate(timeout=30)[0].splitlines()[-1]
-    second.send_signal(signal.SIGINT)
-    second.wait(timeout=30)
-
-    assert jobs == "1"
-    assert len(family) > 8
-    until(lambda: not any(map(exists, family)))
-    assert not (home / "stack.json").exists()
+        assert (running.home / name).stat().st_mode & 0o077 == 0, name
 
 
 def test_a_guideline_that_cannot_be_read_is_named(tmp_path):
