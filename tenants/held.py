@@ -5,6 +5,7 @@ and again (docs/adr/0028): what is taken away ends the answer within that second
 """
 
 import asyncio
+import logging
 import time
 from collections import defaultdict
 from collections.abc import AsyncIterator
@@ -17,10 +18,11 @@ from tenants.errors import TooManyStreams
 from tenants.lanes import may_go_on
 from tenants.models import Scope
 
+logger = logging.getLogger(__name__)
+
 MOST = 1_000  # of a process
 MOST_OF_TENANT = 100
 SECONDS = 0.9  # between two questions about one token: the answer takes the rest of the second
-
 
 _places: set["Place"] = set()
 
@@ -84,7 +86,12 @@ async def _ask_about_all() -> None:
 
 
 async def _ask_about(places: list[Place]) -> None:
-    if await may_go_on(places[0].asked, places[0].scope):
+    try:
+        may_go_on_now = await may_go_on(places[0].asked, places[0].scope)
+    except Exception as error:  # whatever it is: what is not known is not allowed, and others go on
+        logger.error("standing_not_known", extra={"kind": type(error).__name__})
+        may_go_on_now = False
+    if may_go_on_now:
         return
     for place in _places.intersection(places):
         place.end()
