@@ -566,7 +566,7 @@ class RefreshToken(models.Model):
 
 
 class RevokedToken(models.Model):
-    """An access token that was given back before its end; forgotten once that has come."""
+    """An access token that was given back before its end; forgotten once it is refused anyway."""
 
     jti = models.CharField(max_length=64, primary_key=True)
     expires_at = models.DateTimeField(db_index=True)

@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 
+from django.conf import settings
 from django.utils import timezone
 from rest_framework_simplejwt.exceptions import TokenError
 
@@ -90,5 +91,9 @@ def revoke_access_token(encoded: str, *, client_id: str) -> None:
 
 def forget_expired(batch: int = 100) -> None:
     """Removes marks of tokens that would be refused without one: a few each time, no sweep."""
-    expired = RevokedToken.objects.filter(expires_at__lt=timezone.now()).values("pk")[:batch]
+    # A token verifies a leeway longer than it lives. Twice that: this machine's clock may be ahead
+    # of the one that verifies.
+    leeway = timedelta(seconds=settings.SIMPLE_JWT["LEEWAY"])
+    over = timezone.now() - 2 * leeway
+    expired = RevokedToken.objects.filter(expires_at__lt=over).values("pk")[:batch]
     RevokedToken.objects.filter(pk__in=list(expired.values_list("pk", flat=True))).delete()

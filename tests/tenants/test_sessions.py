@@ -1,6 +1,7 @@
 """A person's session at the API: refreshed, seen, ended, and ended for everybody by a thief."""
 
 import threading
+import time
 from datetime import timedelta
 
 import pytest
@@ -9,8 +10,10 @@ from django.core import mail
 from django.db import connection
 from django.db.models import F
 from django.test import Client
+from django.utils import timezone
 
 from accounts.tokens import AccessToken
+from tenants import standing
 from tenants.models import (
     ApiSession,
     AuditEntry,
@@ -325,13 +328,25 @@ def test_a_stranger_gives_nothing_back(client, opened, fields, status, code):
 
 
 def test_marks_of_tokens_that_are_over_are_forgotten(client, opened):
-    from django.utils import timezone
-
-    RevokedToken.objects.create(jti="old", expires_at=timezone.now() - timedelta(seconds=1))
+    long_over = timezone.now() - timedelta(seconds=2 * settings.SIMPLE_JWT["LEEWAY"] + 1)
+    RevokedToken.objects.create(jti="old", expires_at=long_over)
 
     revoke(client, opened.access)
 
     assert list(RevokedToken.objects.values_list("jti", flat=True)) == [opened.access["jti"]]
+
+
+def test_a_token_that_was_given_back_stays_so_for_as_long_as_clocks_are_forgiven(client, opened):
+    other = refresh(client, opened.refresh).json()["access_token"]
+    ending, now = opened.access, int(time.time())
+    ending["iat"], ending["exp"] = now - 300, now - 5
+    assert with_token(ending).get("/jobs").status_code == 200
+
+    revoke(client, ending)
+    revoke(client, other)
+
+    standing._recent.clear()  # as a second does
+    check_problem(with_token(ending).get("/jobs"), 401, "invalid_token")
 
 
 # --- Seen and ended by their owner ------------------------------------------------------------
