@@ -487,6 +487,8 @@ class AuthorizationCode(models.Model):
     redirect_uri = models.CharField(max_length=500)
     challenge = models.CharField(max_length=43)  # RFC 7636, S256
     scopes = ArrayField(models.CharField(max_length=20, choices=Scope))
+    # A digest of the membership and the password it was given with: with another it opens nothing.
+    grounds = models.CharField(max_length=64, default="", db_default="")
     expires_at = models.DateTimeField()
 
     objects = TenantQuerySet.as_manager()

@@ -8,6 +8,7 @@ gets a second token.
 
 import base64
 import hashlib
+import hmac
 import re
 import secrets
 from collections.abc import Iterable
@@ -100,6 +101,7 @@ def approve(
         redirect_uri=redirect_uri,
         challenge=challenge,
         scopes=sorted(wanted),
+        grounds=_grounds(membership),
         expires_at=timezone.now() + CODE_LIVES,
     )
     audit.record(
@@ -148,14 +150,24 @@ def challenge_of(verifier: str) -> str:
     return base64.urlsafe_b64encode(digest).rstrip(b"=").decode()
 
 
+def _grounds(membership: Membership) -> str:
+    """What a consent was given on: whoever leaves, or chooses a new password, takes it back."""
+    return secret_digest(f"consent:{membership.public_id}:{membership.user.password}")
+
+
 def _open(code: AuthorizationCode, address: str) -> Tokens:
+    """Raises InvalidGrant if the consent was given as another member, or with another password."""
+    members = Membership.objects.for_tenant(code.tenant_id).select_related("user")
+    member = members.filter(user_id=code.user_id).first()
+    if member is None or not hmac.compare_digest(_grounds(member), code.grounds):
+        raise InvalidGrant
     session = ApiSession.objects.create(
         tenant_id=code.tenant_id,
-        user_id=code.user_id,
+        user=member.user,
         client_id=code.client_id,
         scopes=code.scopes,
         code_digest=code.digest,
-        password_digest=password_digest(code.user.password),
+        password_digest=password_digest(member.user.password),
         address=address,
     )
     with audit.acts_of(_person(session.user, address)):

@@ -479,3 +479,23 @@ def test_consent_given_by_a_member_who_is_gone_opens_nothing(browser, client, us
 
     assert exchange(client, code).json()["error"] == "invalid_grant"
     assert not ApiSession.objects.for_tenant(tenant.id).exists()
+
+
+def test_consent_given_before_the_password_was_changed_opens_nothing(browser, client, user, tenant):
+    code = answer(approve(browser, tenant))["code"]
+    user.set_password("another long enough password")
+    user.save(update_fields=["password"])
+
+    assert exchange(client, code).json()["error"] == "invalid_grant"
+    assert not ApiSession.objects.for_tenant(tenant.id).exists()
+
+
+def test_consent_given_by_a_member_who_was_gone_meanwhile_opens_nothing(
+    browser, client, user, tenant
+):
+    code = answer(approve(browser, tenant))["code"]
+    user.memberships.all().delete()
+    members.add_member(tenant=tenant, user=user, role=Role.OWNER)
+
+    assert exchange(client, code).json()["error"] == "invalid_grant"
+    assert not ApiSession.objects.for_tenant(tenant.id).exists()
