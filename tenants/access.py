@@ -50,12 +50,13 @@ declare(
         worker="SELECT (tenant_id, provider, sealed_key)",
         staff="SELECT (tenant_id, provider, last4, set_at, set_by_id)",
     ),
-    # A person's own sessions through the API: seen and ended in the tenant they belong to. Codes
-    # and refresh tokens are for the door alone.
+    # A person's own sessions through the API: seen and ended in the tenant they belong to, ended
+    # where somebody is shut out. Codes and refresh tokens are for the door alone.
     Access(
         "tenants_apisession",
         api="SELECT, UPDATE (revoked_at, reason)",
         door="SELECT, INSERT, UPDATE (address, last_used_at, revoked_at, reason), DELETE",
+        staff="SELECT, UPDATE (revoked_at, reason)",
     ),
     Access("tenants_refreshtoken", FOR_EVERYBODY, door="SELECT, INSERT, UPDATE (used_at), DELETE"),
     Access("tenants_authorizationcode", door="SELECT, INSERT, DELETE", staff=""),

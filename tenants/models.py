@@ -514,6 +514,8 @@ class ApiSession(models.Model):
         BY_OWNER = "by_owner", "Ended by its owner"
         BY_CLIENT = "by_client", "Signed out by the client"
         TOKEN_REUSED = "token_reuse", "A refresh token or code was used twice"
+        MEMBER_REMOVED = "member_removed", "Its owner was removed from the tenant"
+        PERSON_DISABLED = "person_disabled", "Its owner was shut out"
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     tenant = models.ForeignKey(Tenant, on_delete=models.CASCADE, related_name="api_sessions")

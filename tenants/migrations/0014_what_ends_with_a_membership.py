@@ -13,4 +13,9 @@ class Migration(migrations.Migration):
             name='grounds',
             field=models.CharField(db_default='', default='', max_length=64),
         ),
+        migrations.AlterField(
+            model_name='apisession',
+            name='reason',
+            field=models.CharField(blank=True, choices=[('by_owner', 'Ended by its owner'), ('by_client', 'Signed out by the client'), ('token_reuse', 'A refresh token or code was used twice'), ('member_removed', 'Its owner was removed from the tenant'), ('person_disabled', 'Its owner was shut out')], max_length=20),
+        ),
     ]

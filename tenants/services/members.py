@@ -13,7 +13,7 @@ from config.errors import DomainError
 from tenants import audit, vault
 from tenants.models import MAY_SEE_OWN_ONLY, ActorKind, Membership, Role, Tenant
 from tenants.permissions import create_groups, group_name
-from tenants.services import invitations
+from tenants.services import invitations, sessions
 from tenants.services.invitations import InvalidInvitation
 from tenants.services.roles import LockedMembers, NotYours
 
@@ -44,6 +44,8 @@ def create_tenant(*, name: str, slug: str) -> Tenant:
 def add_member(*, tenant: Tenant, user: User, role: Role | str) -> Membership:
     """Raises IntegrityError if the user is a member already."""
     membership = Membership.objects.create(tenant=tenant, user=user, role=role)
+    # One that was opened while they were removed, or before removing ended any.
+    sessions.end_with_membership(user_id=user.pk, tenant_id=tenant.id)
     user.groups.add(Group.objects.get(name=group_name(tenant, role)))
     _record("member.added", membership, after=_described(membership))
     return membership
@@ -92,7 +94,7 @@ def change_member(
 @transaction.atomic
 def remove_member(*, tenant_id: UUID, by: int | None, member_id: UUID) -> Membership | None:
     """Ends a membership, one's own too; None if there is none. What was shared with the person
-    goes with it. Raises NotYours or LastOwner.
+    goes with it, and their sessions at the API. Raises NotYours or LastOwner.
     """
     members = LockedMembers(tenant_id, by, member_id)
     member = members.target
@@ -102,6 +104,7 @@ def remove_member(*, tenant_id: UUID, by: int | None, member_id: UUID) -> Member
     members.refuse_last_owner()
     _move_to_group(member, leave=True)
     invitations.revoke_beyond(member, "")
+    sessions.end_with_membership(user_id=member.user_id, tenant_id=tenant_id)
     Membership.objects.for_tenant(tenant_id).filter(pk=member.pk).delete()
     _record("member.removed", member, before=_described(member))
     return member

@@ -266,6 +266,19 @@ def end_session(session: ApiSession, *, reason: Ended) -> bool:
     return bool(ended)
 
 
+def end_with_membership(*, user_id: int, tenant_id: UUID) -> None:
+    """Ends all sessions of who is a member no more: coming back is no way back into them."""
+    theirs = ApiSession.objects.for_tenant(tenant_id).filter(user_id=user_id, revoked_at=None)
+    for session in theirs.order_by("id"):
+        end_session(session, reason=Ended.MEMBER_REMOVED)
+
+
+def end_everywhere(user: User) -> None:
+    """Ends all sessions of who is shut out. Tenants' logs say nothing: why is staff's alone."""
+    theirs = ApiSession.objects.across_tenants().filter(user=user, revoked_at=None)
+    theirs.update(revoked_at=ClockTimestamp(), reason=Ended.PERSON_DISABLED)
+
+
 def end_by_refresh_token(token: str, *, client_id: str, address: str) -> None:
     """Ends the session whose token this is. One that is not ours is no error.
 

@@ -11,6 +11,7 @@ from config.errors import DomainError
 from config.staff import StaffRole
 from tenants import mail
 from tenants.audit import record
+from tenants.services import sessions
 
 
 class NotYourself(DomainError):
@@ -68,11 +69,13 @@ def set_role(person: User, role: StaffRole | str, *, by: User) -> bool:
 def set_active(person: User, *, active: bool, by: User) -> bool:
     """Lets the person sign in, or shuts them out from the next request on; False if it was so.
 
+    Whoever is let in again signs in anew: no session at the API outlives it.
     Raises NotYourself or LastAdministrator.
     """
     _refuse(person, by, leaves=not active)
     changed = User.objects.filter(pk=person.pk, is_active=not active).update(is_active=active) == 1
     if changed:
+        sessions.end_everywhere(person)  # also one that was opened while they were shut out
         _record("person.enabled" if active else "person.disabled", person)
     return changed
 

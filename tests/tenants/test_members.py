@@ -7,13 +7,15 @@ from django.db import IntegrityError
 
 from accounts.models import User
 from config.isolation import DatabaseRole, acting_as
-from tenants.models import AuditEntry, Membership, Role, Scope
+from tenants.models import ApiSession, AuditEntry, Membership, Role, Scope
 from tenants.permissions import GRANTS
-from tenants.services import members
+from tenants.services import members, sessions
 from tenants.services.roles import LastOwner, NotYours
 from tests.callers import at_once, client_as, client_of, key, member_of
 from tests.config.test_problems import check_problem
-from tests.factories import TenantFactory, UserFactory
+from tests.conftest import with_token
+from tests.factories import ApiSessionFactory, TenantFactory, UserFactory
+from tests.tenants.test_sessions import refresh
 
 
 def role_of(membership):
@@ -198,6 +200,40 @@ def test_a_removed_member_is_gone_with_their_groups(tenant):
     assert groups_of(member) == {Role.ADMIN}
     assert not User.objects.get(pk=member.user_id).has_perm("tenants.read_jobs", tenant)
     check_problem(remove(owner, member), 404, "not_found")
+
+
+@pytest.mark.parametrize("removed_by", ["this release", "one before it"])
+def test_who_is_removed_and_comes_back_has_none_of_the_old_sessions(client, tenant, removed_by):
+    owner, member = member_of(tenant), member_of(tenant, Role.VIEWER)
+    elsewhere = ApiSessionFactory(user=member.user)
+    old = ApiSessionFactory(tenant=tenant, user=member.user)
+
+    if removed_by == "this release":
+        remove(owner, member)
+    else:
+        Membership.objects.for_tenant(tenant.id).filter(pk=member.pk).delete()
+    members.add_member(tenant=tenant, user=member.user, role=Role.OWNER)
+
+    check_problem(with_token(old.access).get("/jobs"), 401, "invalid_token")
+    check_problem(refresh(client, old.refresh), 400, "invalid_grant")
+    assert ApiSession.objects.for_tenant(tenant.id).get().reason == "member_removed"
+    assert with_token(elsewhere.access).get("/jobs").status_code == 200
+    assert refresh(client, elsewhere.refresh).status_code == 200
+
+
+def test_the_sessions_of_who_is_removed_end_in_the_audit_log_too(tenant):
+    owner, member = member_of(tenant), member_of(tenant, Role.VIEWER)
+    first, second = (ApiSessionFactory(tenant=tenant, user=member.user) for _ in range(2))
+    sessions.end_session(second.session, reason=sessions.Ended.BY_OWNER)
+
+    remove(owner, member)
+
+    ended = AuditEntry.objects.across_tenants().filter(action="session.ended").order_by("id")
+    assert [(e.object_id, e.after) for e in ended] == [
+        (str(second.session.id), {"reason": "by_owner"}),
+        (str(first.session.id), {"reason": "member_removed"}),
+    ]
+    assert ended[1].actor == owner.user.email
 
 
 def test_an_admin_removes_no_owner(tenant):

@@ -8,7 +8,10 @@ from accounts.services import enrol_totp, register_person
 from tenants.models import AuditEntry
 from tests.accounts.acts import PASSWORD, SECRET
 from tests.callers import at_once, member_of
-from tests.factories import StaffFactory, UserFactory
+from tests.config.test_problems import check_problem
+from tests.conftest import with_token
+from tests.factories import ApiSessionFactory, StaffFactory, UserFactory
+from tests.tenants.test_sessions import refresh
 
 pytestmark = pytest.mark.django_db
 PEOPLE = reverse("admin:people")
@@ -124,6 +127,26 @@ def test_somebody_is_disabled_and_enabled(administrator, staff_client):
     administrator.post(url("person_enable", browser.user), WHY)
     assert now(browser.user).is_active
     assert entry("person.enabled").after == WHY
+
+
+@pytest.mark.parametrize("shut_out_by", ["this release", "one before it"])
+def test_who_is_let_in_again_has_none_of_the_old_sessions_at_the_api(
+    administrator, client, shut_out_by
+):
+    old, others = ApiSessionFactory(), ApiSessionFactory()
+    person = old.session.user
+
+    if shut_out_by == "this release":
+        administrator.post(url("person_disable", person), WHY)
+    else:
+        User.objects.filter(pk=person.pk).update(is_active=False)
+    administrator.post(url("person_enable", person), WHY)
+
+    check_problem(with_token(old.access).get("/jobs"), 401, "invalid_token")
+    check_problem(refresh(client, old.refresh), 400, "invalid_grant")
+    old.session.refresh_from_db()
+    assert old.session.reason == "person_disabled"
+    assert with_token(others.access).get("/jobs").status_code == 200
 
 
 def test_lost_second_factors_are_removed(administrator):
