@@ -34,7 +34,7 @@ OAUTH_ERRORS = {TokenReused.code: sessions.InvalidGrant.code}
 
 class InvalidTokenRequest(DomainError):
     code = "invalid_request"
-    title = "The token request is not complete"
+    title = "The token request is not complete, or cannot be read"
     status = 400
 
 
@@ -121,7 +121,7 @@ def client_credentials(request: Request) -> dict[str, object]:
     with audit.acts_of(actor), acting_as(DatabaseRole.DOOR):
         key = keys.authenticate_client(client_id, client_secret, address=client_address(request))
         count_token(request, str(key.tenant_id))
-        token = tokens.issue_token(key, _text(request.data, "scope").split())
+        token = tokens.issue_token(key, _scopes(request.data))
     return answer(token)
 
 
@@ -147,7 +147,7 @@ def refresh_token(request: Request) -> dict[str, object]:
         renewed = sessions.refresh(
             token=_needed(fields, "refresh_token"),
             client_id=public_client(request),
-            scopes=_text(fields, "scope").split(),
+            scopes=_scopes(fields),
             address=client_address(request),
         )
         count_token(request, renewed.access["tenant"])
@@ -362,6 +362,22 @@ def _needed(fields: Any, name: str) -> str:
     raise InvalidTokenRequest(f"Send {name}.")
 
 
+def _scopes(fields: Any) -> list[str]:
+    """Those that are asked for; none where all are meant. Raises InvalidScope."""
+    text = _text(fields, "scope")
+    wanted = text.split()
+    if text and not wanted:
+        raise tokens.InvalidScope("The scope holds nothing but spaces. Name some, or leave it out.")
+    return wanted
+
+
 def _text(fields: Any, name: str) -> str:
+    """The parameter, or "" if it was left out.
+
+    What is there and cannot be read is not left out: such a scope would stand for every scope.
+    Raises InvalidTokenRequest.
+    """
     value = fields.get(name, "") if hasattr(fields, "get") else ""
-    return value if isinstance(value, str) and "\x00" not in value else ""
+    if not isinstance(value, str) or "\x00" in value:
+        raise InvalidTokenRequest(f"Send {name} as a text without NUL characters, or leave it out.")
+    return value

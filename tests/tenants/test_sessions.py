@@ -88,6 +88,16 @@ def test_a_wider_scope_is_refused_and_the_token_stays_unused(client, opened):
     assert refresh(client, opened.refresh).status_code == 200
 
 
+@pytest.mark.parametrize(
+    "changes", [{"scope": ["jobs:read"]}, {"client_id": 7}, {"client_secret": [""]}], ids=str
+)
+def test_what_is_no_text_is_refused_and_the_token_stays_unused(client, opened, changes):
+    body = check_problem(refresh(client, opened.refresh, **changes), 400, "invalid_request")
+
+    assert body["error"] == "invalid_request"
+    assert refresh(client, opened.refresh).status_code == 200
+
+
 def test_what_the_role_has_lost_is_missing_from_the_next_token(client, opened):
     Membership.objects.for_tenant(opened.session.tenant_id).update(role=Role.VIEWER)
 
@@ -316,6 +326,8 @@ def test_an_unknown_token_is_no_error(client, db, token):
         ({"client_id": ""}, 400, "invalid_request"),
         ({"token": ""}, 400, "invalid_request"),
         ({"client_secret": "gps_wrong"}, 401, "invalid_client"),
+        ({"client_secret": ["gps_wrong"]}, 400, "invalid_request"),
+        ({"client_id": ["guidepost-cli"]}, 400, "invalid_request"),
     ],
     ids=str,
 )

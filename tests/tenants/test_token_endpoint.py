@@ -132,6 +132,39 @@ def test_an_incomplete_request_says_what_is_missing(client, key, change, code):
     assert body["error"] == code
 
 
+UNREADABLE = [["jobs:read"], {"jobs:read": True}, 7, True, None]
+
+
+@pytest.mark.parametrize("value", UNREADABLE, ids=str)
+@pytest.mark.parametrize("name", ["scope", "grant_type", "client_id", "client_secret"])
+def test_what_is_no_text_is_refused_and_not_taken_for_left_out(client, key, name, value):
+    fields = {
+        "grant_type": "client_credentials",
+        "client_id": key.key.client_id,
+        "client_secret": key.client_secret,
+        name: value,
+    }
+
+    response = client.post("/oauth/token", fields, content_type="application/json")
+
+    body = check_problem(response, 400, "invalid_request")
+    assert body["error"] == "invalid_request"
+    assert name in body["detail"]
+
+
+@pytest.mark.parametrize("name", ["scope", "grant_type", "client_id", "client_secret"])
+def test_a_text_with_a_nul_is_refused_and_not_taken_for_left_out(client, key, name):
+    body = check_problem(ask(client, key, **{name: "jobs:read\x00"}), 400, "invalid_request")
+
+    assert name in body["detail"]
+
+
+def test_a_scope_of_nothing_but_spaces_is_not_every_scope(client, key):
+    body = check_problem(ask(client, key, scope=" "), 400, "invalid_scope")
+
+    assert body["error"] == "invalid_scope"
+
+
 @pytest.mark.parametrize("header", ["Basic ???", "Basic " + "QQ==", "Digest abc", "Basic"])
 def test_a_header_that_is_not_basic_is_refused(client, key, header):
     response = post(client, {"grant_type": "client_credentials"}, HTTP_AUTHORIZATION=header)
