@@ -339,10 +339,12 @@ def credentials(request: Request, fields: Any) -> tuple[str, str]:
         decoded = base64.b64decode(encoded, validate=True).decode()
     except (binascii.Error, UnicodeDecodeError):
         decoded = ""
-    client_id, colon, client_secret = decoded.partition(":")
+    client_id, colon, client_secret = map(unquote_plus, decoded.partition(":"))
     if scheme.lower() != "basic" or not colon:
         raise keys.InvalidClient("The Authorization header is not HTTP Basic.")
-    return unquote_plus(client_id), unquote_plus(client_secret)
+    if "\x00" in client_id + client_secret:  # RFC 7617 section 2; and no text of PostgreSQL's
+        raise keys.InvalidClient("The Authorization header holds a NUL character.")
+    return client_id, client_secret
 
 
 # --- What is in the request -------------------------------------------------------------------

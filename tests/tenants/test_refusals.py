@@ -6,10 +6,12 @@ from django.db import connection
 from django.test import override_settings
 
 from tenants.models import AuditEntry, Scope
+from tenants.services import keys
 from tests.config.test_health import NOWHERE
 from tests.config.test_problems import check_problem
 from tests.factories import ApiKeyFactory, JobFactory, TenantFactory
-from tests.tenants.test_token_endpoint import ask
+from tests.tenants.test_token_endpoint import ask, basic
+from tests.tenants.test_token_endpoint import post as token_request
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -99,6 +101,22 @@ def test_a_client_that_does_not_exist_leaves_no_trace(client):
 
     check_problem(response, 401, "invalid_client")
     assert refused() == []
+
+
+@pytest.mark.parametrize("whose", ["its own", "wrong"])
+@pytest.mark.parametrize("where", ["id", "secret"])
+def test_a_nul_in_the_header_is_refused_and_no_error_of_ours(client, caplog, where, whose):
+    key = ApiKeyFactory()
+    secret = key.client_secret if whose == "its own" else keys.new_secret()
+    nul = {"id": "", "secret": ""} | {where: "%00"}
+    header = basic(key.key.client_id + nul["id"], secret + nul["secret"])
+
+    fields = {"grant_type": "client_credentials"}
+    response = token_request(client, fields, HTTP_AUTHORIZATION=header)
+
+    check_problem(response, 401, "invalid_client")
+    assert refused() == []
+    assert [r.message for r in caplog.records if r.levelname == "ERROR"] == []
 
 
 @pytest.mark.parametrize("what", ["call", "token"])
