@@ -6,7 +6,15 @@ entries as there are proxies of ours mean anything, counted from the right. `For
 """
 
 from collections.abc import Iterable
-from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address, ip_network
+from ipaddress import (
+    IPv4Address,
+    IPv4Network,
+    IPv6Address,
+    IPv6Network,
+    collapse_addresses,
+    ip_address,
+    ip_network,
+)
 
 from django.conf import settings
 from django.http import HttpRequest
@@ -71,6 +79,21 @@ def is_within(address: str, networks: Iterable[str]) -> bool:
     except ValueError:
         return False
     return any(ip in ip_network(network) for network in networks)
+
+
+def are_within(networks: Iterable[str], allowed: Iterable[str]) -> bool:
+    """Whether every address of the networks, which are CIDRs, is in one of the allowed ones."""
+    wide = [ip_network(network) for network in allowed]
+    # Neighbours as one: together they may hold what none of them holds.
+    v4 = list(collapse_addresses(n for n in wide if isinstance(n, IPv4Network)))
+    v6 = list(collapse_addresses(n for n in wide if isinstance(n, IPv6Network)))
+
+    def is_held(network: IPv4Network | IPv6Network) -> bool:
+        if isinstance(network, IPv4Network):
+            return any(network.subnet_of(each) for each in v4)
+        return any(network.subnet_of(each) for each in v6)
+
+    return all(is_held(ip_network(network)) for network in networks)
 
 
 def _unmapped(address: str) -> IPv4Address | IPv6Address:

@@ -1,7 +1,8 @@
 """API keys: made, checked, changed, rotated, ended.
 
 A key is a client id, which stays, and a secret, which is rotated. Nobody gives a key, or gets the
-secret of one, that may do more than they may themselves.
+secret of one, that may do more than they may themselves; nor does a key that expires, or is bound
+to networks, give one that is good for longer or from elsewhere.
 """
 
 import hmac
@@ -19,7 +20,7 @@ from django.db import transaction
 from django.db.models import Q
 from django.utils import timezone
 
-from config.addresses import is_within
+from config.addresses import are_within, is_within
 from config.errors import DomainError
 from tenants import audit
 from tenants.digests import secret_digest
@@ -35,6 +36,7 @@ NO_DIGEST = "0" * 64  # the digest of no secret
 
 USE_IS_NOTED_EVERY = timedelta(minutes=1)
 WARN_DAYS = (14, 3)  # before a key's end, its tenant's owners get a mail
+OTHERS_MAY = "People who manage keys may give more, and so may keys that are not bound."
 CHANGEABLE = ("name", "scopes", "expires_at", "allowed_networks")
 
 
@@ -51,6 +53,12 @@ class InvalidClient(DomainError):
 class ScopeNotHeld(DomainError):
     code = "insufficient_scope"
     title = "The token lacks a scope"
+    status = 403
+
+
+class KeyBound(DomainError):
+    code = "bound_key"
+    title = "A key gives no key more room than it has"
     status = 403
 
 
@@ -81,13 +89,17 @@ def issue_api_key(
     allowed_networks: Iterable[str] = (),
     created_by_id: int | None = None,
     held: Collection[str] = tuple(GRANTS[INTEGRATION]),
+    by_key: ApiKey | None = None,
 ) -> NewApiKey:
     """A key, and its secret for the only time.
 
     allowed_networks  CIDRs as config.addresses writes them; none: from anywhere
     held              scopes of whoever asks. Raises ScopeNotHeld for a key with more
+    by_key            the key that asks, if it is one. Raises KeyBound for a key that is bound less
     """
     refuse_beyond(held, scopes)
+    allowed_networks = sorted(set(allowed_networks))
+    refuse_bound_less(by_key, expires_at, allowed_networks)
     secret = new_secret()
     key = ApiKey.objects.create(
         tenant=tenant,
@@ -96,7 +108,7 @@ def issue_api_key(
         name=name,
         scopes=sorted(set(scopes)),
         expires_at=expires_at,
-        allowed_networks=sorted(set(allowed_networks)),
+        allowed_networks=allowed_networks,
         created_by_id=created_by_id,
         warned_days=_passed_warning(expires_at),
     )
@@ -113,6 +125,25 @@ def refuse_beyond(held: Collection[str], scopes: Iterable[str]) -> None:
     if missing := wanted - set(held):
         names = ", ".join(sorted(missing))
         raise ScopeNotHeld(f"The key has, or would have, scopes that you do not hold: {names}.")
+
+
+def refuse_bound_less(
+    by_key: ApiKey | None, expires_at: datetime | None, networks: Collection[str]
+) -> None:
+    """Raises KeyBound for a key that is good for longer than `by_key`, or from elsewhere."""
+    if by_key is None:
+        return
+    until, there = by_key.expires_at, by_key.allowed_networks
+    if until is not None and (expires_at is None or expires_at > until):
+        raise KeyBound(
+            f"The calling key expires at {until.isoformat()}, so `expires_at` of the key has to be"
+            f" that time or an earlier one. {OTHERS_MAY}"
+        )
+    if there and not (networks and are_within(networks, there)):
+        raise KeyBound(
+            f"The calling key may be used from {', '.join(there)}, so `allowed_networks` of the key"
+            f" has to name networks within these. {OTHERS_MAY}"
+        )
 
 
 def new_secret() -> str:
@@ -194,22 +225,30 @@ def note_use(key: ApiKey, address: str) -> None:
 
 @transaction.atomic
 def change_key(
-    *, tenant_id: UUID, client_id: str, held: Collection[str], **changes: Any
+    *,
+    tenant_id: UUID,
+    client_id: str,
+    held: Collection[str],
+    by_key: ApiKey | None = None,
+    **changes: Any,
 ) -> ApiKey | None:
     """Changes name, scopes, expires_at or allowed_networks; None if the tenant has no such key.
 
-    Raises KeyEnded, or ScopeNotHeld where the key has, or would have, more than `held`.
+    Raises KeyEnded; ScopeNotHeld where the key has, or would have, more than `held`; or KeyBound
+    where it is, or would be, bound less than `by_key`, the key that asks.
     """
     key = _locked(tenant_id, client_id)
     if key is None:
         return None
     _refuse_ended(key)
     refuse_beyond(held, {*key.scopes, *changes.get("scopes", ())})
+    refuse_bound_less(by_key, key.expires_at, key.allowed_networks)
     before = _described(key)
     for field in CHANGEABLE:
         if field in changes:
             setattr(key, field, changes[field])
     key.scopes, key.allowed_networks = sorted(set(key.scopes)), sorted(set(key.allowed_networks))
+    refuse_bound_less(by_key, key.expires_at, key.allowed_networks)
     if "expires_at" in changes:
         key.warned_days = _passed_warning(key.expires_at)
     key.save(update_fields=[*CHANGEABLE, "warned_days"])
@@ -227,19 +266,26 @@ def change_key(
 
 @transaction.atomic
 def rotate_key(
-    *, tenant_id: UUID, client_id: str, held: Collection[str], overlap: timedelta = timedelta()
+    *,
+    tenant_id: UUID,
+    client_id: str,
+    held: Collection[str],
+    by_key: ApiKey | None = None,
+    overlap: timedelta = timedelta(),
 ) -> NewApiKey | None:
     """Gives the key a new secret; None if the tenant has no such key.
 
     overlap  for so long the secret before it is good too. The one before that is not.
 
-    Raises KeyEnded, or ScopeNotHeld: the new secret may do all that the key may.
+    Raises KeyEnded; ScopeNotHeld, for the new secret may do all that the key may; or KeyBound, for
+    it may do so for as long, and from where, the key may: see change_key.
     """
     key = _locked(tenant_id, client_id)
     if key is None:
         return None
     _refuse_ended(key)
     refuse_beyond(held, key.scopes)
+    refuse_bound_less(by_key, key.expires_at, key.allowed_networks)
     secret, now = new_secret(), timezone.now()
     key.previous_digest = key.digest if overlap else ""
     key.previous_until = now + overlap if overlap else None

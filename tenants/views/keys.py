@@ -10,8 +10,8 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from config.openapi import ProblemSerializer
-from tenants.authentication import principal
-from tenants.models import ApiKey, Scope, Tenant
+from tenants.authentication import Principal, principal
+from tenants.models import ActorKind, ApiKey, Scope, Tenant
 from tenants.pages import PageQuerySerializer, page
 from tenants.scope import TenantView
 from tenants.serializers import (
@@ -74,7 +74,8 @@ class KeyListView(KeysView):
         operation_id="createKey",
         summary="Make an API key",
         description="The answer shows the secret, for the only time. A key never has more scopes"
-        " than whoever makes it. Scope: `keys:manage`.",
+        " than whoever makes it. One that is made by a key expires no later than that key, and may"
+        " be used from no other networks. Scope: `keys:manage`.",
         tags=["Keys"],
         request=KeyCreateSerializer,
         responses={201: NewKeySerializer}
@@ -102,6 +103,7 @@ class KeyListView(KeysView):
             tenant=Tenant.objects.get(pk=caller.tenant_id),
             created_by_id=caller.user_id,
             held=caller.scopes,
+            by_key=calling_key(caller),
             **body.validated_data,
         )
         return with_secret(new, status=201, headers={"Location": f"/keys/{new.key.client_id}"})
@@ -126,8 +128,9 @@ class KeyDetailView(KeysView):
     @extend_schema(
         operation_id="changeKey",
         summary="Change an API key's name, scopes, expiry or networks",
-        description="You need every scope that the key has or gets. A key that has ended stays as"
-        " it is. Scope: `keys:manage`.",
+        description="You need every scope that the key has or gets. A key changes none, itself"
+        " neither, that expires later than it does or may be used from other networks, nor makes it"
+        " so. A key that has ended stays as it is. Scope: `keys:manage`.",
         tags=["Keys"],
         parameters=[CLIENT_ID],
         request=KeyChangeSerializer,
@@ -150,6 +153,7 @@ class KeyDetailView(KeysView):
                 tenant_id=caller.tenant_id,
                 client_id=client_id,
                 held=caller.scopes,
+                by_key=calling_key(caller),
                 **body.validated_data,
             )
         )
@@ -162,7 +166,8 @@ class KeyRotateView(KeysView):
         operation_id="rotateKey",
         summary="Give an API key a new secret",
         description="The client id stays. During the overlap the old secret works too; rotating"
-        " again ends the overlap of the one before. You need every scope that the key has."
+        " again ends the overlap of the one before. You need every scope that the key has; a key"
+        " rotates none that expires later than it does or may be used from other networks."
         " Scope: `keys:manage`.",
         tags=["Keys"],
         parameters=[CLIENT_ID],
@@ -191,6 +196,7 @@ class KeyRotateView(KeysView):
             tenant_id=caller.tenant_id,
             client_id=client_id,
             held=caller.scopes,
+            by_key=calling_key(caller),
             overlap=timedelta(minutes=body.validated_data["overlap_minutes"]),
         )
         if new is None:
@@ -221,6 +227,13 @@ class KeyRevokeView(KeysView):
     def post(self, request: Request, client_id: str) -> Response:
         tenant_id = principal(request).tenant_id
         return shown(keys.revoke_key(tenant_id=tenant_id, client_id=client_id))
+
+
+def calling_key(caller: Principal) -> ApiKey | None:
+    """The key that calls; None for a person. As it is now: a token knows nothing of its bounds."""
+    if caller.kind is not ActorKind.KEY:
+        return None
+    return ApiKey.objects.for_tenant(caller.tenant_id).get(client_id=caller.subject)
 
 
 def shown(key: ApiKey | None) -> Response:

@@ -3,7 +3,14 @@
 import pytest
 from django.test import RequestFactory
 
-from config.addresses import client_address, is_within, limit_key, normalised, normalised_network
+from config.addresses import (
+    are_within,
+    client_address,
+    is_within,
+    limit_key,
+    normalised,
+    normalised_network,
+)
 
 
 def seen(forwarded=None, remote="203.0.113.9", **headers):
@@ -121,3 +128,21 @@ def test_what_is_no_network_is_refused(written):
 )
 def test_an_address_is_within_its_networks_only(address, inside):
     assert is_within(address, ["192.0.2.0/24", "2001:db8::/32"]) is inside
+
+
+@pytest.mark.parametrize(
+    ("networks", "allowed", "are"),
+    [
+        (["192.0.2.0/25", "192.0.2.7/32"], ["192.0.2.0/24"], True),
+        (["192.0.2.0/23"], ["192.0.2.0/24", "192.0.3.0/24"], True),
+        (["192.0.2.0/23"], ["192.0.2.0/24"], False),
+        (["192.0.2.0/24", "198.51.100.0/24"], ["192.0.2.0/24"], False),
+        (["2001:db8:1::/48"], ["2001:db8::/32", "192.0.2.0/24"], True),
+        (["::/0"], ["0.0.0.0/0"], False),
+        (["0.0.0.0/0"], ["::/0"], False),
+        ([], ["192.0.2.0/24"], True),
+        (["192.0.2.0/24"], [], False),
+    ],
+)
+def test_networks_are_within_others_with_all_their_addresses(networks, allowed, are):
+    assert are_within(networks, allowed) is are

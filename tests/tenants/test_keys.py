@@ -231,15 +231,15 @@ def test_a_field_that_will_not_do_is_named_and_no_key_is_made(owner, fields, poi
 # --- Nobody gives more than they have (row 54) ---------------------------------------------------
 
 
-def test_a_key_makes_no_key_with_more_scopes_than_its_own(tenant):
-    small = client_as(key(tenant, [Scope.KEYS_MANAGE, Scope.JOBS_READ]))
+def test_a_key_makes_no_key_with_more_scopes_than_its_own(tenant, client_for):
+    small = client_for(tenant, [Scope.KEYS_MANAGE, Scope.JOBS_READ])
 
     body = check_problem(
         make(small, scopes=["jobs:read", "jobs:submit"]), 403, "insufficient_scope"
     )
 
     assert "jobs:submit" in body["detail"]
-    assert ApiKey.objects.across_tenants().count() == 0
+    assert ApiKey.objects.across_tenants().count() == 1
     assert make(small, scopes=["jobs:read", "keys:manage"]).status_code == 201
 
 
@@ -266,10 +266,10 @@ def test_the_database_refuses_a_key_that_manages_members(tenant):
         )
 
 
-def test_a_key_gets_no_secret_of_a_key_with_more_scopes_and_does_not_change_it(tenant):
+def test_a_key_gets_no_secret_of_a_key_with_more_scopes_and_does_not_change_it(tenant, client_for):
     big = ApiKeyFactory(tenant=tenant)
     before = stored(big.key.client_id).__dict__
-    small = client_as(key(tenant, [Scope.KEYS_MANAGE]))
+    small = client_for(tenant, [Scope.KEYS_MANAGE])
     path = f"/keys/{big.key.client_id}"
 
     refused = [
@@ -284,9 +284,9 @@ def test_a_key_gets_no_secret_of_a_key_with_more_scopes_and_does_not_change_it(t
     assert buys(big)
 
 
-def test_a_key_does_not_give_itself_more_scopes(tenant):
+def test_a_key_does_not_give_itself_more_scopes(tenant, client_for):
     mine = ApiKeyFactory(tenant=tenant, scopes=[Scope.KEYS_MANAGE])
-    me = client_as(key(tenant, [Scope.KEYS_MANAGE]))
+    me = client_for(tenant, [Scope.KEYS_MANAGE], subject=mine.key.client_id)
 
     response = me.patch(
         f"/keys/{mine.key.client_id}", {"scopes": ["keys:manage", "jobs:read"]}, format="json"
@@ -294,6 +294,135 @@ def test_a_key_does_not_give_itself_more_scopes(tenant):
 
     check_problem(response, 403, "insufficient_scope")
     assert stored(mine.key.client_id).scopes == ["keys:manage"]
+
+
+# --- Nor loses what binds them -------------------------------------------------------------------
+
+
+@pytest.fixture
+def bound(tenant, client_for):
+    """A key that manages keys until an hour from now, from two networks; and a client with its
+    token, which calls from one of them."""
+    new = ApiKeyFactory(
+        tenant=tenant,
+        expires_at=timezone.now() + timedelta(hours=1),
+        allowed_networks=["127.0.0.0/8", "2001:db8::/32"],
+    )
+    client = client_for(tenant, subject=new.key.client_id)
+    client.key = stored(new.key.client_id)
+    return client
+
+
+def within(bound, **fields):
+    """Fields of a key that is bound as the caller is."""
+    return {
+        "expires_at": bound.key.expires_at.isoformat(),
+        "allowed_networks": ["127.0.0.1/32", "2001:db8:7::/48"],
+    } | fields
+
+
+BEYOND = [
+    ({"expires_at": None}, "expires_at"),
+    ({"expires_at": "2099-01-01T00:00:00Z"}, "expires_at"),
+    ({"allowed_networks": []}, "allowed_networks"),
+    ({"allowed_networks": ["127.0.0.1/32", "126.0.0.0/7"]}, "allowed_networks"),
+    ({"allowed_networks": ["::/0"]}, "allowed_networks"),
+    ({"allowed_networks": ["192.0.2.0/24"]}, "allowed_networks"),
+]
+
+
+@pytest.mark.parametrize(("fields", "named"), BEYOND, ids=str)
+def test_a_bound_key_makes_no_key_that_is_bound_less(bound, fields, named):
+    response = make(bound, **within(bound, **fields))
+
+    body = check_problem(response, 403, "bound_key")
+    assert f"`{named}`" in body["detail"]
+    assert ApiKey.objects.across_tenants().count() == 1
+
+
+@pytest.mark.parametrize("left_out", ["expires_at", "allowed_networks"])
+def test_a_bound_key_makes_no_key_that_is_not_bound_at_all(bound, left_out):
+    fields = within(bound)
+    del fields[left_out]
+
+    check_problem(make(bound, **fields), 403, "bound_key")
+
+    assert ApiKey.objects.across_tenants().count() == 1
+
+
+@pytest.mark.parametrize(("fields", "named"), BEYOND, ids=str)
+def test_a_bound_key_takes_nothing_off_itself_or_another(bound, tenant, fields, named):
+    other = make(bound, **within(bound)).json()["client_id"]
+    before = [stored(bound.key.client_id).__dict__, stored(other).__dict__]
+
+    for client_id in (bound.key.client_id, other):
+        response = bound.patch(f"/keys/{client_id}", fields, format="json")
+        assert f"`{named}`" in check_problem(response, 403, "bound_key")["detail"]
+
+    after = [stored(bound.key.client_id).__dict__, stored(other).__dict__]
+    assert [{**a, "_state": 0} for a in after] == [{**b, "_state": 0} for b in before]
+
+
+def test_a_bound_key_gets_no_secret_of_a_key_that_is_bound_less(bound, tenant):
+    free = ApiKeyFactory(tenant=tenant)
+    path = f"/keys/{free.key.client_id}"
+
+    check_problem(bound.post(f"{path}/rotate"), 403, "bound_key")
+    check_problem(bound.patch(path, {"name": "mine"}, format="json"), 403, "bound_key")
+
+    assert buys(free)
+    assert stored(free.key.client_id).name == "Integration"
+
+
+def test_a_bound_key_does_all_else_with_keys_that_are_bound_as_it_is(bound):
+    made = make(bound, **within(bound))
+    path = f"/keys/{made.json()['client_id']}"
+    sooner = (timezone.now() + timedelta(minutes=5)).isoformat()
+
+    answers = [
+        bound.patch(path, {"expires_at": sooner, "name": "Ward 7"}, format="json"),
+        bound.patch(path, {"allowed_networks": ["127.0.0.7/32"]}, format="json"),
+        bound.post(f"{path}/rotate"),
+        bound.post(f"/keys/{bound.key.client_id}/rotate"),
+        bound.post(f"{path}/revoke"),
+    ]
+
+    assert [made.status_code, *(answer.status_code for answer in answers)] == [201] + [200] * 5
+
+
+def test_a_bound_key_may_end_a_key_that_is_bound_less(bound, tenant):
+    free = ApiKeyFactory(tenant=tenant)
+
+    assert bound.post(f"/keys/{free.key.client_id}/revoke").json()["status"] == "revoked"
+
+
+def test_a_key_that_is_bound_in_one_way_is_free_in_the_other(tenant, client_for):
+    short = ApiKeyFactory(tenant=tenant, expires_at=timezone.now() + timedelta(hours=1))
+    local = ApiKeyFactory(tenant=tenant, allowed_networks=["127.0.0.0/8"])
+    until, there = short.key.expires_at.isoformat(), ["127.0.0.1/32"]
+
+    made = [
+        make(client_for(tenant, subject=short.key.client_id), expires_at=until),
+        make(client_for(tenant, subject=local.key.client_id), allowed_networks=there),
+    ]
+
+    assert [response.status_code for response in made] == [201, 201]
+
+
+def test_people_and_keys_that_are_not_bound_lift_what_binds_a_key(bound, owner, tenant, client_for):
+    path = f"/keys/{bound.key.client_id}"
+    free = client_for(tenant, subject=ApiKeyFactory(tenant=tenant).key.client_id)
+
+    answers = [
+        owner.patch(path, {"expires_at": None}, format="json"),
+        free.patch(path, {"allowed_networks": []}, format="json"),
+    ]
+
+    assert [answer.status_code for answer in answers] == [200, 200]
+    assert (stored(bound.key.client_id).expires_at, answers[1].json()["allowed_networks"]) == (
+        None,
+        [],
+    )
 
 
 def test_whoever_manages_keys_may_end_any_key(tenant):
