@@ -299,13 +299,24 @@ def count(request: HttpRequest, *, limit: str, rate: str, key: str) -> None:
     if usage and usage["should_limit"]:
         seconds = max(1, usage["time_left"])
         raise RateLimited(
-            f"The limit `{limit}` allows {rate.replace('/', ' per ')} and is used up."
+            f"The limit `{limit}` allows {_in_words(rate)} and is used up."
             f" Try again in {seconds} s.",
             headers={"Retry-After": str(seconds)},
             limit=limit,
             rate=rate,
             retry_after_seconds=seconds,
         )
+
+
+PERIODS = {"s": "second", "m": "minute", "h": "hour", "d": "day"}
+
+
+def _in_words(rate: str) -> str:
+    """What "60/m" says: 60 per minute. "60/5m" is 60 in 5 minutes, "60/30" 60 in 30 seconds."""
+    allowed, _, period = rate.partition("/")
+    number = period.rstrip("smhd")
+    name = PERIODS[period[len(number) :] or "s"]
+    return f"{allowed} per {name}" if number in ("", "1") else f"{allowed} in {number} {name}s"
 
 
 def _no_counter() -> LimiterUnavailable:

@@ -321,8 +321,28 @@ def test_each_key_has_a_count_of_its_own(db):
         hit("a")
     hit("b")
 
-    with pytest.raises(RateLimited, match="`things` allows 3 per m"):
+    with pytest.raises(RateLimited, match="`things` allows 3 per minute and"):
         hit("a")
+
+
+@pytest.mark.parametrize(
+    ("rate", "said"),
+    [
+        ("0/s", "0 per second"),
+        ("0/m", "0 per minute"),
+        ("0/h", "0 per hour"),
+        ("0/d", "0 per day"),
+        ("0/1m", "0 per minute"),
+        ("0/5m", "0 in 5 minutes"),
+        ("0/30s", "0 in 30 seconds"),
+        ("0/30", "0 in 30 seconds"),
+    ],
+)
+def test_a_limit_is_said_in_words(db, rate, said):
+    with pytest.raises(RateLimited, match=f"`things` allows {said} and is used up") as refused:
+        hit(rate=rate)
+
+    assert refused.value.extra["rate"] == rate
 
 
 @override_settings(CACHES=NOWHERE)
