@@ -14,9 +14,9 @@ from tests.factories import UserFactory
 pytestmark = pytest.mark.django_db(transaction=True)  # mail is sent after the commit
 
 
-def create(owner, slug="st-mary"):
+def create(owner, slug="st-mary", name="St Mary"):
     Plan.objects.get_or_create(code=DEFAULT_PLAN, defaults={"name": "Standard"})  # see factories
-    call_command("create_tenant", "St Mary", slug, "--owner", owner)
+    call_command("create_tenant", name, slug, "--owner", owner)
 
 
 def test_whoever_is_named_owns_the_tenant_and_chooses_a_password_by_mail(client, capsys):
@@ -53,3 +53,28 @@ def test_a_slug_is_one_tenants_and_nothing_is_left_of_another(capsys):
 
     assert Tenant.objects.count() == 1
     assert not User.objects.filter(email="bob@example.com").exists()
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"slug": "St Mary"}, "'St Mary' is no slug: .*such as st-mary"),
+        ({"slug": "st-märy"}, "'st-märy' is no slug"),
+        ({"slug": ""}, "'' is no slug"),
+        ({"slug": "x" * 64}, "is no slug"),
+        ({"name": ""}, "'' is no name"),
+        ({"name": "x" * 201}, "is no name"),
+        ({"owner": "nope"}, "'nope' is no e-mail address"),
+        ({"owner": ""}, "'' is no e-mail address"),
+        ({"owner": "ann@example.com, bob@example.com"}, "is no e-mail address"),
+        ({"owner": "x" * 250 + "@example.com"}, "is no e-mail address"),
+        ({"owner": "\N{KELVIN SIGN}ate@example.com"}, "is no e-mail address"),
+    ],
+    ids=str,
+)
+def test_what_will_not_do_is_named_and_nothing_is_made(given, said):
+    with pytest.raises(CommandError, match=said):
+        create(**{"owner": "ann@example.com"} | given)
+
+    assert not Tenant.objects.exists()
+    assert not User.objects.exists()
