@@ -258,6 +258,7 @@ class Invitation(models.Model):
     )  # the indexes below begin with it
     email = models.EmailField(max_length=254)
     role = models.CharField(max_length=10, choices=Role)
+    sees_own_only = models.BooleanField(default=False, db_default=False)  # of the membership
     digest = models.CharField(max_length=64, unique=True, editable=False)  # HMAC-SHA-256, hex
     invited_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="+"
@@ -282,6 +283,10 @@ class Invitation(models.Model):
             ),
             models.CheckConstraint(
                 condition=Q(role__in=Role.values), name="invitation_role_is_known"
+            ),
+            models.CheckConstraint(
+                condition=Q(sees_own_only=False) | Q(role__in=MAY_SEE_OWN_ONLY),
+                name="invitation_that_manages_sees_everything",
             ),
             models.CheckConstraint(
                 condition=Q(digest__length=64), name="invitation_digest_is_sha256_hex"

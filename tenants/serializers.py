@@ -196,16 +196,28 @@ class InvitationCreateSerializer(StrictSerializer):
 
     email = serializers.EmailField(max_length=254)
     role = serializers.ChoiceField(choices=Role.choices)
+    sees_own_only = serializers.BooleanField(
+        default=False, help_text="For members and viewers; owners and admins see all jobs."
+    )
 
 
 class InvitationSerializer(serializers.ModelSerializer):
     id = serializers.UUIDField(source="public_id")
     role = serializers.ChoiceField(choices=Role.choices)
+    sees_own_only = serializers.BooleanField(help_text="As a member: see `GET /members`.")
     invited_by = serializers.EmailField(source="invited_by.email", allow_null=True)
 
     class Meta:
         model = Invitation
-        fields = ["id", "email", "role", "invited_by", "created_at", "expires_at"]
+        fields = [
+            "id",
+            "email",
+            "role",
+            "sees_own_only",
+            "invited_by",
+            "created_at",
+            "expires_at",
+        ]
         read_only_fields = fields
 
 

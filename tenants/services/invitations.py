@@ -2,6 +2,7 @@
 
 import secrets
 from datetime import timedelta
+from typing import Any
 from uuid import UUID
 
 from django.conf import settings
@@ -15,11 +16,19 @@ from tenants.digests import secret_digest
 from tenants.models import Invitation, Membership, Role, Scope, Tenant
 from tenants.permissions import granted_scopes
 from tenants.querysets import TenantQuerySet
-from tenants.services.roles import LockedMembers, may_give
+from tenants.services.roles import LockedMembers, may_give, refuse_own_only
 
 INVITATION_LASTS = timedelta(days=7)
 INVITATION_PATH = "/accounts/invitations/{token}"
-SHOWN = ("public_id", "email", "role", "created_at", "expires_at", "invited_by__email")
+SHOWN = (
+    "public_id",
+    "email",
+    "role",
+    "sees_own_only",
+    "created_at",
+    "expires_at",
+    "invited_by__email",
+)
 
 
 class AlreadyMember(DomainError):
@@ -45,14 +54,18 @@ class InvalidInvitation(DomainError):
 
 
 @transaction.atomic
-def invite(*, tenant_id: UUID, by: int | None, email: str, role: str) -> Invitation:
+def invite(
+    *, tenant_id: UUID, by: int | None, email: str, role: str, sees_own_only: bool = False
+) -> Invitation:
     """Mails a token to the address. An open invitation of the same address ends.
 
     Whether the address has an account makes no difference, here or to the mail.
-    Raises NotYours, AlreadyMember, InvitedMeanwhile or MailUnavailable; then nothing is changed.
+    Raises NotYours, SeesEverything, AlreadyMember, InvitedMeanwhile or MailUnavailable; then
+    nothing is changed.
     """
     members = LockedMembers(tenant_id, by)
     members.refuse_unless_allowed(roles=[role])
+    refuse_own_only(role, sees_own_only)
     assert members.actor is not None  # noqa: S101  (refused above)
     if Membership.objects.for_tenant(tenant_id).filter(user__email__iexact=email).exists():
         raise AlreadyMember
@@ -63,6 +76,7 @@ def invite(*, tenant_id: UUID, by: int | None, email: str, role: str) -> Invitat
         tenant=Tenant.objects.get(pk=tenant_id),
         email=email,
         role=role,
+        sees_own_only=sees_own_only,
         digest=_digest(token),
         invited_by=members.actor.user,
         expires_at=timezone.now() + INVITATION_LASTS,
@@ -72,7 +86,8 @@ def invite(*, tenant_id: UUID, by: int | None, email: str, role: str) -> Invitat
             invitation.save(force_insert=True)
     except IntegrityError:
         raise InvitedMeanwhile from None
-    record("invitation.created", invitation, after={"email": email, "role": role})
+    after = {"email": email, "role": role, "sees_own_only": sees_own_only}
+    record("invitation.created", invitation, after=after)
     _mail(invitation, token, inviter=members.actor.user)
     return invitation
 
@@ -183,6 +198,6 @@ def _digest(token: str) -> str:
     return secret_digest(f"invitation:{token}")
 
 
-def record(action: str, invitation: Invitation, after: dict[str, str] | None = None) -> None:
+def record(action: str, invitation: Invitation, after: dict[str, Any] | None = None) -> None:
     of = ("invitation", invitation.public_id)
     audit.record(action, tenant_id=invitation.tenant_id, of=of, after=after)

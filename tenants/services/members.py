@@ -9,20 +9,12 @@ from django.db import IntegrityError, transaction
 from django.utils import timezone
 
 from accounts.models import User
-from config.errors import DomainError
 from tenants import audit, vault
 from tenants.models import MAY_SEE_OWN_ONLY, ActorKind, Membership, Role, Tenant
 from tenants.permissions import create_groups, group_name
 from tenants.services import invitations, sessions
 from tenants.services.invitations import InvalidInvitation
-from tenants.services.roles import LockedMembers, NotYours
-
-
-class SeesEverything(DomainError):
-    code = "role_sees_everything"
-    title = "Owners and admins see all jobs"
-    status = 422
-    detail = "`sees_own_only` is for members and viewers."
+from tenants.services.roles import LockedMembers, NotYours, refuse_own_only
 
 
 @transaction.atomic
@@ -41,9 +33,13 @@ def create_tenant(*, name: str, slug: str) -> Tenant:
 
 
 @transaction.atomic
-def add_member(*, tenant: Tenant, user: User, role: Role | str) -> Membership:
+def add_member(
+    *, tenant: Tenant, user: User, role: Role | str, sees_own_only: bool = False
+) -> Membership:
     """Raises IntegrityError if the user is a member already."""
-    membership = Membership.objects.create(tenant=tenant, user=user, role=role)
+    membership = Membership.objects.create(
+        tenant=tenant, user=user, role=role, sees_own_only=sees_own_only
+    )
     # One that was opened while they were removed, or before removing ended any.
     sessions.end_with_membership(user_id=user.pk, tenant_id=tenant.id)
     user.groups.add(Group.objects.get(name=group_name(tenant, role)))
@@ -79,8 +75,7 @@ def change_member(
     before = _described(member)
     if sees_own_only is None:
         sees_own_only = member.sees_own_only and wanted in MAY_SEE_OWN_ONLY
-    if sees_own_only and wanted not in MAY_SEE_OWN_ONLY:
-        raise SeesEverything
+    refuse_own_only(wanted, sees_own_only)
     member.role, member.sees_own_only = wanted, sees_own_only
     member.save(update_fields=["role", "sees_own_only"])
     _move_to_group(member)
@@ -122,7 +117,12 @@ def accept_invitation(token: str, user: User) -> Membership:
     before = audit.current_actor.set(actor)
     try:
         with transaction.atomic():
-            member = add_member(tenant=invitation.tenant, user=user, role=invitation.role)
+            member = add_member(
+                tenant=invitation.tenant,
+                user=user,
+                role=invitation.role,
+                sees_own_only=invitation.sees_own_only,
+            )
         invitation.accepted_at = timezone.now()
         invitation.save(update_fields=["accepted_at"])
         invitations.record("invitation.accepted", invitation)

@@ -9,7 +9,7 @@ from uuid import UUID
 from django.db.models import Q
 
 from config.errors import DomainError
-from tenants.models import Membership, Role, Scope
+from tenants.models import MAY_SEE_OWN_ONLY, Membership, Role, Scope
 from tenants.permissions import GRANTS
 
 MANAGERS = [role for role in Role if Scope.MEMBERS_MANAGE in GRANTS[role]]
@@ -34,6 +34,13 @@ class NotYours(DomainError):
     status = 403
 
 
+class SeesEverything(DomainError):
+    code = "role_sees_everything"
+    title = "Owners and admins see all jobs"
+    status = 422
+    detail = "`sees_own_only` is for members and viewers."
+
+
 class LastOwner(DomainError):
     code = "last_owner"
     title = "A tenant keeps at least one owner who can sign in"
@@ -45,6 +52,12 @@ def may_give(role: str) -> list[str]:
     if role not in MANAGERS:
         return []
     return [given for given in Role if role == Role.OWNER or given != Role.OWNER]
+
+
+def refuse_own_only(role: str, sees_own_only: bool) -> None:
+    """Raises SeesEverything for a role that could give itself the rest."""
+    if sees_own_only and role not in MAY_SEE_OWN_ONLY:
+        raise SeesEverything
 
 
 class LockedMembers:

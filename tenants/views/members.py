@@ -43,6 +43,7 @@ INVITATION = {
     "id": "0d3c1f52-0c0e-4f39-8f0e-6c2a1a9b7d11",
     "email": "ben@example.com",
     "role": "member",
+    "sees_own_only": False,
     "invited_by": "ann@example.com",
     "created_at": "2026-11-24T10:00:00Z",
     "expires_at": "2026-12-01T10:00:00Z",

@@ -6,6 +6,7 @@ from datetime import timedelta
 
 import pytest
 from django.core import mail
+from django.db import IntegrityError
 from django.utils import timezone
 
 from accounts.models import User
@@ -31,8 +32,9 @@ def ben(db):
     return UserFactory(email=EMAIL)
 
 
-def invite(by, email=EMAIL, role="member"):
-    return client_of(by).post("/invitations", {"email": email, "role": role}, format="json")
+def invite(by, email=EMAIL, role="member", **more):
+    body = {"email": email, "role": role} | more
+    return client_of(by).post("/invitations", body, format="json")
 
 
 def mailed_token():
@@ -162,6 +164,7 @@ def test_inviting_again_ends_the_invitation_before(owner, ben):
         {"email": "no address"},
         {"email": "a@example.com\nBcc: b@example.com"},
         {"role": "king"},
+        {"sees_own_only": "sometimes"},
         {"token": "x"},
         {"expires_at": "2099-01-01T00:00:00Z"},
     ],
@@ -230,6 +233,40 @@ def test_the_person_becomes_a_member_in_the_role(owner, tenant, ben):
     assert ben.has_perm("tenants.read_jobs", tenant)
     assert acts()[-2:] == [("member.added", EMAIL), ("invitation.accepted", EMAIL)]
     assert client_of(owner).get("/invitations").json()["data"] == []
+
+
+@pytest.mark.parametrize("role", [Role.MEMBER, Role.VIEWER])
+def test_who_is_invited_to_their_own_jobs_never_sees_the_others(owner, tenant, ben, role):
+    invited = invite(owner, role=role, sees_own_only=True)
+
+    member = accept(mailed_token(), ben)
+
+    assert (invited.status_code, invited.json()["sees_own_only"]) == (201, True)
+    assert Membership.objects.for_tenant(tenant.id).get(pk=member.pk).sees_own_only is True
+    entries = AuditEntry.objects.across_tenants()
+    assert entries.get(action="invitation.created").after["sees_own_only"] is True
+    assert entries.get(action="member.added", actor=EMAIL).after["sees_own_only"] is True
+
+
+def test_who_is_invited_without_a_word_about_it_sees_all_jobs(owner, ben):
+    assert invite(owner).json()["sees_own_only"] is False
+
+    assert accept(mailed_token(), ben).sees_own_only is False
+
+
+@pytest.mark.parametrize("role", [Role.OWNER, Role.ADMIN])
+def test_nobody_who_manages_is_invited_to_their_own_jobs(owner, role):
+    check_problem(invite(owner, role=role, sees_own_only=True), 422, "role_sees_everything")
+
+    assert mail.outbox == []
+    assert Invitation.objects.across_tenants().count() == 0
+
+
+def test_the_database_refuses_an_invitation_of_an_admin_to_their_own_jobs(owner):
+    invite(owner)
+
+    with pytest.raises(IntegrityError, match="invitation_that_manages_sees_everything"):
+        Invitation.objects.across_tenants().update(role=Role.ADMIN, sees_own_only=True)
 
 
 def test_the_address_is_the_same_whatever_its_case(owner, db):

@@ -18,4 +18,13 @@ class Migration(migrations.Migration):
             name='reason',
             field=models.CharField(blank=True, choices=[('by_owner', 'Ended by its owner'), ('by_client', 'Signed out by the client'), ('token_reuse', 'A refresh token or code was used twice'), ('member_removed', 'Its owner was removed from the tenant'), ('person_disabled', 'Its owner was shut out')], max_length=20),
         ),
+        migrations.AddField(
+            model_name='invitation',
+            name='sees_own_only',
+            field=models.BooleanField(db_default=False, default=False),
+        ),
+        migrations.AddConstraint(
+            model_name='invitation',
+            constraint=models.CheckConstraint(condition=models.Q(('sees_own_only', False), ('role__in', ['member', 'viewer']), _connector='OR'), name='invitation_that_manages_sees_everything'),
+        ),
     ]
