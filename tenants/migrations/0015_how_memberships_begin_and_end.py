@@ -4,7 +4,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('tenants', '0013_what_staff_search_the_log_for'),
+        ('tenants', '0014_answers_about_a_job_go_with_it'),
     ]
 
     operations = [
