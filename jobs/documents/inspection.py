@@ -2,7 +2,8 @@
 
 By what is in it, never by its name or by what its sender says; where these contradict what is in
 it, it is refused, for one of the two is a mistake or a trick. Nothing is parsed here by a parser of
-documents. Everything takes time and memory linear in the file, and what is unpacked has a budget.
+documents; what XML says is heard from its parser, which builds nothing. Everything takes time and
+memory linear in the file, and what is unpacked has a budget.
 
 Sources: ISO 32000-1 section 7.3.8 (streams) and 7.5 (file structure); PKWARE APPNOTE 4.3 (ZIP);
 ECMA-376 part 2 (packages).
@@ -16,7 +17,7 @@ import zlib
 from collections.abc import Iterator
 from io import BytesIO
 from pathlib import PurePosixPath
-from xml.etree.ElementTree import ParseError, fromstring
+from xml.parsers.expat import ExpatError, ParserCreate
 
 from jobs.documents.formats import MAX_PAGES, Format
 from jobs.errors import UnsupportedOrUnsafeFile
@@ -27,7 +28,8 @@ MAX_DIRECTORY = 512_000  # bytes of a ZIP's directory
 MAX_ZIP_UNPACKED = 30_000_000
 MAX_RATIO = 100  # unpacked to packed, of an entry beyond the first kilobytes
 MAX_PROLOG = 65_536  # bytes of XML before its first element
-MAX_RELATIONSHIPS = 1_000_000  # bytes of one part
+MAX_RELATIONSHIPS = 2_000_000  # bytes of the parts that say what belongs to a document
+FIRST_PIECE, PIECE = 4_096, 65_536  # bytes that are unpacked at a time
 SIGNATURE_WINDOW = 1024  # readers look for a PDF's signature so far into a file
 
 EXTENSIONS = {
@@ -174,7 +176,6 @@ _COUNT = re.compile(rb"/Count\s+(\d{1,12})")
 _ENCRYPT = re.compile(rb"/Encrypt\s*(?:\d|<<)")
 _ESCAPED = re.compile(rb"#([0-9A-Fa-f]{2})")
 MAX_DICTIONARY = 4_096  # bytes of a stream's dictionary that are looked at
-PIECE = 65_536
 OVERLAP = 9  # bytes of a piece that are searched with the next: no page fits in, to count twice
 
 
@@ -276,8 +277,7 @@ def _unpacked(content: bytes, start: int, left: int, pages: _Pages) -> int:
 
 _MAIN_PART = "word/document.xml"
 _REMOTE = ("attachedTemplate", "oleObject", "subDocument", "frame", "aFChunk", "package")
-_FIRST_ELEMENT = re.compile(rb"<[A-Za-z_]")
-_ENCODING = re.compile(rb"""encoding\s*=\s*["']([A-Za-z0-9._-]{1,40})["']""")
+_KINDS_OF_PARTS = "[Content_Types].xml"
 
 
 def inspect_docx(content: bytes) -> None:
@@ -290,7 +290,7 @@ def inspect_docx(content: bytes) -> None:
             _inspect_entries(entries)
             for entry in entries:
                 if entry.filename.endswith((".xml", ".rels")):
-                    _inspect_xml(archive, entry)
+                    _inspect_xml(archive, entry.filename)
     # NotImplementedError: a kind of ZIP that the standard library does not read.
     except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, ValueError):
         raise _damaged() from None
@@ -323,7 +323,7 @@ def _inspect_directory(content: bytes) -> None:
 
 def _inspect_entries(entries: list[zipfile.ZipInfo]) -> None:
     names = [entry.filename for entry in entries]
-    if _MAIN_PART not in names or "[Content_Types].xml" not in names:
+    if _MAIN_PART not in names or _KINDS_OF_PARTS not in names:
         raise UnsupportedOrUnsafeFile(
             f"The file is a ZIP archive, but no Word document: it has no {_MAIN_PART}. {ACCEPTED}"
         )
@@ -337,6 +337,10 @@ def _inspect_entries(entries: list[zipfile.ZipInfo]) -> None:
         raise UnsupportedOrUnsafeFile(
             f"The document unpacks to more than {MAX_ZIP_UNPACKED:,} bytes. Take large pictures"
             " out, or send it in parts."
+        )
+    if sum(entry.file_size for entry in entries if _is_read(entry.filename)) > MAX_RELATIONSHIPS:
+        raise UnsupportedOrUnsafeFile(
+            f"The document refers to more than any ordinary one. {RESAVE}"
         )
     for entry in entries:
         _inspect_entry(entry)
@@ -370,44 +374,86 @@ def _inspect_entry(entry: zipfile.ZipInfo) -> None:
         )
 
 
-def _inspect_xml(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> None:
-    with archive.open(entry) as part:
-        prolog = part.read(MAX_PROLOG)
-        encoding = _ENCODING.search(prolog[:200])
-        known = encoding is None or encoding[1].lower() in (b"utf-8", b"us-ascii")
-        if b"\x00" in prolog[:200] or not known:  # hides what stands in it from whoever looks
-            raise UnsupportedOrUnsafeFile(f"{entry.filename} is not in UTF-8. {RESAVE}")
-        first = _FIRST_ELEMENT.search(prolog)
-        if b"<!DOCTYPE" in prolog[: first.start() if first else None] or b"<!ENTITY" in prolog:
-            raise UnsupportedOrUnsafeFile(
-                "A part of the document declares a DTD or entities, which no Word document does."
-                f" {RESAVE}"
-            )
-        if first is None:
-            raise UnsupportedOrUnsafeFile(f"{entry.filename} is no XML that Word writes. {RESAVE}")
-        rest = part.read(MAX_RELATIONSHIPS + 1) if entry.filename.endswith(".rels") else b""
-    if entry.filename == "[Content_Types].xml" and b"macroEnabled" in prolog:
-        raise UnsupportedOrUnsafeFile(
-            "The document is of a kind with macros. Save it as DOCX, and send that."
-        )
-    if entry.filename.endswith(".rels"):
-        _inspect_relationships(prolog + rest)
+def _is_read(name: str) -> bool:
+    """Whether the part says what belongs to the document: of others only the beginning is read."""
+    return name.endswith(".rels") or name == _KINDS_OF_PARTS
 
 
-def _inspect_relationships(xml: bytes) -> None:
-    """Links to pages are a reader's business; what a program would fetch by itself is not."""
-    if len(xml) > MAX_RELATIONSHIPS:
-        raise UnsupportedOrUnsafeFile(
-            f"The document refers to more than any ordinary one. {RESAVE}"
-        )
-    try:
-        root = fromstring(xml)  # noqa: S314  (without a DTD: it was looked for)
-    except ParseError:
-        raise _damaged() from None
-    for relation in root.iter():
-        kind = relation.get("Type", "").rpartition("/")[2]
-        if relation.get("TargetMode", "").lower() == "external" and kind in _REMOTE:
+def _inspect_xml(archive: zipfile.ZipFile, name: str) -> None:
+    markup, whole, size = _Markup(name), _is_read(name), FIRST_PIECE
+    with archive.open(name) as part:
+        while (whole or not markup.begun) and (piece := part.read(size)):
+            markup.feed(piece)
+            size = min(2 * size, PIECE)
+    markup.finish()
+
+
+class _Markup:
+    """Refuses what no word processor writes, as the parser of XML comes upon it: whoever searched
+    for it could be led past it.
+
+    Names are taken as they are written. With namespaces the parser would give to the name of each
+    element the whole address of its namespace, which may be as long as the part.
+    """
+
+    def __init__(self, name: str) -> None:
+        self.begun = False  # has its first element
+        self._name, self._whole, self._fed = name, _is_read(name), 0
+        self._parser = ParserCreate("utf-8")
+        self._parser.XmlDeclHandler = self._declaration
+        self._parser.StartDoctypeDeclHandler = self._doctype
+        self._parser.StartElementHandler = self._root
+
+    def feed(self, piece: bytes) -> None:
+        """Raises UnsupportedOrUnsafeFile."""
+        if not self._fed and b"\x00" in piece[:200]:
+            raise self._not_utf_8()
+        self._fed += len(piece)
+        self._parse(piece)
+        if not self.begun and self._fed > MAX_PROLOG:
+            raise self._no_xml()
+
+    def finish(self) -> None:
+        """Raises UnsupportedOrUnsafeFile where a part ends too early that was to be read whole."""
+        if self._whole or not self.begun:
+            self._parse(b"", last=True)
+
+    def _parse(self, piece: bytes, *, last: bool = False) -> None:
+        try:
+            self._parser.Parse(piece, last)
+        except ExpatError:
+            # What comes later in a part that is not read on is its reader's to judge.
+            if self._whole or not self.begun:
+                raise self._no_xml() from None
+
+    def _declaration(self, version: str, encoding: str | None, standalone: int) -> None:
+        if (encoding or "utf-8").lower() not in ("utf-8", "us-ascii"):
+            raise self._not_utf_8()
+
+    def _doctype(self, *_: object) -> None:
+        raise UnsupportedOrUnsafeFile(f"A part of the document declares a DTD. {RESAVE}")
+
+    def _root(self, tag: str, attributes: dict[str, str]) -> None:
+        self.begun = True
+        self._parser.StartElementHandler = self._element if self._whole else None
+
+    def _element(self, tag: str, attributes: dict[str, str]) -> None:
+        """Links to pages are a reader's business; what a program would fetch by itself is not."""
+        if self._name == _KINDS_OF_PARTS:
+            if "macroenabled" in attributes.get("ContentType", "").lower():
+                raise UnsupportedOrUnsafeFile(
+                    "The document is of a kind with macros. Save it as DOCX, and send that."
+                )
+            return
+        kind = attributes.get("Type", "").rpartition("/")[2]
+        if kind in _REMOTE and attributes.get("TargetMode", "").lower() == "external":
             raise UnsupportedOrUnsafeFile(
                 f"The document loads a part of itself from elsewhere ({kind}). Open it in Word,"
                 " break that link, and send the result."
             )
+
+    def _not_utf_8(self) -> UnsupportedOrUnsafeFile:
+        return UnsupportedOrUnsafeFile(f"{self._name} is not in UTF-8. {RESAVE}")
+
+    def _no_xml(self) -> UnsupportedOrUnsafeFile:
+        return UnsupportedOrUnsafeFile(f"{self._name} is no XML that Word writes. {RESAVE}")

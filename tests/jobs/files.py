@@ -1,6 +1,7 @@
 """Files as honest and as hostile senders make them. Each is made here, byte by byte."""
 
 import io
+import random
 import stat
 import zipfile
 import zlib
@@ -217,6 +218,29 @@ def hidden_entity():
     """A DTD in UTF-16, where a search for ASCII does not see it."""
     text = f'<?xml version="1.0" encoding="UTF-16"?><!DOCTYPE x [<!ENTITY x "y">]><w:document {W}/>'
     return docx(parts={"word/document.xml": text.encode("utf-16")})
+
+
+def relations(*bodies, start=""):
+    """A document with more parts like those that say what belongs to what: free XML after `start`,
+    which may be a DTD. None packs so well that it would be refused for that."""
+    parts = {
+        f"word/_rels/{number}.rels": f'<?xml version="1.0"?>{start}{body}'
+        for number, body in enumerate(bodies)
+    }
+    return docx(parts=parts)
+
+
+def endless_names(count=150_000):
+    """Each of many elements is called by the same long address: 30 GB of names in a megabyte."""
+    address = random.Random(1).randbytes(100_000).hex()
+    return relations(f'<r><r xmlns="{address}">{"<b/>" * count}</r></r>')
+
+
+def hidden_entities():
+    """A long entity, used in many parts, in a DTD behind a comment that holds a tag."""
+    noise = random.Random(1).randbytes(300_000).hex()
+    start = f"<!-- <a --><!DOCTYPE r [<!-- {noise} --><!ENTITY b '{'x' * 200_000}'>]>"
+    return relations(*[f"<r>{'&b;' * 350}</r>"] * 15, start=start)
 
 
 def external_relation(kind, address="http://198.51.100.1/x.dotm"):

@@ -49,6 +49,11 @@ HOSTILE = {
     "a part of 300 MB": (files.zip_bomb, Format.DOCX, {TOO_LARGE, UNSAFE}),
     "an entity bomb": (files.entity_bomb, Format.DOCX, {UNSAFE}),
     "an external entity": (files.external_entity, Format.DOCX, {UNSAFE}),
+    "a DTD behind a tag in a comment": (
+        lambda: files.with_doctype("<!-- <a --><!DOCTYPE x [<!ENTITY x 'y'>]>"),
+        Format.DOCX,
+        {UNSAFE},
+    ),
     "an entity in UTF-16": (files.hidden_entity, Format.DOCX, {UNSAFE}),
     "half of a Word document": (lambda: files.docx()[:400], Format.DOCX, {UNREADABLE}),
     "a million tables": (
