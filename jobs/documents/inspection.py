@@ -29,7 +29,7 @@ MAX_ZIP_UNPACKED = 30_000_000
 MAX_RATIO = 100  # unpacked to packed, of an entry beyond the first kilobytes
 MAX_PROLOG = 65_536  # bytes of XML before its first element
 MAX_RELATIONSHIPS = 2_000_000  # bytes of the parts that say what belongs to a document
-FIRST_PIECE, PIECE = 4_096, 65_536  # bytes that are unpacked at a time
+FIRST_PIECE, PIECE = 256, 65_536  # bytes that are unpacked at a time
 SIGNATURE_WINDOW = 1024  # readers look for a PDF's signature so far into a file
 
 EXTENSIONS = {
@@ -166,16 +166,29 @@ def _kind_of_text(text: str, claims: set[Format]) -> Format:
 
 # --- PDF --------------------------------------------------------------------------------------
 
+
+def _name(*names: bytes) -> bytes:
+    """A pattern of these names. Each letter may be written as its code (ISO 32000-1, 7.3.5): to
+    decode what stands in a file first would take a step of Python for each code in it."""
+    spelled = (b"".join(b"(?:%c|#(?i:%02x))" % (char, char) for char in name) for name in names)
+    return b"/(?:%s)" % b"|".join(spelled)
+
+
 _STREAM = re.compile(rb"stream\r?\n")
-_FILTER = re.compile(rb"/(?:Filter|F)\s*(\[[^\]]{0,300}\]|/[A-Za-z0-9]{1,40})")
-_PACKING = re.compile(rb"/(FlateDecode|Fl|LZWDecode|LZW|RunLengthDecode|RL|JBIG2Decode)\b")
-_FLATE = (b"FlateDecode", b"Fl")
+# Of a list as much as is looked at, closed or not: where it has to be closed, each beginning is
+# looked through in vain.
+_FILTER = re.compile(_name(b"Filter", b"F") + rb"\s*(\[[^\]]{0,300}|/[A-Za-z0-9#]{1,120})")
+_FLATE = _name(b"FlateDecode", b"Fl")
+_OTHER = _name(b"LZWDecode", b"LZW", b"RunLengthDecode", b"RL", b"JBIG2Decode")
+_PACKING = re.compile(rb"(?:(%s)|%s)\b" % (_FLATE, _OTHER))
 _IMAGE = re.compile(rb"/Subtype\s*/Image\b")
 _PAGE = re.compile(rb"/Type\s*/Page\b")
 _COUNT = re.compile(rb"/Count\s+(\d{1,12})")
 _ENCRYPT = re.compile(rb"/Encrypt\s*(?:\d|<<)")
-_ESCAPED = re.compile(rb"#([0-9A-Fa-f]{2})")
 MAX_DICTIONARY = 4_096  # bytes of a stream's dictionary that are looked at
+MAX_STREAMS = 50_000
+MAX_COUNTS = 100_000  # of pages, or of entries in a table of contents
+DAMAGED = 1_000_000  # bytes in which it is not known where a stream ends
 OVERLAP = 9  # bytes of a piece that are searched with the next: no page fits in, to count twice
 
 
@@ -196,34 +209,32 @@ def inspect_pdf(content: bytes) -> None:
             "The PDF is protected by a password or by permissions. Save it without protection, for"
             " example by printing it to a new PDF, and send that."
         )
-    pages = _Pages()
+    pages, budget, packed = _Pages(), _Budget(len(content)), memoryview(content)
     pages.look_at(content)
-    left = MAX_UNPACKED
     for start, dictionary in _streams(content):
-        packing = _PACKING.findall(_filter_of(dictionary))
+        packing = _packing_of(dictionary)
         if len(packing) > 1:
             raise UnsupportedOrUnsafeFile(
                 "A stream of the PDF is packed several times over, which no ordinary PDF needs."
                 " Print it to a new PDF, and send that."
             )
-        if packing and packing[0] in _FLATE and not _IMAGE.search(dictionary):
-            left -= _unpacked(content, start, left, pages)
-            if left < 0:
-                raise UnsupportedOrUnsafeFile(
-                    f"The PDF unpacks to more than {MAX_UNPACKED:,} bytes of text. Send it in"
-                    " parts, or print it to a new PDF and send that."
-                )
+        if packing and packing[0] and not _IMAGE.search(dictionary):
+            _unpack(packed[start:], budget, pages)
 
 
 class _Pages:
     """Counts pages in whatever is looked at: their objects, and what the tree announces."""
 
     def __init__(self) -> None:
-        self._objects = 0
+        self._objects = self._counts = 0
 
     def look_at(self, data: bytes) -> None:
         self._objects += len(_PAGE.findall(data))
-        announced = max(map(int, _COUNT.findall(data)), default=0)
+        counts = _COUNT.findall(data)
+        self._counts += len(counts)
+        if self._counts > MAX_COUNTS:
+            raise _extraordinary(f"counts pages more than {MAX_COUNTS:,} times")
+        announced = max(map(int, counts), default=0)
         if max(self._objects, announced) > MAX_PAGES:
             raise UnsupportedOrUnsafeFile(
                 f"The PDF has {max(self._objects, announced):,} pages; it may have {MAX_PAGES:,}."
@@ -231,46 +242,72 @@ class _Pages:
             )
 
 
+class _Budget:
+    """What the streams of a PDF may give unpacked, together, and take packed: no more than there
+    is, since none lies in another. Raises UnsupportedOrUnsafeFile."""
+
+    def __init__(self, size: int) -> None:
+        self._left, self._untaken = MAX_UNPACKED, size + DAMAGED
+
+    def take(self, size: int) -> None:
+        self._untaken -= size
+        if self._untaken < 0:
+            raise _extraordinary("holds streams within others")
+        self.give(size)
+
+    def give(self, size: int) -> None:
+        self._left -= size
+        if self._left < 0:
+            raise UnsupportedOrUnsafeFile(
+                f"The PDF unpacks to more than {MAX_UNPACKED:,} bytes of text. Send it in"
+                " parts, or print it to a new PDF and send that."
+            )
+
+
+def _extraordinary(what: str) -> UnsupportedOrUnsafeFile:
+    return UnsupportedOrUnsafeFile(
+        f"The PDF {what}, which no ordinary PDF does. Print it to a new PDF, and send that."
+    )
+
+
 def _streams(content: bytes) -> Iterator[tuple[int, bytes]]:
     """Where the data of each stream begins, and the dictionary before it. No byte is looked at
     twice."""
     since = 0
-    for match in _STREAM.finditer(content):
+    for number, match in enumerate(_STREAM.finditer(content)):  # and where each ends
+        if number >= 2 * MAX_STREAMS:
+            raise _extraordinary(f"has more than {MAX_STREAMS:,} streams")
         before = content[max(since, match.start() - MAX_DICTIONARY) : match.start()]
         since = match.end()
         if not before.endswith(b"end"):
             yield match.end(), before[max(before.rfind(b" obj"), 0) :]
 
 
-def _filter_of(dictionary: bytes) -> bytes:
-    found = _FILTER.search(_ESCAPED.sub(_unescaped, dictionary))
-    return found[1] if found else b""
+def _packing_of(dictionary: bytes) -> list[bytes]:
+    """How the stream is packed, from the outside in; an empty name where zlib does not."""
+    found = _FILTER.search(dictionary)
+    return _PACKING.findall(found[1]) if found else []
 
 
-def _unescaped(match: re.Match[bytes]) -> bytes:
-    return bytes([int(match[1], 16)])
-
-
-def _unpacked(content: bytes, start: int, left: int, pages: _Pages) -> int:
-    """What it cost to unpack a stream: bytes taken and bytes given, up to a little over `left`."""
-    inflate, data, at = zlib.decompressobj(), memoryview(content)[start:], 0
-    given, before = 0, b""
-    while not inflate.eof and (inflate.unconsumed_tail or at < len(data)):
-        piece = inflate.unconsumed_tail
+def _unpack(packed: memoryview, budget: _Budget, pages: _Pages) -> None:
+    """Looks at a stream. A stream may be tiny, so a little is taken first, and ever more."""
+    inflate, at, size, before = zlib.decompressobj(), 0, FIRST_PIECE, b""
+    while not inflate.eof and (inflate.unconsumed_tail or at < len(packed)):
+        piece: bytes | memoryview = inflate.unconsumed_tail
         if not piece:
-            piece = bytes(data[at : at + PIECE])
+            piece = packed[at : at + size]
             at += len(piece)
+            size = min(2 * size, PIECE)
+            budget.take(len(piece))
         try:
             unpacked = inflate.decompress(piece, PIECE)
         except zlib.error:  # damaged: whoever reads it sees no more of it either
-            break
-        given += len(unpacked)
-        if given + at > left:
-            break
+            return
+        budget.give(len(unpacked))
         if b"/Page" in unpacked or b"/Count" in unpacked:
             pages.look_at(before + unpacked)
         before = unpacked[-OVERLAP:]
-    return given + at - len(inflate.unused_data)
+    budget.take(-len(inflate.unused_data))
 
 
 # --- DOCX -------------------------------------------------------------------------------------

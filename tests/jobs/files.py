@@ -3,6 +3,7 @@
 import io
 import random
 import stat
+import struct
 import zipfile
 import zlib
 
@@ -272,6 +273,38 @@ def damaged_lzma():
 def crowded_pdf():
     """As many beginnings of streams as fit, each behind a name that has to be unescaped."""
     return pdf(b"") + b"#41#41#41stream\n" * 60_000
+
+
+def full_pdf(unit):
+    """As large as a file may be, of one thing again and again."""
+    frame = b"%%PDF-1.4\n%s\nstartxref\n0\n%%%%EOF"
+    return frame % (unit * ((10_485_760 - len(frame)) // len(unit)))
+
+
+def overlapping_streams(times=12, packed=5_000_000):
+    """Streams that lie in one another: each begins with the next, and all go on with the same empty
+    blocks, of which each brings a code of its own."""
+    start = b" obj/Filter/Fl stream\n\x78\x01"
+    stored = b"\0" + struct.pack("<HH", len(start), len(start) ^ 0xFFFF) + start
+    block = _empty_block()
+    nested = start + stored * (times - 1) + block * (packed // len(block))
+    return b"%PDF-1.4\n" + nested + b"\nstartxref\n0\n%%EOF"
+
+
+def _empty_block():
+    """Eight blocks of deflate that hold nothing, with codes of 258 symbols in 15 bytes (RFC 1951,
+    3.2.7)."""
+    bits = [
+        *((0, 1), (2, 2), (0, 5), (0, 5), (14, 4)),  # a dynamic block, 257 + 1 symbols, 18 lengths
+        *((int(place in (2, 17)), 3) for place in range(18)),  # of "as many zeros" and of 1
+        *((0, 1), (1, 1), (127, 7), (1, 1), (106, 7), (0, 1), (0, 1)),  # 0, the end, a distance
+        (1, 1),  # the end
+    ]
+    number = length = 0
+    for value, width in bits:
+        number |= value << length
+        length += width
+    return sum(number << (length * n) for n in range(8)).to_bytes(length, "little")
 
 
 def symlink():

@@ -3,6 +3,7 @@
 import contextlib
 import time
 import zipfile
+import zlib
 
 import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
@@ -28,6 +29,15 @@ HOSTILE = {
     "a PDF of a million pages": (files.many_pages, "1,000,000 pages"),
     "3,000 pages packed in a PDF": (files.packed_pages, "pages; it may have 2,000"),
     "a protected PDF": (files.encrypted_pdf, "protected"),
+    "a PDF of many streams": (
+        lambda: files.full_pdf(b" obj/F/Fl stream\n" + zlib.compress(b"")),
+        "more than 50,000 streams",
+    ),
+    "streams within streams": (files.overlapping_streams, "holds streams within others"),
+    "a PDF that counts and counts": (
+        lambda: files.full_pdf(b"/Count 1\n"),
+        "counts pages more than 100,000 times",
+    ),
     "half of a PDF": (lambda: files.pdf(files.lines((files.TEXT, 11, 72, 700)))[:500], "cut off"),
     "a PDF that begins later": (lambda: b"GIF87a" + files.pdf(b""), "an image"),
     "text before a PDF": (lambda: b"Hello\n%PDF-1.7\nx", "does not begin with it"),
@@ -126,6 +136,15 @@ def test_a_hostile_file_is_refused_saying_why_and_nothing_is_kept(api, name):
 
 COSTLY = {
     "beginnings of streams": files.crowded_pdf,
+    "streams of nothing": lambda: files.full_pdf(b" obj/F/Fl stream\n" + zlib.compress(b"")),
+    "damaged streams": lambda: files.full_pdf(b" obj/F/Fl stream\n\xff"),
+    "bare beginnings of streams": lambda: files.full_pdf(b"stream\n"),
+    "escapes": lambda: files.full_pdf(b"#41" * 1_363 + b"stream\n"),
+    "lists of filters": lambda: files.full_pdf(b"/F[" * 1_363 + b"stream\n"),
+    "streams in streams": files.overlapping_streams,
+    "counts of pages": lambda: files.assembled(
+        files.one_page(files.stream(b"/Count 1" * 7_900_000))
+    ),
     "long names": files.endless_names,
     "long entities": files.hidden_entities,
     "a million relations": lambda: files.relations(*[f"<r>{'<a/>' * 100_000}</r>"] * 70),
@@ -185,6 +204,27 @@ def test_a_file_that_is_not_what_it_is_called_is_refused(api, make, name, media_
 )
 def test_an_ordinary_file_is_told_by_its_content(make, name, kind):
     assert inspect(make(), name=name) == kind
+
+
+def test_the_name_of_a_packing_may_be_written_in_codes():
+    bomb = files.flate_bomb().replace(b"/Filter /FlateDecode", b"/#46ilter [/Fl#61te#44ecode]")
+
+    with pytest.raises(UnsupportedOrUnsafeFile, match="unpacks to more than"):
+        inspect(bomb)
+
+
+def test_a_stream_that_is_damaged_or_no_zlib_at_all_hides_none_that_comes_later():
+    damaged = [
+        files.stream(b"", packed=b"Gb!$F>u~>" * 20, filters="[/ASCII85Decode /FlateDecode]"),
+        files.stream(b"", packed=zlib.compress(b"BT ET" * 1_000)[:-9]),
+    ]
+    objects = files.one_page(files.stream(files.lines((files.TEXT, 11, 72, 700))))
+    objects |= dict(enumerate(damaged * 2_000, start=5))
+    assert inspect(files.assembled(objects)) == Format.PDF
+
+    objects[90_000] = files.stream(b"<< /Type /Page >> " * 3_000)
+    with pytest.raises(UnsupportedOrUnsafeFile, match="pages"):
+        inspect(files.assembled(objects))
 
 
 def test_looking_at_an_ordinary_file_takes_no_time():
