@@ -120,7 +120,7 @@ _KNOWN_MAGIC = {
     b"MZ": "a program",
     b"\x7fELF": "a program",
 }
-_HTML_START = re.compile(r"\s*(?:<\?xml[^>]{0,200}\?>\s*)?(?:<!--(?:(?!-->).){0,2000}-->\s*)?"
+_HTML_START = re.compile(r"\s*+(?:<\?xml[^>]{0,200}\?>\s*+)?(?:<!--(?:(?!-->).){0,2000}-->\s*+)?"
     r"<(?:!doctype\s+html|html|head|body)\b", re.IGNORECASE | re.DOTALL)  # fmt: skip
 _ANY_TAG = re.compile(r"<(?:p|div|h[1-6]|ul|ol|table|section|article|main|span|br)\b", re.I)
 
@@ -324,7 +324,7 @@ def inspect_docx(content: bytes) -> None:
     try:
         with zipfile.ZipFile(BytesIO(content)) as archive:
             entries = archive.infolist()
-            _inspect_entries(entries)
+            _inspect_entries(entries, len(content))
             for entry in entries:
                 if entry.filename.endswith((".xml", ".rels")):
                     _inspect_xml(archive, entry.filename)
@@ -352,13 +352,16 @@ def _inspect_directory(content: bytes) -> None:
             f"The archive lists more than {MAX_ENTRIES:,} files, which no Word document has."
             f" {RESAVE}"
         )
-    if at + size != end or end + 22 + comment != len(content) or not content.startswith(b"PK\3\4"):
+    # The record of ZIP64, which no file of this size needs, would be believed instead of this one.
+    has_other = content[max(0, end - 20) :].startswith(b"PK\6\7")
+    is_all = at + size == end and end + 22 + comment == len(content)
+    if has_other or not is_all or not content.startswith(b"PK\3\4"):
         raise UnsupportedOrUnsafeFile(
             f"Something stands before, within or after the archive that is no part of it. {RESAVE}"
         )
 
 
-def _inspect_entries(entries: list[zipfile.ZipInfo]) -> None:
+def _inspect_entries(entries: list[zipfile.ZipInfo], size: int) -> None:
     names = [entry.filename for entry in entries]
     if _MAIN_PART not in names or _KINDS_OF_PARTS not in names:
         raise UnsupportedOrUnsafeFile(
@@ -375,6 +378,10 @@ def _inspect_entries(entries: list[zipfile.ZipInfo]) -> None:
             f"The document unpacks to more than {MAX_ZIP_UNPACKED:,} bytes. Take large pictures"
             " out, or send it in parts."
         )
+    # Or what little there is would be unpacked as often as there are entries. Not every zipfile of
+    # the versions of Python that we run on sees to that.
+    if sum(entry.compress_size for entry in entries) > size:
+        raise UnsupportedOrUnsafeFile(f"Files of the archive lie in one another. {RESAVE}")
     if sum(entry.file_size for entry in entries if _is_read(entry.filename)) > MAX_RELATIONSHIPS:
         raise UnsupportedOrUnsafeFile(
             f"The document refers to more than any ordinary one. {RESAVE}"

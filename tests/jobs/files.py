@@ -319,6 +319,50 @@ def many_entries(count=3_000):
     return out.getvalue()
 
 
+def overlapping_entries(count=20, packed=2_000_000):
+    """Parts that all have the same data: each header but the last is followed by the next ones, as
+    a field of its own. To come upon their first element takes long."""
+    document, names = docx(), [f"word/{number:04}.xml".encode() for number in range(count)]
+    text, blanks, block = b"<a>%s" % (b" " * 9), b" " * 40_000, _empty_block()
+    rest = b"\0" + struct.pack("<HH", len(blanks), len(blanks) ^ 0xFFFF) + blanks
+    shared = block * (packed // len(block)) + b"\0" + struct.pack("<HH", 12, 0xFFF3) + text
+    shared += rest * 2 + b"\x03\0"
+    size, head = len(text) + 2 * len(blanks), 30 + len(names[0])
+    first = int.from_bytes(document[-6:-2], "little")  # where the directory was
+    headers = entries = b""
+    for number, name in enumerate(names):
+        field = (count - number - 1) * head
+        common = struct.pack("<5H3L2H", 20, 0, 8, 0, 33, 0, len(shared), size, len(name), field)
+        headers += b"PK\3\4" + common + name
+        common = struct.pack("<6H3L", 20, 20, 0, 8, 0, 33, 0, len(shared), size)
+        at = first + number * head
+        entries += b"PK\1\2" + common + struct.pack("<5H2L", len(name), 0, 0, 0, 0, 0, at) + name
+    return _with_directory(document, headers + shared, entries, count)
+
+
+def long_directory(count=190_000):
+    """A directory of which the record at the end says little, and one of ZIP64 before it all."""
+    entry = b"PK\1\2" + struct.pack("<6H3L5H2L", 20, 20, *[0] * 7, 6, *[0] * 6)
+    entries = b"".join(b"%s%06d" % (entry, number) for number in range(count))
+    whole = _with_directory(docx(), b"", entries, count)
+    start = whole.rindex(b"PK\5\6")
+    (size, at), count = struct.unpack("<2L", whole[start + 12 : start + 20]), count + 5
+    more = struct.pack("<4sQ2H2L4Q", b"PK\6\6", 44, 45, 45, 0, 0, count, count, size, at)
+    more += struct.pack("<4sLQL", b"PK\6\7", 0, start, 1)
+    last = struct.pack("<4s4H2LH", b"PK\5\6", 0, 0, 1, 1, 100, start + len(more) - 100, 0)
+    return whole[:start] + more + last
+
+
+def _with_directory(document, data, entries, count):
+    """An archive with more data before its directory, and more entries in that."""
+    start = document.rindex(b"PK\5\6")
+    known, _, at = struct.unpack("<H2L", document[start + 10 : start + 20])
+    directory = document[at:start] + entries
+    end = struct.pack("<4s4H", b"PK\5\6", 0, 0, *[min(known + count, 65_535)] * 2)
+    end += struct.pack("<2LH", len(directory), at + len(data), 0)
+    return document[:at] + data + directory + end
+
+
 def encrypted_entry():
     """The flag of encryption, in the local header and in the directory."""
     content = bytearray(docx())

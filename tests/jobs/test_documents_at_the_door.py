@@ -83,6 +83,8 @@ HOSTILE = {
     "a link": (files.symlink, "a link or a device"),
     "a file twice": (lambda: files.with_entry("WORD/document.xml"), "two files of one name"),
     "3,000 files": (files.many_entries, "more than 2,000 files"),
+    "a directory longer than it says": (files.long_directory, "no part of it"),
+    "parts that share their data": (files.overlapping_entries, "lie in one another"),
     "a protected part": (files.encrypted_entry, "without a password"),
     "macros": (lambda: files.with_entry("word/vbaProject.bin"), "macros"),
     "a kind with macros": (
@@ -145,6 +147,9 @@ COSTLY = {
     "counts of pages": lambda: files.assembled(
         files.one_page(files.stream(b"/Count 1" * 7_900_000))
     ),
+    "a directory longer than it says": files.long_directory,
+    "parts that share their data": files.overlapping_entries,
+    "blanks": lambda: b" " * 10_485_759 + b"<",
     "long names": files.endless_names,
     "long entities": files.hidden_entities,
     "a million relations": lambda: files.relations(*[f"<r>{'<a/>' * 100_000}</r>"] * 70),
