@@ -125,7 +125,13 @@ def test_a_submission_is_answered_the_same(live, body):
         "/jobs?cursor={ended}",
         "/jobs?access_token=x",
         "/jobs?title=%ff",
+        "/jobs?limit=2;limit=3",
+        "/jobs?limit=%00",
+        "/jobs?limit=2&%ED%A0%80=1",
+        "/jobs?limit=2" + "&" * 999,
+        "/jobs?limit=2" + "&" * 1_000,
     ],
+    ids=lambda path: path[:40] + f"+{len(path) - 40}" * (len(path) > 40),
 )
 def test_a_question_is_answered_the_same(live, ended, path):
     lane, view = said_by_both(live, "GET", path.format(ended=ended))
