@@ -119,13 +119,21 @@ class MultipartParser(BaseParser):
         body = read_body(stream, declared_length(parser_context), limit=limit, what=what)
         return dict(_once_each(*_form(body, media_type or "")))
 
+    @classmethod
+    def reads(cls, media_type: str | None) -> bool:
+        """Whether it is a form's, in whatever case (RFC 9110, 8.3.1) and with any parameters."""
+        kind, _ = parse_header_parameters(media_type or "")
+        return kind == cls.media_type
+
 
 def _form(body: bytes, media_type: str) -> tuple[QueryDict, Any]:
     _, parameters = parse_header_parameters(media_type)
     boundary = parameters.get("boundary", "").encode("latin-1", "replace")
     if not boundary or body.rfind(b"--" + boundary + b"--") < 0:
         raise ParseError("The form is cut off: its closing boundary is missing.")
-    meta = {"CONTENT_TYPE": media_type, "CONTENT_LENGTH": str(len(body))}
+    # Django's parser knows the type in lower case alone.
+    kind = f"{MultipartParser.media_type};{media_type.partition(';')[2]}"
+    meta = {"CONTENT_TYPE": kind, "CONTENT_LENGTH": str(len(body))}
     try:
         parser = DjangoMultiPartParser(meta, io.BytesIO(body), [InMemoryHandler()], "utf-8")
         return parser.parse()

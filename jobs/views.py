@@ -127,7 +127,7 @@ class JobCreateView(JobView):
     )
     def post(self, request: Request) -> Response:
         caller = principal(request)
-        is_form = (request.content_type or "").startswith(MultipartParser.media_type)
+        is_form = MultipartParser.reads(request.content_type)
         serializer = DocumentSubmitSerializer if is_form else JobSubmitSerializer
         job = services.submit_job(
             tenant_id=caller.tenant_id,

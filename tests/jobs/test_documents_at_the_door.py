@@ -337,6 +337,24 @@ def test_a_form_that_is_cut_off_is_400(api):
     check_problem(response, 400, "malformed_body")
 
 
+@pytest.mark.parametrize(
+    "media_type",
+    [
+        "Multipart/Form-Data; Boundary=b",
+        "MULTIPART/FORM-DATA;boundary=b",
+        "multipart/form-data ; boundary=b",
+    ],
+)
+def test_a_form_is_a_form_however_its_type_is_written(api, media_type):
+    """RFC 9110, 8.3.1."""
+    body = b'--b\r\nContent-Disposition: form-data; name="document"; filename="x.txt"\r\n\r\nWash'
+
+    response = api.post("/jobs", body + b"\r\n--b--\r\n", content_type=media_type)
+
+    assert response.status_code == 202
+    assert Job.objects.across_tenants().get().document.text == "Wash"
+
+
 def test_a_field_that_stands_twice_is_400(api):
     response = api.post("/jobs", {"title": ["a", "b"]}, format="multipart")
 

@@ -106,6 +106,24 @@ def test_a_submission_is_answered_the_same(live, body):
 
 
 @pytest.mark.parametrize(
+    ("media_type", "status"),
+    [
+        ("Application/JSON", 202),
+        ("APPLICATION/JSON; Charset=UTF-8", 202),
+        ("application/json;charset=utf-7", 415),
+        ("application/jsonx", 415),
+    ],
+)
+def test_a_media_type_is_understood_the_same(live, media_type, status):
+    headers = {"Content-Type": media_type}
+
+    lane, view = said_by_both(live, "POST", "/jobs", GUIDELINE, headers=headers)
+
+    assert lane[0] == status
+    assert lane == view
+
+
+@pytest.mark.parametrize(
     "path",
     [
         "/jobs/{ended}",

@@ -68,6 +68,16 @@ def test_credentials_may_come_by_http_basic(client, key):
     assert response.status_code == 200
 
 
+@pytest.mark.parametrize("kind", ["Application/X-WWW-Form-Urlencoded; Charset=UTF-8", "TEXT/plain"])
+def test_a_media_type_means_the_same_in_any_case(client, key, kind):
+    fields = {"grant_type": "client_credentials", "client_id": key.key.client_id}
+    body = urlencode({**fields, "client_secret": key.client_secret})
+
+    response = client.post("/oauth/token", body, content_type=kind)
+
+    assert response.status_code == (200 if "Form" in kind else 415)
+
+
 def test_a_narrower_scope_is_given_as_asked(client, key):
     assert ask(client, key, scope="jobs:read").json()["scope"] == "jobs:read"
 
