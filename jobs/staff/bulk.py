@@ -85,7 +85,7 @@ class StartPage(ActPage):
     def setup(self, request: HttpRequest, *args: Any, **kwargs: Any) -> None:
         super().setup(request, *args, **kwargs)
         asked = FilterForm(request.GET)
-        self.chosen, self.wrong = asked.filter(), asked.errors
+        self.chosen, self.wrong = asked.filter(), asked.wrong()
         self.kind = request.GET.get("kind", "")
         if self.kind not in BulkAction.Kind.values:
             stops = self.chosen.status in bulk.POSSIBLE[BulkAction.Kind.CANCEL]
@@ -106,13 +106,13 @@ class StartPage(ActPage):
             (label, f"?{urlencode(self.chosen.held() | {'kind': value})}", value == self.kind)
             for value, label in BulkAction.Kind.choices
         ]
-        return super().context() | seen | {"filter": self.chosen, "kinds": kinds, "kind": self.kind}
+        said = {"filter": self.chosen, "kinds": kinds, "kind": self.kind, "wrong": self.wrong}
+        return super().context() | seen | said
 
     def _refuse_what_is_wrong(self) -> None:
         """A value that was left out of the filter would let in more jobs than were meant."""
         if self.wrong:
-            said = self.wrong.as_text().replace("\n", " ")
-            raise bulk.ImpossibleAction(f"The filter is not well formed. {said}")
+            raise bulk.ImpossibleAction(f"The filter is not well formed. {self.wrong}")
 
     def perform(self, form: Any) -> str:
         self._refuse_what_is_wrong()
@@ -129,7 +129,8 @@ class StartPage(ActPage):
         return f"Started with {self.action.total} jobs."
 
     def back(self) -> str:
-        return f"{reverse('admin:jobs')}?{urlencode(self.chosen.held())}"
+        held = self.request.GET.dict() if self.wrong else self.chosen.held()
+        return f"{reverse('admin:jobs')}?{urlencode(held)}"
 
     def done(self) -> str:
         return reverse("admin:bulk_one", args=[self.action.pk])

@@ -18,6 +18,7 @@ from jobs.models import Job, JobQuerySet, JobStatus
 from tenants.models import Tenant
 
 PER_PAGE = 50
+BESIDE = {"q", "before", "after", "kind"}  # in the same addresses, and no filters
 PATIENCE = 2.0  # seconds; a page is no place to wait longer
 SPANS = {"hour": timedelta(hours=1), "day": timedelta(days=1), "week": timedelta(weeks=1)}
 SHOWN = (
@@ -61,10 +62,27 @@ class FilterForm(forms.Form):
     metadata = forms.CharField(label="Metadata: key=value, or a value", required=False)
     shape = forms.CharField(required=False, max_length=500, widget=forms.HiddenInput)
 
+    def clean(self) -> dict[str, Any]:
+        """A misspelt name would leave in what it was to leave out."""
+        unknown = sorted(set(self.data) - set(self.fields) - BESIDE)
+        if unknown:
+            raise forms.ValidationError(
+                f"There is no filter {', '.join(unknown)}. There is: {', '.join(self.fields)}."
+            )
+        return self.cleaned_data
+
     def filter(self) -> JobFilter:
-        """Of what is well formed; the rest is left out, and the form says so."""
+        """Of what is well formed. Where something is wrong, that is too wide to be acted on."""
         self.full_clean()
         return JobFilter.of(self.cleaned_data)
+
+    def wrong(self) -> str:
+        """What is wrong with it, in a line; "" where nothing is."""
+        said = []
+        for name, texts in self.errors.items():
+            label = f"{self[name].label}: " if name in self.fields else ""
+            said += [f"{label}{text}" for text in texts]
+        return " ".join(said)
 
 
 @staff_page("jobs/job/", name="jobs", label="Jobs", place=10)
@@ -81,13 +99,15 @@ class JobListPage(StaffPage):
     def context(self) -> dict[str, Any]:
         form = FilterForm(self.request.GET, label_suffix="")
         chosen = form.filter()
-        rows, older, newer, late = self._page(chosen)
+        wrong = form.wrong()
+        rows, older, newer, late = ([], "", "", False) if wrong else self._page(chosen)
         here = reverse("admin:jobs")
         now = timezone.now()
         spans = {name: chosen.held() | {"since": _iso(now - span)} for name, span in SPANS.items()}
         return {
             "form": form,
             "filter": chosen,
+            "wrong": wrong,
             "rows": rows,
             "late": late,
             "older": older,

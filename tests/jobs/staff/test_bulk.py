@@ -70,12 +70,17 @@ def test_what_cannot_be_done_is_said(operator):
     assert not BulkAction.objects.exists()
 
 
-@pytest.mark.parametrize("wrong", ["tenant=acme%20corp", "since=yesterday", f"shape={'x' * 501}"])
+@pytest.mark.parametrize(
+    "wrong", ["tenant=acme%20corp", "since=yesterday", f"shape={'x' * 501}", "state=x"]
+)
 def test_a_filter_that_is_not_well_formed_acts_on_nothing(operator, wrong):
     failed(JobFactory())
     url = f"{NEW}?status=FAILED&{wrong}"
 
-    assert "The filter is not well formed" in operator.get(url).text
+    page = operator.get(url)
+    assert "The filter is not well formed" in page.text
+    assert "?status=FAILED&amp;kind=" not in page.text  # no way around what was left out
+    assert page.context["back"].startswith(f"{reverse('admin:jobs')}?status=FAILED&{wrong[:6]}")
     refused = operator.post(
         url, form_of(operator.get(f"{NEW}?status=FAILED"), reason="r", name="n", rate=1)
     )

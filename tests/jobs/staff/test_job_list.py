@@ -84,13 +84,21 @@ def test_each_filter_leaves_what_it_names(viewer, settings):
     assert found(status="COMPLETED", tenant="north") == []
 
 
-def test_what_is_no_filter_is_said_and_left_out(viewer):
-    job = JobFactory()
+def test_what_is_no_filter_is_said_and_lists_nothing(staff_client):
+    JobFactory()
+    operator = staff_client("operator")
 
-    page = viewer.get(LIST, {"status": "LOST", "since": "yesterday", "attempts": "-1"})
+    page = operator.get(LIST, {"status": "LOST", "since": "yesterday", "attempts": "-1"})
+    misspelt = operator.get(LIST, {"state": "FAILED"})
 
-    assert shown(page) == [job.event_id]
+    assert shown(page) == shown(misspelt) == []
     assert page.text.count('class="errorlist"') == 3
+    assert "Status: Select a valid choice. LOST is not one" in page.text
+    assert "There is no filter state. There is: status, tenant," in misspelt.text
+    for each in (page, misspelt):
+        assert "nothing is listed" in each.text
+        assert reverse("admin:bulk_new") not in each.text
+        assert "all jobs" not in each.text
 
 
 def test_deleted_jobs_are_not_listed(viewer):
