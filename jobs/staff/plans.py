@@ -1,5 +1,6 @@
 """Plans: what their tenants may use."""
 
+from decimal import Decimal
 from functools import cached_property
 from typing import Any
 
@@ -11,6 +12,7 @@ from django.urls import reverse
 from config.staff import Act, ActPage, ReasonForm, StaffPage, StaffRole, declare, staff_page
 from jobs import plans
 from tenants.models import Plan
+from tenants.preferences import installed_models
 
 LIMITS = [name for name in plans.FIELDS if name != "code"]
 CHANGE = declare(
@@ -39,20 +41,75 @@ class PlansPage(StaffPage):
         }
 
 
+MICROS = 1_000_000  # of a dollar: that is how money is counted
+
+
+class DollarsField(forms.DecimalField):
+    """Dollars to whoever types, millionths of a dollar to the model."""
+
+    def __init__(self, **kwargs: Any):
+        super().__init__(min_value=0, max_digits=18, decimal_places=6, **kwargs)
+
+    def prepare_value(self, value: Any) -> Any:
+        return Decimal(value) / MICROS if isinstance(value, int) else value
+
+    def clean(self, value: Any) -> Any:
+        return int(super().clean(value) * MICROS)
+
+
 class PlanForm(ReasonForm, forms.ModelForm):
     """A plan's limits, and why they are as they are now."""
+
+    money_per_month = DollarsField(
+        label="Money a month, in US dollars",
+        initial=Plan._meta.get_field("money_per_month").default,
+        help_text="What its jobs may cost in a calendar month in UTC, for example 1000 or 0.50."
+        " 0: only what costs nothing.",
+    )
 
     class Meta:
         model = Plan
         fields = LIMITS
+        labels = {
+            "submits_per_minute": "Submissions a minute",
+            "reads_per_minute": "Reads a minute",
+            "manages_per_minute": "Other requests a minute",
+            "max_running": "Jobs running at once",
+            "max_waiting": "Jobs waiting",
+            "tokens_per_day": "Tokens a day",
+            "retention_days": "Jobs are kept for, in days",
+        }
+        help_texts = {
+            "name": "What people read beside its code.",
+            "submits_per_minute": "Requests that submit a job, in any 60 seconds, of all the"
+            " tenant's callers together.",
+            "reads_per_minute": "Requests that read, counted likewise.",
+            "manages_per_minute": "Requests that change anything else, such as to retry a job, to"
+            " make a key or to invite a person; counted likewise.",
+            "max_running": "More wait for their turn.",
+            "max_waiting": "A submission beyond that is refused.",
+            "tokens_per_day": "What its jobs may use in a day in UTC, prompts and replies alike.",
+            "retention_days": "Counted from their end; then they are deleted. Empty: for ever. A"
+            " tenant may choose a number of its own.",
+        }
 
     field_order = [*LIMITS, "reason"]
 
+    def __init__(self, *args: Any, **kwargs: Any):
+        super().__init__(*args, **kwargs)
+        self.fields[
+            "allowed_models"
+        ].help_text = (
+            f"Separated by commas, of: {', '.join(installed_models())}. Empty: all of them."
+        )
+
 
 class NewPlanForm(PlanForm):
-    class Meta:
-        model = Plan
+    class Meta(PlanForm.Meta):
         fields = ["code", *LIMITS]
+        help_texts = PlanForm.Meta.help_texts | {
+            "code": "How the API and the audit log name it. It stays as it is.",
+        }
 
     field_order = ["code", *LIMITS, "reason"]
 

@@ -132,7 +132,8 @@ def test_what_is_for_administrators_is_refused_to_others(staff_client, tenant, r
 
 def fields(plan, **changed):
     held = {name: getattr(plan, name) for name in plans.FIELDS}
-    held |= {"allowed_models": ",".join(plan.allowed_models)} | changed
+    held |= {"allowed_models": ",".join(plan.allowed_models)}
+    held |= {"money_per_month": f"{plan.money_per_month / 1_000_000:f}"} | changed
     return {name: "" if value is None else value for name, value in held.items()}
 
 
@@ -150,6 +151,43 @@ def test_a_plan_is_changed_for_all_its_tenants(administrator, tenant):
     changed = entry("plan.changed")
     assert (changed.before["max_running"], changed.after["max_running"]) == (16, 5)
     assert changed.after["reason"] == WHY["reason"]
+
+
+@pytest.mark.parametrize(
+    ("typed", "kept"), [("1000", 10**9), ("0.50", 500_000), ("0", 0), ("12.345678", 12_345_678)]
+)
+def test_money_is_typed_and_shown_in_dollars(administrator, typed, kept):
+    plan = PlanFactory()
+    page = reverse("admin:plan", args=[plan.code])
+
+    administrator.post(page, fields(plan, money_per_month=typed) | WHY)
+
+    assert Plan.objects.get(pk=plan.pk).money_per_month == kept
+    shown = administrator.get(page)
+    assert "in US dollars" in shown.text
+    assert float(shown.context["form"]["money_per_month"].value()) == float(typed)
+
+
+@pytest.mark.parametrize("typed", ["-1", "0.0000001", "1" + "0" * 12, "", "lots"])
+def test_what_is_no_amount_of_money_is_refused(administrator, typed):
+    plan = PlanFactory()
+
+    page = administrator.post(
+        reverse("admin:plan", args=[plan.code]), fields(plan, money_per_month=typed) | WHY
+    )
+
+    assert page.status_code == 422
+    assert page.context["form"].errors.keys() == {"money_per_month"}
+    assert Plan.objects.get(pk=plan.pk).money_per_month == plan.money_per_month
+
+
+def test_each_limit_says_what_it_limits(administrator):
+    page = administrator.get(reverse("admin:plan_new"))
+
+    form = page.context["form"]
+    assert [name for name, field in form.fields.items() if not field.help_text] == []
+    assert form["money_per_month"].value() == 1000
+    assert "of: guidepost-offline-1" in form.fields["allowed_models"].help_text
 
 
 def test_a_plan_that_allows_nothing_is_refused(administrator):
