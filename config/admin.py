@@ -19,7 +19,13 @@ from django.urls import path, reverse
 from django.utils.http import urlencode
 
 from config.pages import SAFE_METHODS
-from config.staff import StaffRole, holds, navigation, pages
+from config.staff import ActPage, StaffRole, holds, keep_form, navigation, pages
+
+FIRST = "To change something, show first that it is you."
+STILL_TO_DO = (
+    "Nothing is changed yet. Show that it is you; then you find the form as you left it, to send it"
+    " once more."
+)
 
 
 class StaffSite(admin.AdminSite):
@@ -74,12 +80,18 @@ class StaffSite(admin.AdminSite):
         if view == self.logout:
             return inner
 
+        page = getattr(view, "view_class", None)
+        act = page if isinstance(page, type) and issubclass(page, ActPage) else None
+
         def checked(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
-            stale = request.method not in SAFE_METHODS and not _recently(request)
-            if stale and self.has_permission(request):
-                messages.warning(request, "Nothing was changed. Do it again, now that we know you.")
-                return _to("account_reauthenticate", request.get_full_path())
-            return inner(request, *args, **kwargs)
+            sends = request.method not in SAFE_METHODS
+            asked = sends or (act is not None and holds(request, act.least))
+            if not asked or _recently(request) or not self.has_permission(request):
+                return inner(request, *args, **kwargs)
+            if act and sends:
+                keep_form(request)
+            messages.info(request, STILL_TO_DO if sends else FIRST)
+            return _to("account_reauthenticate", request.get_full_path())
 
         return update_wrapper(checked, view)
 

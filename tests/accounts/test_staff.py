@@ -134,11 +134,50 @@ def test_whoever_came_in_long_ago_shows_again_who_they_are_before_changing_anyth
         == f"/accounts/reauthenticate/?next=%2Fadmin%2Fjobs%2Fjob%2F{job.event_id}%2Fretry%2F"
     )
     assert job.status == "FAILED"
+    asked = client.get(to(stopped))
+    assert "Nothing is changed yet." in asked.text
     again = client.post(to(stopped), {"password": PASSWORD, "next": retry})
     assert to(again) == retry
+    form = client.get(retry)
+    assert 'value="mended"' in form.text  # once: then the form is a new one
+    assert "mended" not in client.get(retry).text
     client.post(retry, why)
     job.refresh_from_db()
     assert job.status == "PENDING"
+
+
+def test_who_came_in_long_ago_is_asked_before_they_type(client, enrolled, tenant):
+    job = failed(JobFactory(tenant=tenant))
+    retry = f"/admin/jobs/job/{job.event_id}/retry/"
+    sign_in(client, enrolled, seconds_ago=301)
+
+    stopped = client.get(f"{retry}?from=here")
+
+    assert to(stopped) == (
+        "/accounts/reauthenticate/?next=%2Fadmin%2Fjobs%2Fjob%2F"
+        f"{job.event_id}%2Fretry%2F%3Ffrom%3Dhere"
+    )
+    assert "show first that it is you" in client.get(to(stopped)).text
+    client.post(to(stopped), {"password": PASSWORD, "next": retry})
+    assert client.get(retry).status_code == 200
+
+
+def test_who_may_not_do_it_is_not_asked_who_they_are(client, enrolled, tenant):
+    User.objects.update(staff_role="viewer")
+    enrolled.refresh_from_db()
+    sign_in(client, enrolled, seconds_ago=301)
+
+    assert client.get("/admin/plans/new/").status_code == 403
+
+
+def test_what_was_typed_into_one_form_is_kept_for_no_other(client, enrolled, tenant):
+    one, other = (f"/admin/jobs/job/{failed(JobFactory()).event_id}/retry/" for _ in range(2))
+    sign_in(client, enrolled, seconds_ago=301)
+    stopped = client.post(one, {"reason": "mended"})
+    client.post(to(stopped), {"password": PASSWORD, "next": one})
+
+    assert "mended" not in client.get(other).text
+    assert "mended" in client.get(one).text
 
 
 def test_every_page_of_the_admin_is_behind_the_same_door(enrolled):

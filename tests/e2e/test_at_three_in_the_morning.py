@@ -151,6 +151,7 @@ def test_after_a_while_whoever_acts_shows_again_who_they_are(live, staff):
     page.locator("[name=password]").fill(PASSWORD)
     page.keyboard.press("Enter")
     expect(page).to_have_url(re.compile(f"{event_id}/retry/$"))
+    expect(page.locator("[name=reason]")).to_have_value(WHY)
 
 
 def forget_when_they_came_in(live, page):
