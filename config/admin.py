@@ -21,6 +21,7 @@ from django.utils.http import urlencode
 from config.pages import SAFE_METHODS
 from config.staff import ActPage, StaffRole, holds, keep_form, navigation, pages
 
+NOT_STAFF = "These pages are for the staff of this installation."
 FIRST = "To change something, show first that it is you."
 STILL_TO_DO = (
     "Nothing is changed yet. Show that it is you; then you find the form as you left it, to send it"
@@ -60,7 +61,8 @@ class StaffSite(admin.AdminSite):
         if not request.user.is_authenticated:
             return redirect_to_login(back)
         if not super().has_permission(request):
-            raise PermissionDenied
+            who = request.user.get_username()
+            raise PermissionDenied(f"{NOT_STAFF} You are signed in as {who}, who is not staff.")
         if self.has_permission(request):
             return redirect("admin:index")
         if is_mfa_enabled(request.user):

@@ -231,7 +231,8 @@ def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
 
 
 def permission_denied(request: HttpRequest, exception: Exception) -> HttpResponse:
-    return _answer(request, 403, *KNOWN[exceptions.PermissionDenied])
+    code, title, detail = KNOWN[exceptions.PermissionDenied]
+    return _answer(request, 403, code, title, str(exception) or detail)
 
 
 def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:

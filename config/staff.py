@@ -166,7 +166,7 @@ class StaffPage(View):
 
     def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
         if not holds(request, self.least):
-            raise PermissionDenied
+            raise PermissionDenied(f"This is for staff in the role {self.least.label} or above.")
         if any("\0" in value for _, values in request.GET.lists() for value in values):
             raise BadRequest("No text in PostgreSQL may hold a NUL.")
         response = super().dispatch(request, *args, **kwargs)

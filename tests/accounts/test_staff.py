@@ -75,11 +75,14 @@ def test_the_whole_way_in(client, enrolled):
 
 
 def test_people_who_are_not_staff_are_refused(client):
-    sign_in(client, UserFactory())
+    person = UserFactory()
+    sign_in(client, person)
 
     response = client.get("/admin/", follow=True)
 
     assert response.status_code == 403
+    assert f"You are signed in as {person.email}, who is not staff." in response.text
+    assert 'href="/accounts/"' in response.text
 
 
 def test_djangos_own_form_takes_no_password(enrolled):
