@@ -74,7 +74,7 @@ def paths(live):
 def test_each_page_opens_for_whoever_may_see_it_and_the_browser_has_no_complaint(
     live, staff, paths, role
 ):
-    page = staff(role, fresh=False)
+    page = staff(role)  # forms of acts ask for a fresh sign-in
 
     for path, least in paths:
         allowed = staff_pages.StaffRole(role).includes(least)
@@ -82,7 +82,7 @@ def test_each_page_opens_for_whoever_may_see_it_and_the_browser_has_no_complaint
 
 
 def test_a_machine_reads_each_page_in_light_and_dark_and_it_fits_a_telephone(live, staff, paths):
-    page = staff("administrator", fresh=False, bypass_csp=True)  # axe is a script of its own
+    page = staff("administrator", bypass_csp=True)  # axe is a script of its own
     wrong = []
     for path, _ in paths:
         page.set_viewport_size({"width": 1280, "height": 900})
