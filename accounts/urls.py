@@ -1,8 +1,7 @@
 from django.urls import path
 
-from accounts.views import HomePage, JWKSView
+from accounts.views import JWKSView
 
 urlpatterns = [
     path(".well-known/jwks.json", JWKSView.as_view(), name="jwks"),
-    path("accounts/", HomePage.as_view(), name="account_home"),
 ]

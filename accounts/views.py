@@ -1,10 +1,5 @@
-"""The public keys that our tokens verify with; and the first page of who has signed in."""
+"""The public keys that our tokens verify with."""
 
-from typing import Any
-
-from allauth.mfa.utils import is_mfa_enabled
-from django.contrib.auth.mixins import LoginRequiredMixin
-from django.views.generic import TemplateView
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
@@ -27,11 +22,3 @@ class JWKSView(PublicView):
         # A new key signs only when whoever kept the set for so long has asked again.
         headers = {"Cache-Control": f"public, max-age={int(GRACE.total_seconds())}"}
         return Response(key_ring().jwks(), headers=headers)
-
-
-class HomePage(LoginRequiredMixin, TemplateView):
-    template_name = "account/home.html"
-
-    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
-        enabled = is_mfa_enabled(self.request.user)
-        return super().get_context_data(**kwargs, has_second_factor=enabled)

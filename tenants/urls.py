@@ -1,5 +1,6 @@
 from django.urls import path
 
+from tenants.views.account import EndSessionPage, HomePage, SessionsPage
 from tenants.views.audit import AuditView
 from tenants.views.authorize import AuthorizeView
 from tenants.views.invitations_page import InvitationPage
@@ -36,7 +37,10 @@ urlpatterns = [
         InvitationDetailView.as_view(),
         name="invitation-detail",
     ),
+    path("accounts/", HomePage.as_view(), name="account_home"),
     path("accounts/invitations/<str:token>", InvitationPage.as_view(), name="invitation"),
+    path("accounts/sessions/", SessionsPage.as_view(), name="usersessions_list"),
+    path("accounts/sessions/<uuid:session_id>/end", EndSessionPage.as_view(), name="session-end"),
     path("settings", SettingsView.as_view(), name="settings"),
     path("settings/provider", ProviderKeyView.as_view(), name="provider-key"),
     path("me", MeView.as_view(), name="me"),

@@ -40,6 +40,7 @@ from tenants.models import (
     RefreshToken,
 )
 from tenants.permissions import granted_scopes
+from tenants.services.clients import CLI
 from tenants.services.tokens import InvalidScope, NotYourToken, issue_session_token
 
 CODE_LIVES = timedelta(seconds=60)
@@ -240,13 +241,34 @@ def _tokens(session: ApiSession, scopes: Iterable[str] = ()) -> Tokens:
 
 def sessions_of(*, user_id: int, tenant_id: UUID) -> list[ApiSession]:
     """Those that go on, the one used last first."""
+    return list(_going_on(ApiSession.objects.for_tenant(tenant_id).filter(user_id=user_id)))
+
+
+def all_sessions_of(user: User) -> list[ApiSession]:
+    """Those that go on in any tenant, with their tenants: `sessions_of` for the person's own pages,
+    and for staff. Not those that a new password has ended."""
+    own = ApiSession.objects.across_tenants().filter(
+        user=user, password_digest=password_digest(user.password)
+    )
+    return list(_going_on(own).select_related("tenant"))
+
+
+def with_clients(found: Iterable[ApiSession]) -> list[tuple[ApiSession, str]]:
+    """Each with its program's name, or the id where the program is no longer known."""
+    found = list(found)
+    known = OAuthClient.objects.filter(pk__in={session.client_id for session in found})
+    names = {client.pk: client.name for client in [*known, CLI]}
+    return [(session, names.get(session.client_id, session.client_id)) for session in found]
+
+
+def _going_on(sessions: QuerySet[ApiSession]) -> QuerySet[ApiSession]:
     now = timezone.now()
-    own = ApiSession.objects.for_tenant(tenant_id).filter(user_id=user_id, revoked_at=None)
-    fresh = own.filter(
+    fresh = sessions.filter(
+        revoked_at=None,
         last_used_at__gt=now - settings.API_SESSION_IDLE,
         created_at__gt=now - settings.API_SESSION_MAX,
     )
-    return list(fresh.order_by("-last_used_at", "id"))
+    return fresh.order_by("-last_used_at", "id")
 
 
 def end_session(session: ApiSession, *, reason: Ended) -> bool:

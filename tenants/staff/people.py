@@ -13,7 +13,7 @@ from django.urls import reverse
 from accounts.models import User
 from config.staff import Act, ActPage, ReasonForm, StaffPage, StaffRole, declare, staff_page
 from tenants.models import AuditEntry, Membership
-from tenants.services import staff
+from tenants.services import sessions, staff
 
 PER_PAGE = 50
 ADD = declare(
@@ -117,6 +117,7 @@ class PersonPage(OnePerson, StaffPage):
             "sessions": UserSession.objects.filter(user=person)
             .defer("session_key", "data")
             .order_by("-last_seen_at")[:20],
+            "api_sessions": sessions.with_clients(sessions.all_sessions_of(person)),
             "entries": entries.exclude(action="job.submitted")
             .select_related("tenant")
             .order_by("-at", "-id")[:20],

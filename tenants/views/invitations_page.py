@@ -16,6 +16,8 @@ from accounts.models import User
 from accounts.services import register_person
 from tenants.services import invitations, members
 
+JOINED = "You act for {} now."
+
 
 class NewPersonForm(forms.Form):
     name = forms.CharField(
@@ -59,13 +61,14 @@ class InvitationPage(View):
                 name=form.cleaned_data["name"],
                 password=form.cleaned_data["password"],
             )
-            members.accept_invitation(token, user)
+            membership = members.accept_invitation(token, user)
+        messages.success(request, JOINED.format(membership.tenant.name))
         record_authentication(request, user, method="password", email=user.email)
         return perform_login(request, Login(user=user, email=user.email, signup=True))
 
     def _join(self, request: HttpRequest, token: str, user: User) -> HttpResponse:
         membership = members.accept_invitation(token, user)
-        messages.success(request, f"You are a member of {membership.tenant.name} now.")
+        messages.success(request, JOINED.format(membership.tenant.name))
         return redirect("account_home")
 
     def _page(

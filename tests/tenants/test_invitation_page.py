@@ -45,7 +45,7 @@ def test_a_new_person_makes_an_account_and_is_in(client, page, tenant):
     response = client.post(page, FORM)
 
     assert response.headers["Location"] == "/accounts/"
-    assert is_in(client)
+    assert f"You act for {tenant.name} now." in client.get("/accounts/").text
     bob = User.objects.get(email=BOB)
     assert (bob.name, bob.is_staff, roles(tenant)) == ("Bob", False, {BOB: "member"})
     assert bob.emailaddress_set.get().verified

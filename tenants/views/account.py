@@ -1,0 +1,65 @@
+"""A person's own pages that know of tenants: whom they act for, and what acts in their name."""
+
+from typing import Any, cast
+from uuid import UUID
+
+from allauth.mfa.utils import is_mfa_enabled
+from allauth.usersessions.views import ListUserSessionsView
+from django.contrib import messages
+from django.contrib.auth.mixins import LoginRequiredMixin
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import redirect
+from django.views import View
+from django.views.generic import TemplateView
+
+from accounts.models import User
+from tenants.models import ApiSession, Membership, Scope
+from tenants.permissions import granted_scopes
+from tenants.services import sessions
+
+
+class HomePage(LoginRequiredMixin, TemplateView):
+    template_name = "account/home.html"
+
+    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
+        user = _signed_in(self.request)
+        own = Membership.objects.across_tenants().filter(user=user).select_related("tenant")
+        memberships: list[dict[str, Any]] = [
+            {"membership": each, "scopes": _in_order(granted_scopes(each.tenant, each.role))}
+            for each in own.order_by("tenant__name", "pk")
+        ]
+        return super().get_context_data(
+            **kwargs,
+            has_second_factor=is_mfa_enabled(user),
+            memberships=memberships,
+            makes_keys=any(Scope.KEYS_MANAGE in each["scopes"] for each in memberships),
+        )
+
+
+class SessionsPage(ListUserSessionsView):
+    """allauth's page of browsers, and with them the programs that were let in."""
+
+    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
+        own = sessions.all_sessions_of(_signed_in(self.request))
+        return super().get_context_data(**kwargs, api_sessions=sessions.with_clients(own))
+
+
+class EndSessionPage(LoginRequiredMixin, View):
+    http_method_names = ["post"]
+
+    def post(self, request: HttpRequest, session_id: UUID) -> HttpResponse:
+        own = ApiSession.objects.across_tenants().filter(user=_signed_in(request))
+        session = own.filter(pk=session_id).first()
+        if session is None:
+            raise Http404
+        sessions.end_session(session, reason=ApiSession.Ended.BY_OWNER)
+        messages.success(request, "It is ended: its tokens are void within a second.")
+        return redirect("usersessions_list")
+
+
+def _in_order(scopes: set[Scope]) -> list[Scope]:
+    return [scope for scope in Scope if scope in scopes]
+
+
+def _signed_in(request: HttpRequest) -> User:
+    return cast(User, request.user)
