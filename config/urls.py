@@ -3,8 +3,8 @@
 from django.contrib import admin
 from django.urls import include, path
 from django.views.generic import RedirectView
-from drf_spectacular.views import SpectacularJSONAPIView, SpectacularSwaggerSplitView
 
+from config.docs import DocsPage, DocumentView
 from config.health import HealthView, ReadyView
 
 urlpatterns = [
@@ -15,21 +15,8 @@ urlpatterns = [
     path("favicon.ico", RedirectView.as_view(url="/static/guidepost/icon.svg")),
     path("healthz", HealthView.as_view(), name="healthz"),
     path("readyz", ReadyView.as_view(), name="readyz"),
-    path(
-        "openapi.json",
-        SpectacularJSONAPIView.as_view(authentication_classes=[], permission_classes=[]),
-        name="openapi",
-    ),
-    path(
-        "docs",
-        SpectacularSwaggerSplitView.as_view(
-            url_name="openapi",
-            authentication_classes=[],
-            permission_classes=[],
-            http_method_names=["get", "head"],  # it is a page: OPTIONS has nothing to describe
-        ),
-        name="docs",
-    ),
+    path("openapi.json", DocumentView.as_view(), name="openapi"),
+    path("docs", DocsPage.as_view(), name="docs"),
     path("accounts/", include("allauth.urls")),
     path("admin/", admin.site.urls),
 ]
