@@ -56,9 +56,13 @@ class NotCompleted(DomainError):
     @classmethod
     def of(cls, job: "Job") -> "NotCompleted":
         if job.is_over:
+            next_step = (
+                "its `error` says why and what to do."
+                if job.error_code
+                else f"retry it with POST /jobs/{job.event_id}/retry, or submit its text anew."
+            )
             return cls(
-                f"The job is {job.status}, so there is none; its `error` says why and what to do.",
-                job_status=job.status,
+                f"The job is {job.status}, so there is none; {next_step}", job_status=job.status
             )
         return cls(
             f"The job is {job.status}. Ask again once GET /jobs/{job.event_id} says COMPLETED.",

@@ -140,8 +140,20 @@ def test_a_job_that_failed_has_none_and_is_not_waited_for(api, tenant):
 
     response = api.get(f"/jobs/{job.event_id}/checklist.md")
 
-    assert check_problem(response, 409, "not_completed")["job_status"] == "FAILED"
+    body = check_problem(response, 409, "not_completed")
+    assert (body["job_status"], "its `error` says why" in body["detail"]) == ("FAILED", True)
     assert "Retry-After" not in response.headers
+
+
+def test_a_job_that_was_stopped_has_none_and_may_be_retried(api, tenant):
+    job = JobFactory(tenant=tenant)
+    api.post(f"/jobs/{job.event_id}/cancel")
+
+    body = check_problem(api.get(f"/jobs/{job.event_id}/checklist.md"), 409, "not_completed")
+
+    assert body["job_status"] == "CANCELLED"
+    assert "error" not in body["detail"]
+    assert f"POST /jobs/{job.event_id}/retry" in body["detail"]
 
 
 @pytest.mark.django_db(transaction=True)
