@@ -196,7 +196,7 @@ class ProgressSerializer(serializers.Serializer):
     )
     passages = serializers.IntegerField(
         help_text="Paragraphs, list items and table rows that the present step asks about; 0 until"
-        " it has begun."
+        " it has begun, and where nothing is asked: an earlier result is taken (`cache`: `hit`)."
     )
 
 
@@ -229,7 +229,8 @@ class JobSerializer(serializers.ModelSerializer):
     # Its fields describe what `shown.body_of` makes; a test holds both together.
     status = serializers.ChoiceField(choices=JobStatus.choices)
     step = serializers.ChoiceField(
-        choices=Step.choices, help_text="The step that runs, or would run next."
+        choices=Step.choices,
+        help_text="The step that runs, or would run next; of a COMPLETED job the last one.",
     )
     priority = serializers.ChoiceField(choices=PRIORITIES, source="get_priority_display")
     options = JobOptionsSerializer(help_text="What holds for this job.")

@@ -27,6 +27,7 @@ SHOWN = (
     "title",
     "status",
     "step",
+    "cache_hit",
     "run",
     "attempt",
     "error_code",

@@ -51,6 +51,9 @@ def test_the_same_text_again_gets_the_same_result_at_no_cost(api, tenant, first,
 
     assert provider.ledger() == []
     assert second["cache"] == "hit"
+    assert second["step"] == "checklist"
+    assert second["progress"] == {"steps_done": 2, "steps": 2, "passages_done": 0, "passages": 0}
+    assert api.get("/jobs").json()["data"][0]["step"] == "checklist"
     assert second["usage"]["llm_calls"] == 0
     assert LLMCall.objects.across_tenants().filter(job=job_of(second)).count() == 0
     assert job_of(second).cost_micros == 0
@@ -187,6 +190,17 @@ def test_a_job_that_is_cancelled_meanwhile_takes_no_result(api, tenant, first, m
 
     body = api.get(f"/jobs/{event_id}").json()
     assert (body["status"], body["result"], body["cache"]) == ("CANCELLED", None, None)
+
+
+def test_staff_see_that_no_step_was_made(api, first, staff_client):
+    second = run(api, OLD)
+
+    viewer = staff_client("viewer")
+    assert "none: an earlier result" in viewer.get("/admin/jobs/job/").text
+    assert (
+        "an earlier result was taken" in viewer.get(f"/admin/jobs/job/{second['event_id']}/").text
+    )
+    assert "earlier result" not in viewer.get(f"/admin/jobs/job/{first['event_id']}/").text
 
 
 def test_a_worker_that_lost_its_job_writes_no_result(api, first):
