@@ -100,8 +100,10 @@ class JobCreateView(JobView):
         summary="Submit a guideline",
         description="As text in JSON, or as a file in a form (`multipart/form-data`, in which"
         " `metadata` and `options` are JSON). Answers at once. The job is durable from the 202 on"
-        " and is worked on by background workers; poll its `Location`. A file is read first, which"
-        " is the step `read`; citations then point into the text that was read, and say its page."
+        " and is worked on by background workers; poll its `Location`. PDF, Word and HTML are read"
+        " first, which is the step `read`; citations then point into the text that was read, and"
+        " of a PDF say the page. Markdown and plain text are text already: they begin with"
+        " `summarize`, as `guideline_text` does."
         " Scope: `jobs:submit`.",
         tags=["Jobs"],
         request={
