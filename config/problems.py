@@ -1,6 +1,7 @@
 """Every API error leaves as application/problem+json (RFC 9457)."""
 
 import logging
+import re
 import sys
 from http import HTTPStatus
 from typing import Any
@@ -9,6 +10,7 @@ from django.core.exceptions import PermissionDenied
 from django.db import InterfaceError, OperationalError
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.template.loader import render_to_string
+from django.urls import Resolver404
 from redis.exceptions import RedisError
 from rest_framework import exceptions
 from rest_framework.response import Response
@@ -240,8 +242,21 @@ def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:
     return _answer(request, 403, "csrf_refused", *OTHER["csrf_refused"])
 
 
+NO_PATH = "No path looks like this, or its id is no UUID. /docs lists the paths there are."
+_near: list[tuple[re.Pattern[str], str]] = []
+
+
+def hint(pattern: str, text: str) -> None:
+    """What is said of paths that do not exist and look like this."""
+    _near.append((re.compile(pattern), text))
+
+
 def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
-    return _answer(request, 404, *KNOWN[exceptions.NotFound])
+    code, title, detail = KNOWN[exceptions.NotFound]
+    if isinstance(exception, Resolver404):
+        near = (text for pattern, text in _near if pattern.fullmatch(request.path))
+        detail = next(near, NO_PATH)
+    return _answer(request, 404, code, title, detail)
 
 
 def length_required() -> HttpResponse:

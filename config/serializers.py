@@ -9,6 +9,7 @@ from rest_framework import serializers
 from rest_framework.validators import ProhibitSurrogateCharactersValidator
 
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
+NOT_AN_OBJECT = "Not a JSON object, which holds values by their names."
 TEXT_PATTERN = r"^[^\u0000]*$"
 
 
@@ -33,6 +34,8 @@ class TextField(serializers.CharField):
 class StrictSerializer(serializers.Serializer):
     """Refuses fields that it does not have, and names them all together with other mistakes."""
 
+    default_error_messages = {"invalid": NOT_AN_OBJECT}
+
     @classmethod
     def checked(cls, data: Any) -> dict[str, Any]:
         """The values that valid data stands for. Raises ValidationError.
@@ -53,11 +56,24 @@ class StrictSerializer(serializers.Serializer):
         try:
             values = super().to_internal_value(data)
         except serializers.ValidationError as error:
-            wrong = error.detail if isinstance(error.detail, dict) else {}
+            found = error.detail if isinstance(error.detail, dict) else {}
+            wrong = {name: _named(self.fields.get(name), each) for name, each in found.items()}
             raise serializers.ValidationError({**wrong, **unknown}) from None
         if unknown:
             raise serializers.ValidationError(unknown)
         return values
+
+
+def _named(field: serializers.Field | None, detail: Any) -> Any:
+    """What is wrong with a field, with the choices there are where none of them was taken."""
+    if isinstance(detail, dict):
+        child = getattr(field, "child", None)
+        return {index: _named(child, each) for index, each in detail.items()}
+    is_other = [each.code for each in detail] == ["invalid_choice"]
+    if not is_other or not isinstance(field, serializers.ChoiceField):
+        return detail
+    said = f"One of {', '.join(str(choice) for choice in field.choices)}."
+    return [serializers.ErrorDetail(said, "invalid_choice")]
 
 
 @cache

@@ -15,6 +15,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from config.openapi import ProblemSerializer
+from config.problems import hint
 from config.views import PublicView
 from jobs.errors import NotCompleted
 from jobs.etags import has_tag
@@ -120,6 +121,10 @@ ABOUT = {
     "json": "The result with its job, under the JSON Schema at `/schemas/checklist.v1.json`.",
     "fhir": "A FHIR R4 PlanDefinition, a draft: an action for each item, with its quotes.",
 }
+hint(
+    rf"/jobs/[^/]+/checklist(?!\.({'|'.join(FORMATS)})$)[^/]*",
+    f"A checklist ends in one of: {', '.join(f'.{ending}' for ending in FORMATS)}.",
+)
 VIEWS = {ending: _view(ending, kind) for ending, kind in FORMATS.items()}
 
 

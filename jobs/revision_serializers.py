@@ -5,7 +5,7 @@ from typing import Any
 from drf_spectacular.utils import extend_schema_serializer
 from rest_framework import serializers
 
-from config.serializers import QuerySerializer, StrictSerializer, TextField
+from config.serializers import NOT_AN_OBJECT, QuerySerializer, StrictSerializer, TextField
 from jobs.result_schema import LEVELS, ItemSerializer
 from jobs.serializers import OptionsSerializer
 
@@ -16,6 +16,7 @@ class ReplaySerializer(StrictSerializer):
     prompts = serializers.DictField(
         child=serializers.IntegerField(min_value=1, max_value=10_000),
         required=False,
+        error_messages={"not_a_dict": NOT_AN_OBJECT},
         help_text='Versions of prompts by name, such as `{"summarize": 2}`.',
     )
     model = TextField(required=False, max_length=200, help_text="The same as `options.model`.")

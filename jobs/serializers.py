@@ -10,7 +10,7 @@ from rest_framework import serializers
 from rest_framework.exceptions import ParseError
 
 from config.parsers import UploadedFile, loads
-from config.serializers import QuerySerializer, StrictSerializer, TextField
+from config.serializers import NOT_AN_OBJECT, QuerySerializer, StrictSerializer, TextField
 from jobs import shown
 from jobs.documents.door import accepted
 from jobs.models import Job, JobStatus, Priority, Step
@@ -28,6 +28,7 @@ class MetadataField(serializers.DictField):
     """Up to 16 pairs of strings, 1 KB together: the caller's own references, echoed back."""
 
     child = TextField(allow_blank=True, max_length=500)
+    default_error_messages = {"not_a_dict": NOT_AN_OBJECT}
 
     def to_internal_value(self, data: Any) -> dict[str, str]:
         metadata: dict[str, str] = super().to_internal_value(data)
@@ -56,7 +57,6 @@ class OptionsSerializer(StrictSerializer):
     on_doubt = serializers.ChoiceField(
         choices=OnDoubt.values,
         required=False,
-        error_messages={"invalid_choice": f"One of {', '.join(OnDoubt.values)}."},
         help_text="What becomes of an item whose meaning is in doubt: `flag` it, `drop` it, or"
         " `repair`: ask the model once more.",
     )
@@ -98,7 +98,6 @@ class SubmissionSerializer(StrictSerializer):
     priority = serializers.ChoiceField(
         choices=PRIORITIES,
         default="normal",
-        error_messages={"invalid_choice": f"One of {', '.join(PRIORITIES)}."},
         help_text="Among your own jobs only.",
     )
     metadata = MetadataField(required=False, help_text="Stored in clear, as the title is.")
@@ -112,6 +111,10 @@ class SubmissionSerializer(StrictSerializer):
         required=False,
         min_value=60,
         max_value=7 * 86_400,
+        error_messages={
+            "min_value": "At least {min_value} seconds, a minute.",
+            "max_value": "At most {max_value} seconds, which are 7 days.",
+        },
         help_text="Seconds, a day unless given. A job that has not started by then is EXPIRED.",
     )
 
@@ -324,11 +327,7 @@ class CursorField(serializers.CharField):
 class JobListQuerySerializer(QuerySerializer):
     """The query string of GET /jobs."""
 
-    status = serializers.ChoiceField(
-        choices=JobStatus.choices,
-        required=False,
-        error_messages={"invalid_choice": f"One of {', '.join(JobStatus.values)}."},
-    )
+    status = serializers.ChoiceField(choices=JobStatus.choices, required=False)
     limit = serializers.IntegerField(min_value=1, max_value=100, default=20)
     cursor = CursorField(required=False, help_text="From the `next` link of a page.")
 

@@ -103,6 +103,10 @@ class KeyRotateSerializer(StrictSerializer):
         min_value=0,
         max_value=MAX_OVERLAP,
         default=0,
+        error_messages={
+            "min_value": "At least {min_value} minutes.",
+            "max_value": "At most {max_value} minutes, which are 7 days.",
+        },
         help_text="For so long both secrets work. 0: the old one ends at once.",
     )
 
@@ -251,7 +255,6 @@ class SettingsChangeSerializer(StrictSerializer):
     on_doubt = serializers.ChoiceField(
         choices=OnDoubt.values,
         required=False,
-        error_messages={"invalid_choice": f"One of {', '.join(OnDoubt.values)}."},
         help_text="What becomes of an item whose meaning is in doubt, unless a job says otherwise.",
     )
     language = LanguageField(
@@ -272,6 +275,10 @@ class SettingsChangeSerializer(StrictSerializer):
         allow_null=True,
         min_value=1,
         max_value=36_500,
+        error_messages={
+            "min_value": "At least {min_value} day.",
+            "max_value": "At most {max_value} days.",
+        },
         help_text="Jobs are deleted so long after their end. Null: as your plan says.",
     )
 

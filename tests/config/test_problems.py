@@ -9,6 +9,9 @@ from rest_framework.exceptions import ErrorDetail
 
 from config.problems import field_errors
 from jobs import services
+from jobs.models import JobStatus
+from tenants.models import Scope
+from tests.callers import client_of, member_of
 
 MEMBERS = {"type", "title", "status", "detail", "code", "retryable", "request_id"}
 
@@ -26,7 +29,57 @@ def check_problem(response, status, code):
 
 
 def test_an_unknown_path_is_404(client, db):
-    check_problem(client.get("/nowhere"), 404, "not_found")
+    body = check_problem(client.get("/nowhere"), 404, "not_found")
+
+    assert "/docs lists the paths there are" in body["detail"]
+
+
+def said(response):
+    return {each["pointer"]: each["detail"] for each in response.json()["errors"]}
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "expected"),
+    [
+        ("/usage?by=foo", None, {"/by": "One of day, key, model."}),
+        ("/jobs?status=foo", None, {"/status": f"One of {', '.join(JobStatus.values)}."}),
+        (
+            "/keys",
+            {"name": "x", "scopes": ["jobs:read", "foo"]},
+            {"/scopes/1": f"One of {', '.join(Scope.values)}."},
+        ),
+        (
+            "/invitations",
+            {"email": "b@example.com", "role": "foo"},
+            {"/role": "One of owner, admin, member, viewer."},
+        ),
+        (
+            "/jobs",
+            {"guideline_text": "x", "expires_in": 59, "priority": "foo", "metadata": []},
+            {
+                "/expires_in": "At least 60 seconds, a minute.",
+                "/priority": "One of low, normal, high.",
+                "/metadata": "Not a JSON object, which holds values by their names.",
+            },
+        ),
+        (
+            "/jobs",
+            {"guideline_text": "x", "expires_in": 10**6, "options": [1]},
+            {
+                "/expires_in": "At most 604800 seconds, which are 7 days.",
+                "/options": "Not a JSON object, which holds values by their names.",
+            },
+        ),
+        ("/jobs", [], {"": "Not a JSON object, which holds values by their names."}),
+    ],
+)
+def test_what_is_wrong_is_said_with_what_would_be_right(tenant, path, body, expected):
+    owner = client_of(member_of(tenant))
+
+    answer = owner.get(path) if body is None else owner.post(path, body, format="json")
+
+    check_problem(answer, 422, "invalid_fields")
+    assert said(answer) == expected
 
 
 def test_no_token_is_401_with_a_challenge(client, db):

@@ -6,6 +6,7 @@ import json
 import zipfile
 from pathlib import Path
 from urllib.parse import unquote
+from uuid import UUID
 
 import cmarkgfm
 import docx
@@ -92,7 +93,7 @@ def test_absent_and_anothers_are_the_same(made, client_for, ending):
 
     body = check_problem(stranger.get(f"/jobs/{job.event_id}/checklist.{ending}"), 404, "not_found")
 
-    unknown = stranger.get(f"/jobs/{job.event_id.hex[::-1]}/checklist.{ending}").json()
+    unknown = stranger.get(f"/jobs/{UUID(job.event_id.hex[::-1])}/checklist.{ending}").json()
     assert {**unknown, "request_id": ""} == {**body, "request_id": ""}
 
 
@@ -113,7 +114,9 @@ def test_a_deleted_job_has_no_checklist_any_more(made, api):
 def test_an_ending_that_is_none_is_not_found(made):
     _, get = made
 
-    check_problem(get("exe"), 404, "not_found")
+    body = check_problem(get("pdf"), 404, "not_found")
+
+    assert body["detail"] == "A checklist ends in one of: .md, .csv, .docx, .html, .json, .fhir."
 
 
 def test_without_the_scope_there_is_no_checklist(made, client_for, tenant):
