@@ -8,7 +8,9 @@ from django.test import Client
 from rest_framework.exceptions import ErrorDetail
 
 from config.problems import field_errors
+from config.templatetags import texts
 from jobs import services
+from jobs.docs import ABOUT
 from jobs.models import JobStatus
 from tenants.models import Scope
 from tests.callers import client_of, member_of
@@ -194,3 +196,16 @@ def test_every_code_has_a_place_on_the_page_that_types_lead_to(client, db):
     assert page.status_code == 200
     for code in ("not_found", "invalid_fields", "rate_limited", "llm_timeout", "poison"):
         assert f'id="{code}"' in page.text
+
+
+def test_the_page_says_of_every_code_what_to_do_and_shows_code_as_code(client, db):
+    page = client.get("/docs/errors")
+
+    assert {code for code, _, text in page.context["problems"] if not text} == set()
+    assert set(ABOUT) <= {code for code, _, _ in page.context["problems"]}
+    assert "`" not in page.text
+    assert "Follow the <code>next</code> link" in page.text
+
+
+def test_what_stands_between_backticks_is_text_all_the_same():
+    assert texts.code("a `<b>` & `c") == "a <code>&lt;b&gt;</code> &amp; <code>c</code>"
