@@ -15,7 +15,7 @@ from typing import Any
 
 from deploy.local.demo import DemoFailed, run_demo
 from deploy.local.processes import StartFailed
-from deploy.local.stack import ROOT, AlreadyRunning, Stack
+from deploy.local.stack import ROOT, AlreadyRunning, Stack, preferred_port
 from deploy.local.totp import otpauth, totp
 
 HOME = ROOT / ".local"
@@ -66,7 +66,7 @@ def run() -> int:
         print(welcome(running_stack()))
         return 0
     done()
-    print(welcome(stack.facts()), flush=True)
+    print(welcome(stack.facts()) + other_port(stack.port, preferred_port()), flush=True)
     try:
         while True:
             stack.watch()
@@ -101,8 +101,13 @@ def show_code() -> int:
 def read_guideline(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise DemoFailed(f"{path} cannot be read as text: {error}") from None
+    except UnicodeDecodeError:
+        raise DemoFailed(
+            f"{path} is no text in UTF-8, which is what the demo takes. A PDF, Word or HTML file is"
+            " sent with POST /jobs, as README.md shows."
+        ) from None
+    except OSError as error:
+        raise DemoFailed(f"{path} cannot be read: {error.strerror}") from None
 
 
 def new_stack() -> Stack:
@@ -177,6 +182,15 @@ def welcome(facts: dict[str, Any]) -> str:
 
   Ctrl-C stops everything.
 """
+
+
+def other_port(port: int, preferred: int) -> str:
+    """A line where the address is another than README says; "" where it is not."""
+    if preferred in (0, port):  # 0: any will do
+        return ""
+    return (
+        f"  Port {preferred} is in use: this is {port}. GUIDEPOST_PORT=8001 make run chooses one.\n"
+    )
 
 
 def report(what: str) -> None:

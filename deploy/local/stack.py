@@ -31,6 +31,11 @@ STOP_SECONDS = 10
 Report = Callable[[str], None]
 
 
+def preferred_port() -> int:
+    """Where the web server is, unless somebody else is there."""
+    return int(os.environ.get("GUIDEPOST_PORT", WEB_PORT))
+
+
 class AlreadyRunning(Exception):
     """Another supervisor holds this state directory."""
 
@@ -110,9 +115,8 @@ class Stack:
             wait()
 
     def _start_app(self) -> None:
-        preferred = int(os.environ.get("GUIDEPOST_PORT", WEB_PORT))
         # Held until the stack stops: a web server that dies is started again on the same port.
-        self._listening = listen(preferred)
+        self._listening = listen(preferred_port())
         self.port, model_port = self._listening.getsockname()[1], free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.env = self._environment(f"http://127.0.0.1:{model_port}/v1")

@@ -136,6 +136,9 @@ def test_secrets_are_for_their_owner_alone(running):
 
 
 def test_a_guideline_that_cannot_be_read_is_named(tmp_path):
+    (tmp_path / "guide.docx").write_bytes(b"PK\x03\x04\xff\xfe")
+    with pytest.raises(DemoFailed, match=r"guide\.docx is no text.* sent with POST /jobs"):
+        command.read_guideline(tmp_path / "guide.docx")
     with pytest.raises(DemoFailed, match=r"nowhere\.md cannot be read"):
         command.read_guideline(tmp_path / "nowhere.md")
 
@@ -154,3 +157,9 @@ def test_the_sample_is_worth_showing():
     assert must >= 30
     assert "| " in text
     assert "mg/kg" in text
+
+
+def test_another_port_than_the_one_in_the_readme_is_said():
+    assert command.other_port(8000, 8000) == command.other_port(41234, 0) == ""
+    assert "Port 8000 is in use" in command.other_port(41234, 8000)
+    assert "GUIDEPOST_PORT" in command.other_port(41234, 8000)

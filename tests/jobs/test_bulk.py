@@ -117,6 +117,12 @@ def run(*arguments):
     return out.getvalue()
 
 
+def test_where_there_is_nothing_the_commands_say_so(tenant):
+    assert run("dead_letters") == "No failed jobs.\n"
+    assert run("dead_letters", "llm_refused") == "No failed jobs with this error code.\n"
+    assert run("bulk_jobs", "list") == "No bulk actions so far.\n"
+
+
 def test_failed_jobs_are_shown_by_kind_and_one_by_one(tenant):
     job = failed(JobFactory(tenant=tenant))
 

@@ -34,8 +34,11 @@ class Command(BaseCommand):
     def _act(self, options: dict[str, Any]) -> None:
         match options["command"]:
             case "list":
-                for action in BulkAction.objects.order_by("-pk")[:20]:
+                actions = list(BulkAction.objects.order_by("-pk")[:20])
+                for action in actions:
                     self._show(action)
+                if not actions:
+                    self.stdout.write("No bulk actions so far.")
             case "abort":
                 self._abort(options["id"])
             case kind:

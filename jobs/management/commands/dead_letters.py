@@ -20,14 +20,20 @@ class Command(BaseCommand):
         if options["error_code"]:
             self._latest(failed.filter(error_code=options["error_code"]), options["limit"])
             return
-        groups = failed.values("error_code").annotate(jobs=Count("id"), last=Max("ended_at"))
-        for group in groups.order_by("-jobs"):
+        counted = failed.values("error_code").annotate(jobs=Count("id"), last=Max("ended_at"))
+        groups = list(counted.order_by("-jobs"))
+        if not groups:
+            self.stdout.write("No failed jobs.")
+        for group in groups:
             last = group["last"].isoformat(timespec="seconds")
             self.stdout.write(f"{group['jobs']:7}  {group['error_code']:24}  last {last}")
 
     def _latest(self, failed: Any, limit: int) -> None:
-        jobs = failed.select_related("tenant").prefetch_related("attempts").order_by("-ended_at")
-        for job in jobs[:limit]:
+        found = failed.select_related("tenant").prefetch_related("attempts").order_by("-ended_at")
+        jobs = list(found[:limit])
+        if not jobs:
+            self.stdout.write("No failed jobs with this error code.")
+        for job in jobs:
             last = list(job.attempts.all())[-1]
             raw = " ".join(last.error.split())[:200]
             self.stdout.write(f"{job.event_id}  {job.tenant.slug}  attempt {job.attempt}  {raw}")
