@@ -52,7 +52,8 @@ class OptionsSerializer(StrictSerializer):
         help_text="Of the checklist's `action`, `actor`, `category` and `condition`, and of the"
         f" summary's `title` and `scope`. {ACCEPTED} Quotes, and the summary's statements, stay in"
         " the guideline's language; unless given, so does all of it. Across languages fewer flags"
-        " can be found: see docs/meaning-guard.md. The offline model cannot translate.",
+        " can be found: see docs/meaning-guard.md. The offline engine cannot translate: with it all"
+        " stays in the guideline's language, and the result does not say that it was not done.",
     )
     on_doubt = serializers.ChoiceField(
         choices=OnDoubt.values,

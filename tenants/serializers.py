@@ -260,7 +260,8 @@ class SettingsChangeSerializer(StrictSerializer):
     language = LanguageField(
         required=False,
         allow_blank=True,
-        help_text=f"Of checklists. {ACCEPTED} Empty: the guideline's own.",
+        help_text=f"Of checklists. {ACCEPTED} Empty: the guideline's own. The offline engine cannot"
+        " translate and leaves all in the guideline's language.",
     )
     models = serializers.ListField(
         child=TextField(max_length=200),
