@@ -1,6 +1,7 @@
 """What staff pages say about times, spans and amounts, the same everywhere."""
 
 from datetime import datetime, timedelta
+from typing import Any
 
 from django import template
 from django.utils import timezone
@@ -65,6 +66,29 @@ def dollars(micros: int | None) -> str:
     if micros is None:
         return "–"
     return f"${micros / 1_000_000:,.2f}" if micros >= 1_000_000 else f"${micros / 1_000_000:.4f}"
+
+
+@register.filter
+def grouped(number: int | None) -> str:
+    """A whole number by thousands: 1,000,000."""
+    return "–" if number is None else f"{number:,}"
+
+
+@register.filter
+def plain(value: Any) -> str:
+    """A value of a record in words, not as a programmer writes it."""
+    match value:
+        case None | "":
+            return "none"
+        case bool():
+            return "yes" if value else "no"
+        case int():
+            return grouped(value)
+        case list():
+            return ", ".join(plain(each) for each in value) or "none"
+        case dict():
+            return ", ".join(f"{key}: {plain(each)}" for key, each in value.items()) or "none"
+    return str(value)
 
 
 @register.inclusion_tag("staff/badge.html")

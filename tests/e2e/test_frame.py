@@ -37,6 +37,29 @@ def test_the_menu_of_a_telephone_opens_by_keyboard_and_focus_is_seen(live, staff
     assert page.evaluate(outline) == "solid"
 
 
+def test_a_list_of_records_fits_a_telephone(live, staff):
+    page = staff("viewer", fresh=False)
+    page.set_viewport_size({"width": 390, "height": 844})
+    page.goto(f"{live.url}/admin/tenants/apikey/")
+
+    box = page.locator("#searchbar").bounding_box()
+    assert box["height"] < 60
+    expect(page.get_by_role("button", name="Search")).to_be_in_viewport(ratio=1)
+    row = page.locator("#result_list tbody tr").first
+    expect(row.locator("td").first).to_have_attribute("data-label", "Client id")
+    assert row.bounding_box()["width"] <= 390
+
+
+def test_the_audit_log_of_a_telephone_says_what_was_done(live, staff):
+    page = staff("viewer", fresh=False)
+    page.set_viewport_size({"width": 390, "height": 844})
+    page.goto(f"{live.url}/admin/tenants/audit/")
+
+    row = page.locator(".entries tbody tr").first
+    assert row.bounding_box()["width"] <= 390
+    expect(row.locator("td[data-label=Did]")).to_be_visible()
+
+
 def test_times_are_those_of_the_viewer_and_utc_on_hover(live, staff):
     live.wait_for(live.submit(), "COMPLETED")
     page = staff("viewer", fresh=False, timezone_id="Asia/Kolkata")

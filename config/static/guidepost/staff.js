@@ -44,6 +44,19 @@ function schedule(part) {
   again();
 }
 
+// Django's lists stand in a column on a telephone, as ours do: each value says what it is.
+function stack(table) {
+  const names = [...table.querySelectorAll("thead th")].map((head) => head.textContent.trim());
+  for (const row of table.tBodies[0]?.rows ?? []) {
+    [...row.cells].forEach((cell, place) => {
+      if (cell.tagName === "TD") cell.dataset.label = names[place];
+      cell.classList.toggle("is-empty", cell.textContent.trim() === "-");
+    });
+  }
+  table.classList.add("stack");
+}
+
 localTimes(document);
+document.querySelectorAll("#result_list").forEach(stack);
 document.querySelectorAll("[data-refresh]").forEach(schedule);
 if (matchMedia("(min-width: 60rem)").matches) document.querySelector(".menu")?.setAttribute("open", "");

@@ -88,6 +88,16 @@ def test_what_changed_is_marked_and_hostile_text_is_text(viewer):
     assert "<mark>1</mark>" not in page
 
 
+def test_values_are_said_in_words(staff_client, tenant):
+    after = {"scopes": ["audit:read"], "rate": 1000, "ends": None, "money_per_month": 10**9}
+    record("plan.changed", tenant_id=tenant.pk, of=("plan", "p"), after=after)
+
+    said = staff_client("viewer").get(f"{reverse('admin:audit')}?action=plan.changed").text
+
+    assert "scopes: audit:read<" in said and "rate: 1,000<" in said and "ends: none<" in said
+    assert "money_per_month: $1,000.00" in said
+
+
 def test_the_log_is_verified_and_that_is_noted(staff_client, tenant):
     write("x.done", tenant)
     sealer.seal_tenant(tenant.id)
