@@ -6,12 +6,14 @@ from collections.abc import Iterable, Iterator
 from llm.meaning.clauses import Clause
 from llm.meaning.evidence import Context, Flag, Item, Source
 from llm.meaning.words import GENERIC, Vocabulary, content, roles, roles_among, share, stem, words
+from llm.verbs import is_imperative, leading_verb
 
 _BY = re.compile(r"\bby\s+((?:[\w'-]+\s?){1,5})")
 _PASSIVE = re.compile(r"(?:\s+(?:not|never|only|always|also|\w+ly))*\s+be\b", re.IGNORECASE)
 _RECEIVES = re.compile(
     r"(?:\s+(?:not|never|only|always|also|\w+ly))*\s+(?:receive|undergo|get|have)\b", re.IGNORECASE
 )
+_RELATIVE = re.compile(r"\s(?:who|whom|whose|which|that)\b", re.IGNORECASE)
 
 
 def actor(item: Item, source: Source, context: Context) -> Iterator[Flag]:
@@ -57,8 +59,15 @@ def _own_subject(item: Item, source: Source) -> Iterator[Flag]:
         best = source.best_for(clause)
         if best and clause.own_roles and best.subject_roles:
             theirs = Vocabulary(content(best.subject))
-            if not theirs.holds(stem(clause.own_roles[-1])):
+            if not (theirs.holds(stem(clause.own_roles[-1])) or _tells(clause)):
                 yield Flag("actor", best.subject, clause.own_subject)
+
+
+def _tells(clause: Clause) -> bool:
+    """ "Tell visitors that they must sign in": whom one tells does not do the telling."""
+    before = clause.text[: clause.modal.start()] if clause.modal else ""
+    verb = leading_verb(before) if _RELATIVE.search(before) else None
+    return verb is not None and verb.start == 0 and is_imperative(before, verb)
 
 
 def _is_led(item: Item, named: str) -> bool:
@@ -71,7 +80,8 @@ def _is_led(item: Item, named: str) -> bool:
 def _is_same_actor(item: Item, named: str) -> bool:
     if words(item.actor) in (["you"], []):
         return True
-    return share(item.actor_roles or item.actor_stems, Vocabulary(content(named))) >= 0.5
+    who = item.actor_roles or content(_RELATIVE.split(item.actor, maxsplit=1)[0])
+    return share(who, Vocabulary(content(named))) >= 0.5
 
 
 def _named_by_source(item: Item, source: Source) -> Iterator[str]:

@@ -173,6 +173,19 @@ def test_a_sentence_that_only_describes_supports_no_requirement():
     assert "modal" in kinds("File the results daily", "The results are filed daily.", levels=())
 
 
+def test_an_actor_may_be_named_with_what_makes_it_one():
+    source = "Any reader who damages a book must pay for it."
+
+    assert kinds("Pay for it", source, actor="Any reader who damages a book") == []
+    assert kinds("Pay for it", source, actor="Any porter who damages a book") == ["actor"]
+
+
+def test_whom_an_order_tells_something_is_not_who_tells():
+    source = "The porter must tell visitors that they must sign in."
+
+    assert kinds("Tell visitors that they must sign in", source, actor="The porter") == []
+
+
 def test_an_actor_may_be_named_nearby_if_the_sentence_names_none():
     source = "The form must be signed."
 
