@@ -13,6 +13,7 @@ from typing import Any
 
 from llm.markup import plain
 from llm.offline import wording
+from llm.offline.duties import Duty
 from llm.passages import Kind, Passage, split_passages
 from llm.rules import Language, Level
 from llm.sentences import split_sentences
@@ -34,6 +35,7 @@ _SCOPE = re.compile(
 _HEADING_NUMBER = re.compile(r"^(?:\d+(?:\.\d+)*\.?|[A-Z]\.)\s+")
 _PRIORITY = {"must": "high", "must_not": "high", "should": "medium", "should_not": "medium"}
 _MAX_TITLE = 100  # characters
+_NEAR = 600  # characters before a sentence in which stands whom its pronoun means
 _MAX_ROW = 500  # characters; a longer row is quoted by its sentences
 
 
@@ -98,6 +100,12 @@ class _Finding:
     def quote(self) -> str:
         offset = self.passage.start
         return self.passage.text[self.statement.start - offset : self.statement.end - offset]
+
+    @property
+    def before(self) -> str:
+        """What its passage says just before it."""
+        at = self.statement.start - self.passage.start
+        return self.passage.text[max(0, at - _NEAR) : at]
 
 
 def find(document: Document) -> list[_Finding]:
@@ -174,7 +182,7 @@ def _audience(findings: Iterable[_Finding]) -> str:
     return ", ".join(
         actor
         for actor, count in actors.most_common(2)
-        if count > 1 and actor not in ("Users", "The user")
+        if count > 1 and actor not in ("Users", "The user", "You")
     )
 
 
@@ -182,30 +190,36 @@ def _audience(findings: Iterable[_Finding]) -> str:
 
 
 def write_checklist(document: Document) -> dict[str, Any]:
-    items, previous_actor = [], ""
+    items, last, section = [], "", ""
     for finding in find(document):
-        if not finding.statement.actionable:
+        statement = finding.statement
+        if statement.section != section:
+            last, section = "", statement.section
+        if not statement.actionable:
             continue
-        for level in finding.statement.levels:
-            item = _item(finding, level, document.audience, previous_actor)
-            items.append(item)
-            previous_actor = wording.named_actor(finding.statement, level) or previous_actor
+        for level in statement.levels:
+            duties = wording.duties_of(statement, level)
+            for duty in duties or (None,):
+                meant = duty and wording.meant(duty, finding.before, last)
+                items.append(_item(finding, level, meant, document.audience))
+            last = wording.named_actor(statement, level) or last
     return {"items": items}
 
 
-def _item(finding: _Finding, level: Level, audience: str, previous_actor: str) -> dict[str, Any]:
+def _item(finding: _Finding, level: Level, duty: Duty | None, audience: str) -> dict[str, Any]:
     statement = finding.statement
     citations = [{"passage": finding.passage.id, "quote": _whole_row(finding) or finding.quote}]
     if finding.introduction:
         passage, quote = finding.introduction
         citations.append({"passage": passage.id, "quote": quote})
+    condition = _row_head(finding) or wording.condition_of(statement, duty)
     return {
-        "action": wording.action(statement, level),
-        "actor": wording.actor(statement, level, audience=audience, previous=previous_actor),
+        "action": wording.action(statement, level, duty, condition),
+        "actor": wording.actor(statement, level, duty, audience=audience),
         "level": level,
         "category": wording.category(statement),
         "priority": _PRIORITY.get(level, "low"),
-        "condition": _row_head(finding) or wording.condition_of(statement),
+        "condition": condition,
         "citations": citations,
     }
 

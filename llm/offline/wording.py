@@ -2,6 +2,17 @@
 
 import re
 
+from llm.offline.duties import (
+    BRACKETS,
+    LEAD,
+    MODAL,
+    Duty,
+    find_duties,
+    has_another,
+    opening,
+    subject_of,
+)
+from llm.offline.subjects import MAX_WORDS, PRONOUN, acts, may_be_it, names_somebody
 from llm.rules import FORBIDDING, Language, Level, Rules, for_language
 from llm.statements import Statement, inherits, takes_a_verb
 from llm.verbs import is_imperative, leading_verb
@@ -15,36 +26,26 @@ _UNNAMED: dict[Language, tuple[str, str]] = {
     "fr": ("Vous", "L’organisation"),
     "es": ("Usted", "La organización"),
 }
-_MAX_ACTOR = 8  # words; a longer subject is a thing described, not somebody who acts
+_MAX_BOUND = 200  # characters before which a sentence without a modal verb says who is bound
 _MAX_CONDITION = 300  # characters
 
-_MODAL = re.compile(
-    r"\b(?P<word>must|shall|should|may|ought to|(?:is|are) (?:required|expected|obliged) to"
-    r"|(?:has|have) to|needs? to)\b"
-    r"(?P<negation>\s+(?:not|never)\b)?\s*",
+# "Each manager is responsible for ...": a duty without a modal verb.
+_IS_BOUND = re.compile(
+    r"\s(?:(?:is|are)\s+(?:\w+ly\s+|not\s+)?(?:allowed|permitted|authori[sz]ed|entitled|free"
+    r"|encouraged|advised|recommended|bound|obligated|forbidden|responsible|accountable)\s+(?:to|for)"
+    r"|undertakes?|agrees?|warrants?|covenants?|can\s?not|will)\b",
     re.IGNORECASE,
 )
-_LEVEL_WORDS: dict[Level, str] = {
-    "must": r"must|shall|required|expected|obliged|has to|have to|needs? to",
-    "must_not": r"must|shall|may",
-    "should": r"should|ought",
-    "should_not": r"should|ought",
-    "may": r"may",
-}
-_CLAUSE = re.compile(r"[,;:]\s+(?:and\s+|but\s+|or\s+)?|\s(?:and|but)\s(?=the\b|it\b|that\b)|—\s")
-_PRONOUN = re.compile(r"^(?:it|they|this|these|that|those|there|which|who|he|she)\b", re.IGNORECASE)
-_LEAD = re.compile(
-    r"^(?:(?:requirement|recommendation|rule|warning|caution|important|tip):"
-    r"|however|in addition|additionally|therefore|also|furthermore|moreover|as such"
-    r"|consequently|instead|otherwise|note|for example)[,:]?\s+",
+_IS_DUTY_OF = re.compile(
+    r"\b(?:duty|responsibility)\s+of\s+(?P<who>(?:[\w-]+\s+){1,5}?)to\b", re.IGNORECASE
+)
+_INVERTED = re.compile(r"(?:the|an?|any|every|each|all|no|it|they)\b", re.IGNORECASE)
+_PHRASE_BEFORE = re.compile(
+    r"(?:in|for|to|at|on|by|with|without|during|after|before|upon|from|until|once|when|whenever"
+    r"|where|wherever|if|unless|while|prior to|depending on|as)\b[^:;]{2,250}[,—]$",
     re.IGNORECASE,
 )
-_BY_AGENT = re.compile(
-    r"\bby\s+((?:the|a|an|all|each|every)\s+[A-Za-z-]+(?:\s+(?:or|and)?\s*[A-Za-z-]+)?)"
-    r"(?=\s*(?:[.,;:]|to\b|in\b|at\b|before\b|after\b|when\b|if\b|during\b|within\b|for\b|$))"
-)
-_PASSIVE = re.compile(r"^(?:\w+ly\s+|also\s+|only\s+|then\s+)*be\b", re.IGNORECASE)
-_NO_ONE = re.compile(r"^(?:no|nobody|none|neither)\b", re.IGNORECASE)
+_LABEL_BEFORE = re.compile(r"[^.:;]{2,80}:$")
 _LEADING_CONDITION = re.compile(
     r"^(?:if|when|whenever|unless|before|after|where|wherever|once|until|while|during|in cases?"
     r"|in the event|should (?:the|an?|any|you|it|there)|prior to|upon|depending on"
@@ -61,7 +62,7 @@ _TRAILING_CONDITION = re.compile(
 _MAIN_CLAUSE = re.compile(
     r",\s+(?=(?:and\s+|but\s+)?(?:[\w-]+\s+){0,4}(?:must|shall|should|may)\b)", re.IGNORECASE
 )
-_BRACKETS = re.compile(r"\s*\([^()]*\)")
+_SENTENCE_END = re.compile(r"(?<=[.!?])\s+(?=[A-Z])")
 _CATEGORIES = [
     ("Training", r"train(?:ing|ed)?|educat\w+|competen\w+|awareness|instruct(?:ion)?s?"),
     ("Incident response", r"incident|breach|emergenc\w+|alarm|escalat\w+|fire|compromis\w+"),
@@ -91,7 +92,7 @@ def needs_stem(statement: Statement) -> bool:
     """Does it lack a subject or a modal verb, which its list's introduction gives?"""
     if not statement.stem or " | " in statement.stem:
         return False
-    begins = statement.language == "en" and bool(_MODAL.match(statement.text))
+    begins = statement.language == "en" and bool(MODAL.match(statement.text))
     return begins or inherits(statement.text, statement.stem, statement.language)
 
 
@@ -102,27 +103,57 @@ def full_sentence(statement: Statement) -> str:
     return statement.text
 
 
-def action(statement: Statement, level: Level) -> str:
-    """An order where the grammar is plain, else the sentence itself: never a distorted one."""
+def duties_of(statement: Statement, level: Level) -> list[Duty]:
+    """Those of this level, each for an item of its own; none where no modal verb says it."""
+    text = statement.text
+    if statement.language != "en" or is_order(text):
+        return []
+    if MODAL.match(text):
+        text = full_sentence(statement)
+    found = [d for d in find_duties(text, statement.levels) if d.level == level]
+    return found if all(duty.is_apart for duty in found) else found[:1]
+
+
+def action(statement: Statement, level: Level, duty: Duty | None, when: str) -> str:
+    """An order where the grammar is plain, else the sentence itself: never a distorted one.
+
+    when   the item's condition, which need not be said twice
+    """
     if statement.language != "en":
         return _capitalised(full_sentence(statement))
-    text = _LEAD.sub("", statement.text)
-    if inherits(text, statement.stem) and not _MODAL.search(text):
+    text = LEAD.sub("", statement.text)
+    if inherits(text, statement.stem) and not MODAL.search(text):
         bare = re.sub(r"^(?:not|never)\s+", "", text)
         if not (
             takes_a_verb(statement.stem) or is_order(bare)
         ):  # "Boxes shall not be used for:", "food or drink"
             return _capitalised(full_sentence(statement).rstrip(";, "))
         return _order(bare, level)
-    modals = [] if is_order(text) else list(_MODAL.finditer(text))
-    if len(modals) == 1 and len(statement.levels) == 1 and level != "may":
-        rest = text[modals[0].end() :]
-        subject = text[: modals[0].start()].strip()
-        acts = _acts(subject) or subject.lower() in ("it", "they")
-        if acts and not _PASSIVE.match(rest) and rest[:1].isalpha():
-            return _order(rest, level)
+    apart = _apart(duty, level, when) if duty else ""
     full = full_sentence(statement) if text == statement.text else text
-    return full[:1].upper() + full[1:]
+    return _capitalised(apart or full)
+
+
+def _apart(duty: Duty, level: Level, when: str) -> str:
+    """What of its sentence is the duty's own; "" where that cannot stand alone."""
+    does = duty.does.rstrip()
+    before = LEAD.sub("", duty.before.lstrip()).strip()
+    if not duty.is_apart or not does[:1].isalpha() or _INVERTED.match(does):
+        return ""
+    if any(not modal["be"] for modal in MODAL.finditer(before)):  # "While all MUST rest, ..."
+        return ""
+    if before.rstrip(",— ") in when and not duty.is_by_pronoun:
+        before = ""
+    elif before and not (_PHRASE_BEFORE.fullmatch(before) or _LABEL_BEFORE.fullmatch(before)):
+        return ""
+    is_done = bool(duty.actor) and not duty.is_passive and not duty.inserted
+    ordered = level != "may" and is_done and not has_another(does)
+    if not ordered and not duty.subject:
+        return ""
+    said = _order(does, level) if ordered else _capitalised(duty.said.strip())
+    if before and not before.endswith(":") and not said[1:2].isupper():
+        said = f"{said[:1].lower()}{said[1:]}"
+    return f"{before} {said}".strip()
 
 
 def is_order(text: str) -> bool:
@@ -138,22 +169,31 @@ def _order(rest: str, level: Level) -> str:
     return rest[:1].upper() + rest[1:]
 
 
-def actor(statement: Statement, level: Level, *, audience: str, previous: str) -> str:
-    """Who acts: named, meant by a pronoun, told directly, or else left open by the author."""
-    named = named_actor(statement, level)
+def meant(duty: Duty, before: str, last: str) -> Duty:
+    """The duty with its pronoun resolved: whom the sentence before is about, else who was named
+    last. As it is where neither can be meant.
+    """
+    if duty.is_passive or not duty.is_by_pronoun:
+        return duty
+    sentence = _SENTENCE_END.split(before.strip())[-1]
+    said = find_duties(sentence)
+    subject = said[-1].subject if said else opening(sentence)
+    if not subject or PRONOUN.match(subject):
+        subject = last
+    is_fit = acts(subject) and (duty.subject.lower() != "it" or may_be_it(subject))
+    return duty.by(subject) if is_fit else duty
+
+
+def actor(statement: Statement, level: Level, duty: Duty | None, *, audience: str) -> str:
+    """Who acts: named, told directly, or else left open by the author."""
+    named = _capitalised(duty.actor) if duty else named_actor(statement, level)
     if named:
         return named
     if statement.language != "en":
         return _unnamed_actor(statement, audience)
-    modal = _modal_of(statement.text, level)
-    if modal is None and inherits(statement.text, statement.stem):
+    if duty is None and inherits(statement.text, statement.stem):
         return (audience or "You") if is_order(statement.text) else ORGANISATION
-    if modal is None or is_order(statement.text):
-        return audience or "You"
-    subject = _subject(statement.text, modal)
-    if _PRONOUN.match(subject) and previous and not _PASSIVE.match(statement.text[modal.end() :]):
-        return previous
-    return ORGANISATION
+    return ORGANISATION if duty else audience or "You"
 
 
 def named_actor(statement: Statement, level: Level) -> str:
@@ -161,11 +201,21 @@ def named_actor(statement: Statement, level: Level) -> str:
     text = statement.text
     if statement.language != "en":
         return _named_by_rule(full_sentence(statement), for_language(statement.language))
-    modal = None if is_order(text) else _modal_of(text, level)
-    if modal is None:
-        stem_modal = _MODAL.search(statement.stem) if inherits(text, statement.stem) else None
-        return _named(statement.stem, stem_modal) if stem_modal else ""
-    return _named(text, modal)
+    duties = duties_of(statement, level)
+    if duties:
+        return _capitalised(duties[0].actor)
+    if inherits(text, statement.stem):
+        duties = find_duties(statement.stem)
+        return _capitalised(duties[0].actor) if duties else ""
+    return "" if is_order(text) else _capitalised(_bound(text))
+
+
+def _bound(text: str) -> str:
+    """ "Employees are encouraged to ask", "it is the duty of every nurse to ask"."""
+    duty = _IS_DUTY_OF.search(text)
+    bound = _IS_BOUND.search(text[:_MAX_BOUND])
+    said = duty["who"].strip() if duty else subject_of(text[: bound.start()]) if bound else ""
+    return said if acts(said) and names_somebody(said) else ""
 
 
 def _named_by_rule(text: str, rules: Rules) -> str:
@@ -174,7 +224,7 @@ def _named_by_rule(text: str, rules: Rules) -> str:
     subject = _NEGATION_BEFORE.sub("", text[: verb.start()].strip()) if verb else ""
     begins = rules.wording["subject"].match(subject) and not _UNFINISHED.search(subject)
     passive = verb is not None and rules.wording["passive"].search(text, verb.end())
-    return _capitalised(subject) if begins and not passive and _acts(subject) else ""
+    return _capitalised(subject) if begins and not passive and _is_short(subject) else ""
 
 
 def _unnamed_actor(statement: Statement, audience: str) -> str:
@@ -184,58 +234,41 @@ def _unnamed_actor(statement: Statement, audience: str) -> str:
     return audience or wording[0 if direct else 1]
 
 
-def _named(text: str, modal: re.Match[str]) -> str:
-    rest = text[modal.end() :]
-    if _PASSIVE.match(rest):
-        agent = _BY_AGENT.search(rest)
-        return _capitalised(agent[1]) if agent else ""
-    subject = _subject(text, modal)
-    return _capitalised(subject) if _acts(subject) else ""
-
-
-def _subject(text: str, modal: re.Match[str]) -> str:
-    before = text[: modal.start()].strip().rstrip(",—–- ")
-    return _LEAD.sub("", _CLAUSE.split(before)[-1].strip())
-
-
-def _acts(subject: str) -> bool:
-    words = subject.split()
-    if not words or len(words) > _MAX_ACTOR or _PRONOUN.match(subject) or _NO_ONE.match(subject):
-        return False
-    return not any(mark in subject for mark in ",;:()—")
-
-
-def _modal_of(text: str, level: Level) -> re.Match[str] | None:
-    """The modal verb that gives the sentence this level."""
-    words = re.compile(_LEVEL_WORDS[level], re.IGNORECASE)
-    negated = level in FORBIDDING
-    for modal in _MODAL.finditer(text):
-        if words.search(modal["word"]) and bool(modal["negation"]) == negated:
-            return modal
-    return None
+def _is_short(subject: str) -> bool:
+    is_one = not any(mark in subject for mark in ",;:()—")
+    return is_one and 0 < len(subject.split()) <= MAX_WORDS
 
 
 def _capitalised(text: str) -> str:
     return text[:1].upper() + text[1:]
 
 
-def condition(text: str, language: Language = "en") -> str:
-    """The clause that says when it applies, in the author's words; '' if it always does."""
+def condition(text: str, language: Language = "en", duty: Duty | None = None) -> str:
+    """The clause that says when it applies, in the author's words; '' if it always does.
+
+    duty   whose it is: what hangs on another duty of the sentence is not
+    """
     if language != "en":
         found = for_language(language).wording["condition"].match(text)
         return found[0].strip(" ,")[:_MAX_CONDITION] if found else ""
-    text = _LEAD.sub("", _BRACKETS.sub("", text))
-    leading = _LEADING_CONDITION.match(text)
-    found = leading or _TRAILING_CONDITION.search(text)
+    is_apart = duty is not None and duty.is_apart
+    own = LEAD.sub("", BRACKETS.sub("", duty.before)) if duty and is_apart else ""
+    text = LEAD.sub("", BRACKETS.sub("", text))
+    leading = _LEADING_CONDITION.match(own) or _LEADING_CONDITION.match(text)
+    does = BRACKETS.sub("", duty.does) if duty and is_apart else text
+    found = leading or _TRAILING_CONDITION.search(does)
     if not found:
         return ""
     return _MAIN_CLAUSE.split(found.group())[0].strip(" ,:()")[:_MAX_CONDITION]
 
 
-def condition_of(statement: Statement) -> str:
+def condition_of(statement: Statement, duty: Duty | None) -> str:
     """What its list begins with, "After an excursion, the nurse must:", and its own."""
     stem = statement.stem if needs_stem(statement) else ""
-    said = [condition(text, statement.language) for text in (stem, statement.text)]
+    said = [
+        condition(stem, statement.language),
+        condition(statement.text, statement.language, duty),
+    ]
     return ", ".join(filter(None, said))
 
 

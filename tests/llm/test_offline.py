@@ -115,7 +115,7 @@ def test_an_item_without_a_subject_takes_it_from_its_introduction_and_cites_both
         (
             "If a fire starts (e.g., in a bin), staff must leave.",
             "Staff",
-            "If a fire starts (e.g., in a bin), staff must leave.",
+            "If a fire starts (e.g., in a bin), leave.",
             "If a fire starts",
         ),
         ("Waste must be burnt.", "The organisation", "Waste must be burnt.", ""),
