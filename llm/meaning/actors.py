@@ -13,13 +13,25 @@ _PASSIVE = re.compile(r"(?:\s+(?:not|never|only|always|also|\w+ly))*\s+be\b", re
 _RECEIVES = re.compile(
     r"(?:\s+(?:not|never|only|always|also|\w+ly))*\s+(?:receive|undergo|get|have)\b", re.IGNORECASE
 )
+# "But", "from which the applicant", "the nurse should check and": a piece of a sentence.
+_NOBODY = re.compile(
+    r"(?:and|but|or|nor|although|though|because|whereas|which|whom|whose|that|if|when|from|to|with"
+    r"|in|on|at|by|of)(?=\s|$)|.{0,200}\b(?:must|shall|should)\b",
+    re.IGNORECASE,
+)
+_BODY = re.compile(r"\b(?:team|department|firm|provider|institution)s?$", re.IGNORECASE)
+_ADDRESSED_WORDS = "visitor guest tenant resident student passenger"
+_ADDRESSED = GENERIC | set(map(stem, words(_ADDRESSED_WORDS)))
 _RELATIVE = re.compile(r"\s(?:who|whom|whose|which|that)\b", re.IGNORECASE)
 
 
 def actor(item: Item, source: Source, context: Context) -> Iterator[Flag]:
-    all_named = list(_named_by_source(item, source))
-    same = next((n for n in all_named if _is_same_actor(item, n)), "")
+    all_named = list(_named_by_source(item, source)) or list(_named_beside_you(item, source))
+    same = next((n for n in all_named if _is_same_actor(item, n, context)), "")
     named = same or "".join(all_named[:1])
+    if item.language == "en" and _NOBODY.match(item.actor):
+        yield Flag("actor", named, item.actor)
+        return
     stems = item.actor_stems
     own = [stem for stem in stems if stem not in GENERIC]
     if named:
@@ -77,11 +89,25 @@ def _is_led(item: Item, named: str) -> bool:
     return bool(who) and all(map(said.says, who))
 
 
-def _is_same_actor(item: Item, named: str) -> bool:
-    if words(item.actor) in (["you"], []):
+def _is_same_actor(item: Item, named: str, context: Context) -> bool:
+    said = words(item.actor)
+    if not said:
         return True
+    if said == ["you"]:
+        return _may_be_read_by(named, context)
     who = item.actor_roles or content(_RELATIVE.split(item.actor, maxsplit=1)[0])
     return share(who, Vocabulary(content(named))) >= 0.5
+
+
+def _may_be_read_by(named: str, context: Context) -> bool:
+    """Is "you" one of them? Staff are, guests are, the audience is; "the pharmacist" or "the IT
+    team" is somebody else to most who read.
+    """
+    who = list(map(stem, roles(named)))
+    if who:
+        return any(word in _ADDRESSED or context.readers.holds(word) for word in who)
+    is_body = _BODY.search(named) is not None
+    return not is_body or all(word in GENERIC for word in content(named))
 
 
 def _named_by_source(item: Item, source: Source) -> Iterator[str]:
@@ -92,6 +118,17 @@ def _named_by_source(item: Item, source: Source) -> Iterator[str]:
             yield found
 
 
+def _named_beside_you(item: Item, source: Source) -> Iterator[str]:
+    """ "Are to be inspected by the facilities team": looked for where an item says "you" only,
+    since what is joined to it ("and replaced") may be anybody's.
+    """
+    if words(item.actor) == ["you"]:
+        for clause in source.taken_up(item):
+            start = clause.text.find(" to be ")
+            if start > 0 and (found := _by(clause, start)):
+                yield found
+
+
 def _agent(clause: Clause) -> str:
     modal = clause.modal
     if modal is None:
@@ -99,6 +136,11 @@ def _agent(clause: Clause) -> str:
     if _RECEIVES.match(clause.text, modal.end()):
         return ""
     if _PASSIVE.match(clause.text, modal.end()):
-        agent = _BY.search(clause.text, modal.end())
-        return agent[1].strip() if agent and not agent[1].split()[0].endswith("ing") else ""
+        return _by(clause, modal.end())
     return clause.subject
+
+
+def _by(clause: Clause, start: int) -> str:
+    """The agent of its passive, which begins there; not "by sending it"."""
+    agent = _BY.search(clause.text, start)
+    return agent[1].strip() if agent and not agent[1].split()[0].endswith("ing") else ""

@@ -96,6 +96,11 @@ class Context:
         """The words that name somebody."""
         return Vocabulary(map(stem, roles(self.text)))
 
+    @kept
+    def readers(self) -> Vocabulary:
+        """Those of its audience that name somebody: whom "you" may mean."""
+        return Vocabulary(map(stem, roles(self.audience[:MAX_NEARBY])))
+
 
 NO_CONTEXT = Context()
 

@@ -186,6 +186,42 @@ def test_whom_an_order_tells_something_is_not_who_tells():
     assert kinds("Tell visitors that they must sign in", source, actor="The porter") == []
 
 
+@pytest.mark.parametrize(
+    ("actor", "source"),
+    [
+        ("You", "The pharmacist must count the pills."),
+        ("You", "The pills are to be counted by the pharmacist."),
+        ("You", "The pills are to be counted by the facilities team."),
+        ("But", "The porter may wait, but must count the pills."),
+        ("The porter should wait and", "The porter should wait and must count the pills."),
+        ("To which the porter", "This is the bay, to which the porter must count the pills."),
+    ],
+)
+def test_a_piece_of_a_sentence_is_nobody_and_you_are_not_whom_the_source_names(actor, source):
+    assert kinds("Count the pills", source, actor=actor) == ["actor"]
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "All staff must count the pills.",
+        "The team must count the pills.",
+        "Guests must count the pills.",
+        "The pills are to be counted.",
+        "The pills are to be counted by Monday.",
+        "Count the pills.",
+    ],
+)
+def test_you_may_be_whoever_reads(source):
+    assert kinds("Count the pills", source) == []
+
+
+def test_you_may_be_the_audience():
+    cited = Cited("The pharmacist must count the pills.", ("must",))
+
+    assert check("Count the pills", "You", "must", "", [cited], Context("Pharmacists")) == []
+
+
 def test_an_actor_may_be_named_nearby_if_the_sentence_names_none():
     source = "The form must be signed."
 
