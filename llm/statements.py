@@ -3,7 +3,8 @@
 The server measures coverage with it, and the offline engine writes its checklist from it. Levels:
 
 - capitals as RFC 2119 and RFC 8174 define them; where a document uses these consistently, they
-  alone count, since such a document's lower-case "should" is explanation by its own convention;
+  alone count, since such a document's lower-case "should" is explanation by its own convention,
+  unless it says itself that its words bind in lower case too;
 - otherwise modal verbs in any case, and imperatives. That an imperative is a requirement follows
   the ISO/IEC Directives, Part 2 (clause 7, verbal forms).
 
@@ -35,6 +36,22 @@ _CAPITALS = re.compile(
     r"|\b(?P<may>MAY|OPTIONAL)(?P<may_not>\s+NOT)?\b"
 )
 _MAY_BE_CAPITAL = re.compile("MUST|SHALL|REQUIRED|NOT|SHOULD|RECOMMENDED|MAY|OPTIONAL")
+# "The key words bind equally in capitals and in ordinary type", "regardless of case".
+_LOWER_CASE = re.compile(
+    r"\blower[ -]?case|\b(?:ordinary|plain|normal) (?:type|letters|case)\b|\bsmall letters\b"
+    r"|\b(?:regardless|irrespective) of (?:their )?(?:case|capitali[sz]ation)\b",
+    re.IGNORECASE,
+)
+_KEY_WORDS = re.compile(
+    r"\bkey ?words?\b|\bRFC 2119\b|\b(?:modal|normative) (?:verbs?|words?)\b|\b(?:must|shall)\b",
+    re.IGNORECASE,
+)
+_BINDS_TOO = re.compile(
+    r"\bbind(?:s|ing)?\b|\bnormative\b|\b(?:the )?same (?:meaning|force|weight|effect)\b"
+    r"|\bequally\b",
+    re.IGNORECASE,
+)
+_DENIES = re.compile(r"\b(?:not|only|no|never|nor|neither|without|unless|except)\b", re.IGNORECASE)
 _LOWER_MODAL = re.compile(r"\b(?:must|shall|should)\b")
 _BOILERPLATE = re.compile(
     r"\bkey\s*words?\b.*\binterpreted\b|\binterpreted as described in\b", re.IGNORECASE | re.DOTALL
@@ -146,7 +163,9 @@ def find_language(passages: Iterable[Passage]) -> Language:
 
 
 def find_convention(passages: Iterable[Passage]) -> Convention:
-    """'rfc2119' where capital keywords are frequent and clearly outnumber the lower-case ones."""
+    """'rfc2119' where capital keywords are frequent and clearly outnumber the lower-case ones,
+    and nothing says that those bind too.
+    """
     capitals = lower = 0
     for passage in passages:
         if passage.kind in ("code", "heading") or passage.text.isupper():
@@ -154,7 +173,19 @@ def find_convention(passages: Iterable[Passage]) -> Convention:
         if _MAY_BE_CAPITAL.search(passage.text):
             capitals += sum(1 for _ in _CAPITALS.finditer(passage.text))
         lower += sum(1 for _ in _LOWER_MODAL.finditer(passage.text))
-    return "rfc2119" if capitals >= MIN_CAPITALS and capitals >= lower else "plain"
+    is_usual = capitals >= MIN_CAPITALS and capitals >= lower
+    return "rfc2119" if is_usual and not any(map(_binds_in_lower_case, passages)) else "plain"
+
+
+def _binds_in_lower_case(passage: Passage) -> bool:
+    """One sentence must say all of it and deny nothing: a mistake here makes rules of remarks."""
+    if passage.kind in ("code", "heading") or not _LOWER_CASE.search(passage.text):
+        return False
+    says_all = (_LOWER_CASE, _KEY_WORDS, _BINDS_TOO)
+    return any(
+        all(pattern.search(found.text) for pattern in says_all) and not _DENIES.search(found.text)
+        for found in split_sentences(passage)
+    )
 
 
 def find_levels(

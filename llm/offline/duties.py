@@ -69,7 +69,8 @@ _BY_AGENT = re.compile(
     r"\bby\s+(?P<agent>(?P<known>the|a|an|all|each|every)?\s*(?:[A-Za-z-]+\s+){0,3}?[A-Za-z-]+)"
     r"(?=\s*(?:[.,;:)]|(?:to|in|at|before|after|when|if|during|within|for|or|and|only)\b|$))"
 )
-_CLAUSE = re.compile(r"[,;:]\s+(?:and\s+|but\s+|or\s+)?|\s(?:and|but)\s(?=the\b|it\b|that\b)|—\s")
+_CLAUSE = re.compile(r"[,;:]\s+(?:and\s+|but\s+|or\s+)?|—\s")
+_AND_THE = re.compile(r"\s(?:and|but)\s(?=the\b|it\b|that\b)")
 _INSERTED = re.compile(r"\s[—–]\s[^—–]{1,200}\s[—–](?P<end>\s*$)?")
 _JOINED = re.compile(
     r"(?:(?:and|but|or|nor|yet|so|then|also|only|still|however)\b[,\s]*"
@@ -103,6 +104,7 @@ _OWN_SUBJECT = re.compile(
 _OWN_AFTER_AND = re.compile(
     r"\s(?:and|but)\s+(?P<subject>(?:(?!and\b|but\b)[\w'’/-]+\s+){1,6})$", re.IGNORECASE
 )
+_HANGS = re.compile(r"\b(?:if|when|whenever|unless|while|where|until|once)\b", re.IGNORECASE)
 _TAKES_IT = re.compile(r"(?P<verb>[\w-]+)\s+(?:it|them)\b", re.IGNORECASE)
 _OBJECT = re.compile(
     r"[\w-]+\s+(?P<object>(?:the|an?|any|all|every|each|its|their)\s+[\w-]+(?:\s+[\w-]+){0,3}?)"
@@ -216,8 +218,10 @@ def has_another(does: str) -> bool:
 def _counting(text: str, levels: Sequence[Level]) -> list[re.Match[str]]:
     """Capitals alone, where there are some; the verbs of side clauses only where no other is."""
     found = list(islice(MODAL.finditer(text), _MAX_MODALS))
-    found = [modal for modal in found if modal["word"].isupper()] or found
     found = [modal for modal in found if not levels or _level(modal) in levels]
+    capitals = [modal for modal in found if modal["word"].isupper()]
+    if capitals and {_level(modal) for modal in capitals}.issuperset(levels):
+        found = capitals
     main = [modal for modal in found if not _SIDE_CLAUSE.search(_near(text, modal))]
     main = [modal for modal in main if not modal["be"]] or main or found
     said = {_level(modal) for modal in main}
@@ -278,8 +282,8 @@ def _made_whole(duty: Duty, last: Duty | None, *, is_last: bool) -> Duty:
     if last is None or takes is None or not duty.is_apart:
         return duty
     known = _OBJECT.match(last.does)
-    if known is None or last.is_passive:
-        return replace(duty, is_apart=False)
+    if known is None or last.is_passive or _HANGS.search(last.does):
+        return replace(duty, is_apart=False)  # "may keep a log if ..., but must sign it": if ...
     noun = _ONE_OF.sub("the ", known["object"])
     does = f"{takes['verb']} {noun}{duty.does[takes.end() :]}"
     return replace(duty, does=does, said=duty.said.removesuffix(duty.does) + does)
@@ -328,7 +332,8 @@ def subject_of(before: str) -> str:
     if before.endswith(","):  # "The porter, once told, must"
         before = before.rstrip(", ")
         before = before.rpartition(",")[0] or before
-    part = _ADVERB.sub("", LEAD.sub("", _CLAUSE.split(before)[-1].strip()))
+    part = _after_and(LEAD.sub("", _CLAUSE.split(before)[-1].strip()))
+    part = _ADVERB.sub("", part)
     joined = _JOINED.match(part)
     part = part[joined.end() :] if joined else part
     if part.endswith((" and", " but", " or")):
@@ -341,6 +346,14 @@ def subject_of(before: str) -> str:
         named = _LAST_NAMED.search(part)
         return named[1] if named and names_somebody(named[1]) else ""
     return part
+
+
+def _after_and(part: str) -> str:
+    """ "The gate is shut and the porter" begins anew, "the nurse and the porter" does not."""
+    *before, last = _AND_THE.split(part)
+    named = _DETERMINER.sub("", " ".join(before), count=1)
+    is_joint = len(named.split()) <= 2 and names_somebody(named)
+    return part if is_joint else last
 
 
 def _agent(does: str) -> str:

@@ -191,9 +191,10 @@ def actor(statement: Statement, level: Level, duty: Duty | None, *, audience: st
         return named
     if statement.language != "en":
         return _unnamed_actor(statement, audience)
-    if duty is None and inherits(statement.text, statement.stem):
-        return (audience or "You") if is_order(statement.text) else ORGANISATION
-    return ORGANISATION if duty else audience or "You"
+    if is_order(statement.text):  # to one of several roles, which it does not say
+        return "You" if "," in audience else audience or "You"
+    is_open = duty or inherits(statement.text, statement.stem)
+    return ORGANISATION if is_open else audience or "You"
 
 
 def named_actor(statement: Statement, level: Level) -> str:

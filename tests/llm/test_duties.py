@@ -29,6 +29,8 @@ def actors(text):
         ("Medicines must be given by registered nurses only.", ["Registered nurses"]),
         ("The limit must be raised by asking the clerk.", ["The organisation"]),
         ("The porter, once told, must go home.", ["The porter"]),
+        ("The nurse and the porter must rest.", ["The nurse and the porter"]),
+        ("The gate is shut and the porter must open it.", ["The porter"]),
         ("Porters — mostly the younger ones — must rest.", ["Porters"]),
         ("In a fire the duty warden must open the gate.", ["The duty warden"]),
         ("The bay has a gate, to which the warden must keep the key.", ["The warden"]),
@@ -77,6 +79,25 @@ def test_the_subject_is_carried_over_to_the_second_duty_and_a_condition_is_not()
     ]
 
 
+def test_a_second_duty_in_ordinary_type_counts_where_the_text_says_so():
+    text = (
+        "The key words bind equally in lower case.\n\n"
+        "The porter MAY lend the key, but must sign for it. MUST MAY SHALL SHOULD MUST"
+    )
+
+    assert said(text, "level", "actor", "action")[:2] == [
+        ("must", "The porter", "Sign for it."),
+        ("may", "The porter", "The porter MAY lend the key."),
+    ]
+
+
+def test_an_order_to_one_of_several_roles_is_no_order_to_all_of_them():
+    passages = [{"id": 1, "section": "", "stem": "", "text": "Wash your hands."}]
+    message = {"summary": {"audience": "Nurses, Porters"}, "passages": passages}
+
+    assert actors(json.dumps(message)) == ["You"]
+
+
 @pytest.mark.parametrize(
     ("text", "actions"),
     [
@@ -88,6 +109,13 @@ def test_the_subject_is_carried_over_to_the_second_duty_and_a_condition_is_not()
         ("Staff must check whether guests may enter.", ["Check whether guests may enter."]),
         ("Staff must rest, but may walk.", ["Staff must rest, but may walk."]),
         ("Nurses must call or must write.", ["Nurses must call or must write."]),
+        (
+            "Nurses may keep a list if the line is dead, but must sign it.",
+            [
+                "Nurses may keep a list if the line is dead, but must sign it.",
+                "Nurses may keep a list if the line is dead.",
+            ],
+        ),
         (
             "Keys must never be lent and must be kept.",
             ["Keys must be kept.", "Keys must never be lent."],

@@ -174,6 +174,38 @@ def test_hostile_sentences_cost_linear_time(unit):
     assert time.process_time() - started < 4
 
 
+CAPITALS = "Keys MUST exist. Logs SHALL NOT leak. Staff SHOULD rest. Guests MAY wait. MUST it?"
+
+
+@pytest.mark.parametrize(
+    "says",
+    [
+        "Rules use the key words of RFC 2119, which bind equally in capitals and in ordinary type.",
+        "The keywords have the same meaning in lower case.",
+        "The key words bind regardless of case.",
+    ],
+)
+def test_a_text_that_says_so_binds_in_lower_case_too(says):
+    found = levels(f"{says}\n\n{CAPITALS}\n\nDoors must shut. Press the button.")
+
+    assert found[-2:] == [("Doors must shut.", ("must",)), ("Press the button.", ("must",))]
+
+
+@pytest.mark.parametrize(
+    "says",
+    [
+        "The key words bind only in capitals; in lower case they explain.",
+        "The key words in lower case are not normative.",
+        "These key words have that meaning when, and only when, they appear in all capitals.",
+        "User names must be in lower case.",
+        "Both parties are equally bound. File names are in lower case.",
+        "```\nThe key words bind equally in lower case.\n```",
+    ],
+)
+def test_a_text_that_says_anything_else_of_lower_case_keeps_the_convention(says):
+    assert find_convention(split_passages(f"Intro.\n\n{says}\n\n{CAPITALS}")) == "rfc2119"
+
+
 def test_a_single_capital_keyword_counts_in_a_text_without_the_convention():
     passages = split_passages("The ward sister MAY allow a visit after 20:00. Doors open at 8.")
 
