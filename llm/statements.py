@@ -258,6 +258,11 @@ def takes_a_verb(stem: str) -> bool:
     return bool(_BARE_STEM.search(stem))
 
 
+def runs_on(stem: str) -> bool:
+    """Does any item of its list continue its sentence: "The record must include:"?"""
+    return any(pattern.search(stem) for pattern in (_OBJECT_STEM, _BARE_STEM, _OPEN_END))
+
+
 def inherits(text: str, stem: str, language: Language = "en") -> bool:
     """Does a list item say nothing normative itself and complete its stem's modal verb?"""
     return bool(stem) and bool(_stem_level(text, stem, for_language(language), capitals=False))
@@ -346,9 +351,7 @@ def _stem_level(text: str, stem: str, rules: Rules, *, capitals: bool) -> Level 
     if modal is None or (capitals and not modal[1].isupper()):
         return None
     verb = leading_verb(text)
-    completes = any(pattern.search(stem) for pattern in (_OBJECT_STEM, _BARE_STEM, _OPEN_END)) or (
-        verb is not None and is_imperative(text, verb)
-    )
+    completes = runs_on(stem) or (verb is not None and is_imperative(text, verb))
     negated = bool(modal[2]) or bool(_NEGATED.match(text))
     return _level_of(modal[1].lower(), negated=negated) if completes else None
 

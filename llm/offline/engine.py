@@ -36,6 +36,7 @@ _HEADING_NUMBER = re.compile(r"^(?:\d+(?:\.\d+)*\.?|[A-Z]\.)\s+")
 _PRIORITY = {"must": "high", "must_not": "high", "should": "medium", "should_not": "medium"}
 _MAX_TITLE = 100  # characters
 _NEAR = 600  # characters before a sentence in which stands whom its pronoun means
+_MAX_LISTS = 5  # in one another whose introductions are cited
 _MAX_ROW = 500  # characters; a longer row is quoted by its sentences
 
 
@@ -90,11 +91,13 @@ def _passage(entry: dict[str, Any]) -> Passage:
 
 @dataclass(frozen=True)
 class _Finding:
-    """A statement, the passage that says it, and the introduction it needs, if that is here."""
+    """A statement, the passage that says it, and the introductions it needs, as far as they are
+    here: its list's own, then those of the lists around that.
+    """
 
     statement: Statement
     passage: Passage
-    introduction: tuple[Passage, str] | None
+    introductions: list[tuple[Passage, str]]
 
     @property
     def quote(self) -> str:
@@ -115,9 +118,9 @@ def find(document: Document) -> list[_Finding]:
     for passage in document.passages:
         for statement in find_statements([passage], document.convention, document.language):
             needs = wording.needs_stem(statement)
-            introduction = introductions.get(id(passage)) if needs else None
-            findings.append(_Finding(statement, passage, introduction))
-    said = {f.introduction[1] for f in findings if f.introduction}
+            needed = introductions.get(id(passage), []) if needs else []
+            findings.append(_Finding(statement, passage, needed))
+    said = {quote for f in findings for _, quote in f.introductions}
     return [
         f
         for f in findings
@@ -125,18 +128,23 @@ def find(document: Document) -> list[_Finding]:
     ]
 
 
-def _introductions(passages: Sequence[Passage]) -> dict[int, tuple[Passage, str]]:
-    """For each item of a list: the passage and the sentence of it that introduces the list."""
-    found: dict[int, tuple[Passage, str]] = {}
-    candidate: tuple[Passage, str, str] | None = None
+def _introductions(passages: Sequence[Passage]) -> dict[int, list[tuple[Passage, str]]]:
+    """For each item of a list: passages and the sentences of them that introduce the list, and the
+    lists around it, "The nurse MUST:" beside "check the bag:".
+    """
+    found: dict[int, list[tuple[Passage, str]]] = {}
+    open_lists: list[tuple[Passage, str, str]] = []
     for passage in passages:
         readable = plain(passage.text)
-        if candidate and passage.stem and passage.stem.endswith(candidate[2]):
-            found[id(passage)] = (candidate[0], candidate[1])
+        while open_lists and not passage.stem.endswith(open_lists[-1][2]):
+            open_lists.pop()
+        if open_lists:
+            around, quote, _ = open_lists[-1]
+            found[id(passage)] = [(around, quote), *found.get(id(around), [])][:_MAX_LISTS]
         if readable.endswith(":"):
             last = split_sentences(passage)[-1]
             quote = passage.text[last.start - passage.start : last.end - passage.start]
-            candidate = (passage, quote, last.text)
+            open_lists.append((passage, quote, last.text))
     return found
 
 
@@ -209,9 +217,7 @@ def write_checklist(document: Document) -> dict[str, Any]:
 def _item(finding: _Finding, level: Level, duty: Duty | None, audience: str) -> dict[str, Any]:
     statement = finding.statement
     citations = [{"passage": finding.passage.id, "quote": _whole_row(finding) or finding.quote}]
-    if finding.introduction:
-        passage, quote = finding.introduction
-        citations.append({"passage": passage.id, "quote": quote})
+    citations += [{"passage": passage.id, "quote": q} for passage, q in finding.introductions]
     condition = _row_head(finding) or wording.condition_of(statement, duty)
     return {
         "action": wording.action(statement, level, duty, condition),

@@ -14,7 +14,7 @@ from llm.offline.duties import (
 )
 from llm.offline.subjects import MAX_WORDS, PRONOUN, acts, may_be_it, names_somebody
 from llm.rules import FORBIDDING, Language, Level, Rules, for_language
-from llm.statements import Statement, inherits, takes_a_verb
+from llm.statements import Statement, inherits, runs_on, takes_a_verb
 from llm.verbs import is_imperative, leading_verb
 
 ORGANISATION = "The organisation"
@@ -84,7 +84,8 @@ _CATEGORIES = [
 _CATEGORY_PATTERNS = [
     (name, re.compile(rf"\b(?:{words})\b", re.IGNORECASE)) for name, words in _CATEGORIES
 ]
-_COLONS = re.compile(r":(?=\s|$)")  # of a list, and of lists in it
+_COLON = re.compile(r":(?:\s+|$)")  # of a list, and of lists in it
+_LIST_END = re.compile(r"\s*[;,]\s*(?:and|or)?\s*$")
 _NUMBERING = re.compile(r"^[\d.]+\s+")
 
 
@@ -98,9 +99,15 @@ def needs_stem(statement: Statement) -> bool:
 
 def full_sentence(statement: Statement) -> str:
     """The statement, readable alone: what its list's introduction says is put before it."""
-    if needs_stem(statement):
-        return f"{_COLONS.sub('', statement.stem).rstrip('–— ')} {statement.text}"
-    return statement.text
+    if not needs_stem(statement):
+        return statement.text
+    parts = filter(None, map(str.strip, _COLON.split(statement.stem.rstrip("–— "))))
+    said, *rest = [*parts, statement.text]
+    for number, part in enumerate(rest):
+        # "The nurse must", "check the bag", "read its label": only the first two are one sentence.
+        is_one = not number or statement.language != "en" or runs_on(f"{said}:")
+        said = f"{said}{' ' if is_one else ': '}{part}"
+    return _LIST_END.sub("", said)
 
 
 def duties_of(statement: Statement, level: Level) -> list[Duty]:

@@ -102,6 +102,40 @@ def test_an_item_without_a_subject_takes_it_from_its_introduction_and_cites_both
     ]
 
 
+def test_an_item_of_a_list_in_a_list_cites_both_introductions_and_a_later_one_its_own():
+    bag = "The nurse MUST: check the bag:"
+    found = items(
+        passage("The nurse MUST:", 1),
+        passage("check the bag:", 2, stem="The nurse MUST:"),
+        passage("read its label;", 3, stem=bag),
+        passage("sign the list.", 4, stem="The nurse MUST:"),
+        convention="rfc2119",
+    )
+
+    assert [(i.action, [c.passage for c in i.citations]) for i in found] == [
+        ("Check the bag", [2, 1]),
+        ("Read its label", [3, 2, 1]),
+        ("Sign the list.", [4, 1]),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("stem", "text", "said"),
+    [
+        ("The nurse MUST:", "sign it; and", "The nurse MUST sign it"),
+        ("The nurse MUST: check the bag:", "read it;", "The nurse MUST check the bag: read it"),
+        ("Boxes: MUST contain:", "dry ice;", "Boxes MUST contain dry ice"),
+        ("Cookies:", "MUST be tagged.", "Cookies MUST be tagged."),
+    ],
+)
+def test_a_summary_says_a_list_in_a_list_as_one_sentence_with_its_signs(stem, text, said):
+    message = {"passages": [passage(text, stem=stem)], "convention": "rfc2119"}
+
+    summary = Summary.model_validate_json(answer(json.dumps(message), "summary"))
+
+    assert [statement.text for statement in summary.statements] == [said]
+
+
 @pytest.mark.parametrize(
     ("text", "actor", "action", "condition"),
     [
