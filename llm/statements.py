@@ -42,6 +42,8 @@ _LOWER_CASE = re.compile(
     r"|\b(?:regardless|irrespective) of (?:their )?(?:case|capitali[sz]ation)\b",
     re.IGNORECASE,
 )
+# What each of these holds after its first letter: most texts hold none of it.
+_MAY_SAY_LOWER = ("ower", "rdinary ", "lain ", "ormal ", "mall letters", "egardless", "rrespective")
 _KEY_WORDS = re.compile(
     r"\bkey ?words?\b|\bRFC 2119\b|\b(?:modal|normative) (?:verbs?|words?)\b|\b(?:must|shall)\b",
     re.IGNORECASE,
@@ -179,7 +181,10 @@ def find_convention(passages: Iterable[Passage]) -> Convention:
 
 def _binds_in_lower_case(passage: Passage) -> bool:
     """One sentence must say all of it and deny nothing: a mistake here makes rules of remarks."""
-    if passage.kind in ("code", "heading") or not _LOWER_CASE.search(passage.text):
+    if passage.kind in ("code", "heading"):
+        return False
+    text = passage.text
+    if not any(part in text for part in _MAY_SAY_LOWER) or not _LOWER_CASE.search(text):
         return False
     says_all = (_LOWER_CASE, _KEY_WORDS, _BINDS_TOO)
     return any(

@@ -49,7 +49,7 @@ _AGENT_ENDS = re.compile(
     r"\s(?:to|in|at|on|from|before|after|when|while|if|unless|until|during|within|for|only|itself"
     r"|who|which|that|with|using|by|as|once|every|per)\b"
 )
-_AND_OR = re.compile(r"\s(?:and|or)\s")
+_NEXT_NOUN = re.compile(r"\s(?:and|or|the|an?|each|every|all)\s")  # "the clerk the same day"
 _SIDE_BEGINS = re.compile(
     r"\s(?:that|which|whether|because|so|although|if|when|while|unless|where)\b"
 )
@@ -362,7 +362,7 @@ def _agent(does: str) -> str:
         said = _AGENT_ENDS.split(found["agent"].strip(), maxsplit=1)[0]
         if said.split()[0].endswith("ing"):
             continue
-        known = _AND_OR.split(said, maxsplit=1)[0] if _DETERMINER.match(said) else ""
+        known = _NEXT_NOUN.split(said, maxsplit=1)[0] if _DETERMINER.match(said) else ""
         agent = longest_name(said) or known
         if acts(agent) and len(agent.split()) <= _MAX_AGENT:
             return agent

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from llm.markup import plain
+from llm.meaning.words import content
 from llm.offline import wording
 from llm.offline.duties import Duty
 from llm.passages import Kind, Passage, split_passages
@@ -187,11 +188,12 @@ def _audience(findings: Iterable[_Finding]) -> str:
         for f in findings
         if (actor := wording.named_actor(f.statement, f.statement.levels[0]))
     )
-    return ", ".join(
-        actor
-        for actor, count in actors.most_common(2)
-        if count > 1 and actor not in ("Users", "The user", "You")
-    )
+    named: dict[tuple[str, ...], str] = {}  # once, in the singular or the plural
+    for actor, count in actors.most_common():
+        if count > 1:
+            named.setdefault(tuple(content(actor)), actor)
+    most = list(named.values())[:2]
+    return ", ".join(actor for actor in most if actor not in ("Users", "The user", "You"))
 
 
 # Step 2

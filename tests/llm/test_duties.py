@@ -26,6 +26,7 @@ def actors(text):
         ),
         ("Ladders are to be inspected monthly by the facilities team.", ["The facilities team"]),
         ("Exceptions may be granted by the head of IT.", ["The head of IT"]),
+        ("Patients must be seen by a neurologist the same day.", ["A neurologist"]),
         ("Medicines must be given by registered nurses only.", ["Registered nurses"]),
         ("The limit must be raised by asking the clerk.", ["The organisation"]),
         ("The porter, once told, must go home.", ["The porter"]),
@@ -89,6 +90,12 @@ def test_a_second_duty_in_ordinary_type_counts_where_the_text_says_so():
         ("must", "The porter", "Sign for it."),
         ("may", "The porter", "The porter MAY lend the key."),
     ]
+
+
+def test_the_audience_names_nobody_twice():
+    text = "The verifier must wait. Verifiers must rest. The verifier must go. Verifiers must stay."
+
+    assert json.loads(answer(text, "summary"))["audience"] == "The verifier"
 
 
 def test_an_order_to_one_of_several_roles_is_no_order_to_all_of_them():
