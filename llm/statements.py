@@ -164,7 +164,7 @@ def find_language(passages: Iterable[Passage]) -> Language:
     return detect(text for passage in passages for text in (passage.section, passage.text))
 
 
-def find_convention(passages: Iterable[Passage]) -> Convention:
+def find_convention(passages: Sequence[Passage]) -> Convention:
     """'rfc2119' where capital keywords are frequent and clearly outnumber the lower-case ones,
     and nothing says that those bind too.
     """

@@ -53,22 +53,6 @@ _NEXT_NOUN = re.compile(r"\s(?:and|or|the|an?|each|every|all)\s")  # "the clerk 
 _SIDE_BEGINS = re.compile(
     r"\s(?:that|which|whether|because|so|although|if|when|while|unless|where)\b"
 )
-_CLAUSE = re.compile(
-    r"(?:^|[,;:]\s+|\s(?:and|but|or)\s+)(?:if|when|whenever|unless|where|while|although|because"
-    r"|since)\b[^,;:]*$|\b(?:that|which|who|whether|how|what)(?:\s+[\w-]+){0,3}\s+$",
-    re.IGNORECASE,
-)
-_PASSIVE = re.compile(r"(?:\w+ly\s+|also\s+|only\s+|then\s+)*be\b", re.IGNORECASE)
-# "Be reachable", "be aware": somebody is, nobody does it to them.
-_IS_SO = re.compile(
-    r"(?:\w+ly\s+)*be\s+(?:\w+ly\s+)*(?:\w{3,}able|responsible|present|aware|ready|careful|alert"
-    r"|familiar|sober|able|on (?:call|duty|site|time))\b",
-    re.IGNORECASE,
-)
-_BY_AGENT = re.compile(
-    r"\bby\s+(?P<agent>(?P<known>the|a|an|all|each|every)?\s*(?:[A-Za-z-]+\s+){0,3}?[A-Za-z-]+)"
-    r"(?=\s*(?:[.,;:)]|(?:to|in|at|before|after|when|if|during|within|for|or|and|only)\b|$))"
-)
 _CLAUSE = re.compile(r"[,;:]\s+(?:and\s+|but\s+|or\s+)?|—\s")
 _AND_THE = re.compile(r"\s(?:and|but)\s(?=the\b|it\b|that\b)")
 _INSERTED = re.compile(r"\s[—–]\s[^—–]{1,200}\s[—–](?P<end>\s*$)?")
