@@ -12,8 +12,8 @@ from jobs.errors import SAFE_DETAIL
 ABOUT = {
     "body_too_large": "The detail says how large a body may be here. Send a guideline in parts, or"
     " as a file.",
-    "bound_key": "The detail names what binds the calling key. Ask for that or less, or have a person"
-    " who manages keys do it.",
+    "bound_key": "The detail names what binds the calling key. Ask for that or less, or have a"
+    " person who manages keys do it.",
     "document_too_large": "A guideline's text may have up to 1 MB (1,048,576 bytes of UTF-8). Send"
     " it in parts, each as a job of its own.",
     "file_too_large": "A file may have up to 10 MB. Leave out pictures, or send its text.",
