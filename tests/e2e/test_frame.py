@@ -38,6 +38,7 @@ def test_the_menu_of_a_telephone_opens_by_keyboard_and_focus_is_seen(live, staff
 
 
 def test_a_list_of_records_fits_a_telephone(live, staff):
+    live.request("POST", "/keys", {"name": "long" * 25, "scopes": ["jobs:read"]})
     page = staff("viewer", fresh=False)
     page.set_viewport_size({"width": 390, "height": 844})
     page.goto(f"{live.url}/admin/tenants/apikey/")
