@@ -66,8 +66,7 @@ def delete_job(*, tenant_id: UUID, event_id: UUID, visible_to: Principal | None 
 
     Raises InvalidTransition while it waits or runs.
     """
-    known = Job.objects.visible_to(visible_to) if visible_to else Job.objects.all()
-    jobs = known.for_tenant(tenant_id).select_for_update(no_key=True, of=("self",))
+    jobs = Job.objects.known(tenant_id, visible_to).select_for_update(no_key=True, of=("self",))
     job = (
         jobs.filter(event_id=event_id, deleted_at=None)
         .select_related("document")

@@ -49,7 +49,7 @@ ABOUT = {
     " to look. `allowed` is how many may wait.",
     "unknown_prompt": "The detail names the versions there are. Leave `prompts` out to get the"
     " current ones.",
-    "unknown_provider": "The detail names the providers of this installation.",
+    "unknown_provider": "The detail names the providers of this installation: choose one of them.",
     "unsupported_or_unsafe_file": "The detail says what is wrong with the file. PDF, Word (DOCX),"
     " HTML, Markdown and plain text are taken, without macros, passwords or other files inside.",
 }

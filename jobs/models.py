@@ -138,6 +138,11 @@ class JobQuerySet(TenantQuerySet):
         heavy = [f"{link}__{name}" for link in LINKS for name in SEALED]
         return self.select_related(*LINKS).defer(*heavy)
 
+    def known(self, tenant_id: uuid.UUID, visible_to: "Principal | None") -> Self:
+        """The tenant's jobs or, of a caller's, those that `visible_to` may know of."""
+        jobs = self.visible_to(visible_to) if visible_to else self
+        return jobs.for_tenant(tenant_id)
+
     def visible_to(self, caller: "Principal") -> Self:
         """The jobs that the caller may know of: the tenant's, for whoever is not confined to own
         jobs; else those they submitted, and those shared with them or with their role.

@@ -252,8 +252,8 @@ def _superseded(tenant_id: UUID, event_id: UUID | None, visible_to: Principal | 
     if event_id is None:
         return None
     with in_role():
-        jobs = Job.objects.visible_to(visible_to) if visible_to else Job.objects.all()
-        done = jobs.for_tenant(tenant_id).filter(status=JobStatus.COMPLETED, deleted_at=None)
+        jobs = Job.objects.known(tenant_id, visible_to)
+        done = jobs.filter(status=JobStatus.COMPLETED, deleted_at=None)
         job = done.only("id", "tenant_id", "event_id").filter(event_id=event_id).first()
     if job is None:
         raise UnknownEarlierJob(
@@ -663,6 +663,6 @@ def _record(action: str, job: Job, becomes: JobStatus, reason: str) -> None:
 
 
 def _locked(tenant_id: UUID, event_id: UUID, visible_to: Principal | None) -> Job | None:
-    jobs = Job.objects.visible_to(visible_to) if visible_to else Job.objects.all()
-    mine = jobs.for_tenant(tenant_id).select_for_update(no_key=True).defer(*SEALED)
+    jobs = Job.objects.known(tenant_id, visible_to)
+    mine = jobs.select_for_update(no_key=True).defer(*SEALED)
     return mine.filter(event_id=event_id, deleted_at=None).first()

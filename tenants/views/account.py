@@ -14,7 +14,7 @@ from django.views.generic import TemplateView
 
 from accounts.models import User
 from tenants.models import ApiSession, Membership, Scope
-from tenants.permissions import granted_scopes
+from tenants.permissions import granted_to
 from tenants.services import sessions
 
 
@@ -24,15 +24,12 @@ class HomePage(LoginRequiredMixin, TemplateView):
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
         user = _signed_in(self.request)
         own = Membership.objects.across_tenants().filter(user=user).select_related("tenant")
-        memberships: list[dict[str, Any]] = [
-            {"membership": each, "scopes": _in_order(granted_scopes(each.tenant, each.role))}
-            for each in own.order_by("tenant__name", "pk")
-        ]
+        granted = granted_to(own.order_by("tenant__name", "pk"))
         return super().get_context_data(
             **kwargs,
             has_second_factor=is_mfa_enabled(user),
-            memberships=memberships,
-            makes_keys=any(Scope.KEYS_MANAGE in each["scopes"] for each in memberships),
+            granted=granted,
+            makes_keys=any(Scope.KEYS_MANAGE in scopes for scopes in granted.values()),
         )
 
 
@@ -55,10 +52,6 @@ class EndSessionPage(LoginRequiredMixin, View):
         sessions.end_session(session, reason=ApiSession.Ended.BY_OWNER)
         messages.success(request, "It is ended: its tokens are void within a second.")
         return redirect("usersessions_list")
-
-
-def _in_order(scopes: set[Scope]) -> list[Scope]:
-    return [scope for scope in Scope if scope in scopes]
 
 
 def _signed_in(request: HttpRequest) -> User:

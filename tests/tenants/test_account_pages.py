@@ -3,7 +3,9 @@
 import re
 
 import pytest
+from django.db import connection
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
 from tenants.models import AuditEntry, OAuthClient, Role
@@ -35,6 +37,20 @@ def test_home_says_for_whom_one_acts_and_what_to_do_next():
     assert "North Owner Submit jobs" in said and "South Viewer Read jobs" in said
     assert 'href="/docs"' in page.text and 'href="/docs/errors"' in page.text
     assert "POST /keys" in said
+
+
+def test_home_asks_as_often_for_many_tenants_as_for_one(django_assert_num_queries):
+    one, many = UserFactory(), UserFactory()
+    for user, count in ((one, 1), (many, 4)):
+        for _ in range(count):
+            members.add_member(tenant=TenantFactory(), user=user, role=Role.OWNER)
+    browser = browser_of(one)
+    with CaptureQueriesContext(connection) as asked:
+        browser.get("/accounts/")
+    browser = browser_of(many)
+
+    with django_assert_num_queries(len(asked)):
+        browser.get("/accounts/")
 
 
 def test_who_makes_no_keys_is_told_who_does():
