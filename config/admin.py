@@ -1,25 +1,22 @@
 """The admin's door, and its bases: look at everything, type nothing."""
 
-import time
 from collections.abc import Callable
 from functools import update_wrapper
 from typing import Any
 
-from allauth.account.authentication import get_authentication_records
 from allauth.mfa.utils import is_mfa_enabled
-from django.conf import settings
 from django.contrib import admin, messages
 from django.contrib.auth import REDIRECT_FIELD_NAME
 from django.contrib.auth.views import redirect_to_login
 from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
-from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.urls import path, reverse
-from django.utils.http import urlencode
 
 from config.pages import SAFE_METHODS
-from config.staff import ActPage, StaffRole, holds, keep_form, navigation, pages
+from config.reauthentication import factors, is_recent, keep_form, lead_to
+from config.staff import ActPage, StaffRole, holds, navigation, pages
 
 NOT_STAFF = "These pages are for the staff of this installation."
 FIRST = "To change something, show first that it is you."
@@ -46,7 +43,7 @@ class StaffSite(admin.AdminSite):
         return [*ours, *super().get_urls()]
 
     def has_permission(self, request: HttpRequest) -> bool:
-        return super().has_permission(request) and _factors(request, "mfa") != []
+        return super().has_permission(request) and factors(request, "mfa") != []
 
     def each_context(self, request: HttpRequest) -> dict[str, Any]:
         role = getattr(request.user, "staff_role", "")
@@ -66,7 +63,7 @@ class StaffSite(admin.AdminSite):
         if self.has_permission(request):
             return redirect("admin:index")
         if is_mfa_enabled(request.user):
-            return _to("mfa_reauthenticate", back)
+            return lead_to("mfa_reauthenticate", back)
         messages.warning(request, "Staff need a second factor. Set one up, then come back.")
         return redirect("mfa_index")
 
@@ -88,30 +85,14 @@ class StaffSite(admin.AdminSite):
         def checked(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
             sends = request.method not in SAFE_METHODS
             asked = sends or (act is not None and holds(request, act.least))
-            if not asked or _recently(request) or not self.has_permission(request):
+            if not asked or is_recent(request) or not self.has_permission(request):
                 return inner(request, *args, **kwargs)
             if act and sends:
                 keep_form(request)
             messages.info(request, STILL_TO_DO if sends else FIRST)
-            return _to("account_reauthenticate", request.get_full_path())
+            return lead_to("account_reauthenticate", request.get_full_path())
 
         return update_wrapper(checked, view)
-
-
-def _to(name: str, back: str) -> HttpResponseRedirect:
-    return HttpResponseRedirect(f"{reverse(name)}?{urlencode({REDIRECT_FIELD_NAME: back})}")
-
-
-def _factors(request: HttpRequest, method: str = "") -> list[dict[str, Any]]:
-    """How the person behind this session has shown who they are, oldest first."""
-    records = get_authentication_records(request, request.user)
-    return [record for record in records if method in ("", record["method"])]
-
-
-def _recently(request: HttpRequest) -> bool:
-    records = _factors(request)
-    age = time.time() - records[-1]["at"] if records else float("inf")
-    return age < settings.ACCOUNT_REAUTHENTICATION_TIMEOUT
 
 
 class ReadOnlyAdmin(admin.ModelAdmin):

@@ -22,6 +22,7 @@ logger = logging.getLogger(__name__)
 ROLE_OF_PAGES = {
     "/admin/": DatabaseRole.STAFF,
     "/accounts/": DatabaseRole.DOOR,
+    "/console/": DatabaseRole.DOOR,  # until it is known whose: tenants/console/page.py
     "/oauth/authorize": DatabaseRole.DOOR,
 }
 _ACCEPTABLE_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")

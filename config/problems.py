@@ -22,7 +22,7 @@ logger = logging.getLogger(__name__)
 
 CONTENT_TYPE = "application/problem+json"
 RETRYABLE = {408, 429, 500, 502, 503, 504}  # and whatever says when to come back
-HTML_PATHS = ("/admin", "/docs", "/static/", "/accounts/", "/oauth/authorize")
+HTML_PATHS = ("/admin", "/docs", "/static/", "/accounts/", "/console", "/oauth/authorize")
 
 
 class InsufficientScope(exceptions.PermissionDenied):

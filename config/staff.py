@@ -18,7 +18,7 @@ from django import forms
 from django.contrib import messages
 from django.core.exceptions import BadRequest, PermissionDenied
 from django.db import models, transaction
-from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, QueryDict
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import render
 from django.urls import reverse
 from django.views import View
@@ -26,6 +26,7 @@ from django.views import View
 from config import replica
 from config.errors import DomainError
 from config.isolation import DatabaseRole
+from config.reauthentication import kept_form
 
 
 class StaffRole(models.TextChoices):
@@ -218,16 +219,6 @@ class ReasonForm(forms.Form):
     )
 
 
-KEPT = "kept_form"  # in the session: what was typed, until the same address is opened again
-
-
-def keep_form(request: HttpRequest) -> None:
-    """For an ActPage that is sent when its sign-in is too old: nobody types a reason twice."""
-    typed = request.POST.copy()
-    typed.pop("csrfmiddlewaretoken", None)
-    request.session[KEPT] = {"of": request.get_full_path(), "typed": typed.urlencode()}
-
-
 class ActPage(StaffPage):
     """A form with a reason, which does one thing and leads back.
 
@@ -270,18 +261,11 @@ class ActPage(StaffPage):
     @cached_property
     def form(self) -> ReasonForm:
         return self.form_class(
-            self.request.POST or self._kept(),
+            self.request.POST or kept_form(self.request),
             initial=self.initial(),
             label_suffix="",
             **self.form_takes(),
         )
-
-    def _kept(self) -> QueryDict | None:
-        kept = self.request.session.get(KEPT, {})
-        if kept.get("of") != self.request.get_full_path():
-            return None
-        del self.request.session[KEPT]
-        return QueryDict(kept["typed"])
 
     def form_takes(self) -> dict[str, Any]:
         """What its form is made with besides."""

@@ -36,7 +36,17 @@ def matrix() -> str:
             "",
             "| route | methods | why |",
             "| --- | --- | --- |",
-            *(_public(each) for each in known if not each.required_scopes and each.has_row),
+            *(_public(each) for each in known if row(each).public and each.has_row),
+            "",
+            "## In the console",
+            "",
+            "For members of the tenant that the address names, with a session of the pages; for"
+            " everybody else there is no such page. Where a form changes something, it asks for a"
+            " sign-in of the last five minutes, unless it is about jobs.",
+            "",
+            f"| page | scope | {' | '.join(Role.labels)} |",
+            f"| --- | --- |{' --- |' * len(Role)}",
+            *(_page(each) for each in known if each.for_console),
             "",
             "## People",
             "",
@@ -81,6 +91,13 @@ def may(holder: str, endpoint: Endpoint, scope: Scope | None) -> bool:
     if scope is None:
         return holder != INTEGRATION or not endpoint.for_people
     return scope in GRANTS[holder]
+
+
+def _page(endpoint: Endpoint) -> str:
+    scope = endpoint.scope
+    marks = ["yes" if scope is None or scope in GRANTS[role] else "no" for role in Role]
+    named = f"`{scope}`" if scope else "–"
+    return f"| `{readable(endpoint.pattern)}` | {named} | {' | '.join(marks)} |"
 
 
 def _public(endpoint: Endpoint) -> str:

@@ -1,4 +1,4 @@
-from django.urls import path
+from django.urls import include, path
 
 from jobs.docs import ErrorCodesView
 from jobs.event_views import JobEventsView
@@ -9,6 +9,7 @@ from jobs.usage_views import LimitsView, UsageTableView, UsageView
 from jobs.views import JobCancelView, JobCreateView, JobDetailView, JobRetryView
 
 urlpatterns = [
+    path("console/", include("jobs.console.urls")),
     path("jobs", JobCreateView.as_view(), name="job-list"),
     path("jobs/<uuid:event_id>", JobDetailView.as_view(), name="job-detail"),
     path("jobs/<uuid:event_id>/events", JobEventsView.as_view(), name="job-events"),

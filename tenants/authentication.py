@@ -5,7 +5,7 @@ and what they hold now (tenants.standing).
 """
 
 from dataclasses import dataclass
-from typing import cast
+from typing import Self, cast
 from uuid import UUID
 
 from rest_framework.authentication import BaseAuthentication, get_authorization_header
@@ -43,6 +43,30 @@ class Principal:
     @property
     def pk(self) -> str:
         return self.subject
+
+    @classmethod
+    def of(
+        cls,
+        subject: str,
+        tenant_id: UUID,
+        now: Standing,
+        *,
+        scopes: frozenset[str],
+        session: str = "",
+    ) -> Self:
+        return cls(
+            subject=subject,
+            tenant_id=tenant_id,
+            scopes=scopes,
+            limits=now.limits,
+            kind=now.kind,
+            name=now.name,
+            user_id=now.user_id,
+            role=now.role,
+            sees_own_only=now.sees_own_only,
+            session=session,
+            preferences=now.preferences,
+        )
 
 
 CHALLENGE = 'Bearer realm="guidepost"'
@@ -95,16 +119,10 @@ def principal(request: Request) -> Principal:
 
 
 def principal_of(token: AccessToken, now: Standing) -> Principal:
-    return Principal(
-        subject=token["sub"],
-        tenant_id=UUID(token["tenant"]),
+    return Principal.of(
+        token["sub"],
+        UUID(token["tenant"]),
+        now,
         scopes=now.granted & frozenset(token["scope"].split()),
-        limits=now.limits,
-        kind=now.kind,
-        name=now.name,
-        user_id=now.user_id,
-        role=now.role,
-        sees_own_only=now.sees_own_only,
         session=token.get("sid", ""),
-        preferences=now.preferences,
     )

@@ -114,6 +114,15 @@ def once(handler: Handler) -> Handler:
     return run
 
 
+def is_first(tenant_id: UUID, route: str, key: str) -> bool:
+    """Whether nothing was done under the key yet, as far as this transaction knows: with it the key
+    is taken, or is free again. For forms, whose answer is a page and is not kept.
+
+    Raises IdempotencyKeyInUse while another transaction has the key.
+    """
+    return _begin({"tenant": tenant_id, "route": route, "key": key}, b"")
+
+
 def sweep() -> int:
     """Deletes what has expired, some of it at a time; the number deleted."""
     deleted = 0

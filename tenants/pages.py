@@ -31,14 +31,22 @@ def page(request: Request, rows: TenantQuerySet, *, by: str) -> tuple[list[Any],
     parameters = PageQuerySerializer(data=request.query_params)
     parameters.is_valid(raise_exception=True)
     query = parameters.validated_data
-    if "cursor" in query:
-        rows = rows.filter(pk__lt=_place(rows, by, query["cursor"]))
-    found = list(rows.order_by("-pk")[: query["limit"] + 1])
-    shown = found[: query["limit"]]
-    if len(found) == len(shown):
+    shown, following = rows_before(rows, query.get("cursor"), by=by, limit=query["limit"])
+    if following is None:
         return shown, None
-    following = {"limit": query["limit"], "cursor": getattr(shown[-1], by)}
-    return shown, f"{request.path}?{urlencode(following)}"
+    return shown, f"{request.path}?{urlencode({'limit': query['limit'], 'cursor': following})}"
+
+
+def rows_before(
+    rows: TenantQuerySet, cursor: str | None, *, by: str, limit: int
+) -> tuple[list[Any], str | None]:
+    """So many rows before the one with that public id, or the newest; and the id to go on with,
+    None at the end. Raises InvalidCursor."""
+    if cursor is not None:
+        rows = rows.filter(pk__lt=_place(rows, by, cursor))
+    found = list(rows.order_by("-pk")[: limit + 1])
+    shown = found[:limit]
+    return shown, getattr(shown[-1], by) if len(found) > len(shown) else None
 
 
 def _place(rows: TenantQuerySet, by: str, cursor: str) -> int:

@@ -86,6 +86,35 @@ WHERE session.id = %(session)s AND session.tenant_id = %(tenant)s
   AND {NOT_REVOKED}
 """  # noqa: S608
 
+OF_MEMBER = f"""
+SELECT tenant.id AS tenant_id, tenant.name AS tenant_name, person.id AS user_id, person.email,
+       membership.role, membership.sees_own_only, {COLUMNS}, {PREFERENCES},
+       {HELD.format(group="tenant.id || ':' || membership.role")}
+FROM tenants_tenant AS tenant
+JOIN tenants_plan AS plan ON plan.code = tenant.plan_id
+JOIN tenants_membership AS membership ON membership.tenant_id = tenant.id
+JOIN accounts_user AS person ON person.id = membership.user_id AND person.is_active
+WHERE tenant.slug = %(slug)s AND tenant.is_active AND person.id = %(user)s
+"""  # noqa: S608
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """What a person is and holds now in a tenant, whatever tokens they may have."""
+
+    tenant_id: UUID
+    tenant_name: str
+    standing: Standing
+
+
+def standing_of_member(user_id: int, slug: str) -> Member | None:
+    """For a person with a session of the pages, asked anew for each page. None where they are no
+    member of such a tenant, or it is suspended."""
+    row = _asked(OF_MEMBER, {"user": user_id, "slug": slug})
+    if row is None:
+        return None
+    return Member(row["tenant_id"], row["tenant_name"], _person(row))
+
 
 def standing_of(token: AccessToken) -> Standing | None:
     """None if the token stands no more.
@@ -139,6 +168,10 @@ def _of_person(question: dict[str, Any]) -> Standing | None:
     # Whoever chooses a new password means to be rid of every session there was.
     if not hmac.compare_digest(password_digest(row["password"]), row["password_digest"]):
         return None
+    return _person(row, ended=row["reason"])
+
+
+def _person(row: dict[str, Any], ended: str = "") -> Standing:
     return Standing(
         kind=ActorKind.PERSON,
         granted=_scopes(row["held"]),
@@ -147,7 +180,7 @@ def _of_person(question: dict[str, Any]) -> Standing | None:
         name=row["email"],
         role=row["role"],
         sees_own_only=row["sees_own_only"],
-        ended=row["reason"],
+        ended=ended,
         preferences=Preferences.of(row),
     )
 

@@ -1,9 +1,12 @@
+from uuid import uuid4
+
 import pytest
 from django.apps import apps
 from django.conf import settings
 from django.db import connection
 from django.db.models.signals import post_migrate
 from django.test import Client, TransactionTestCase
+from django.urls import reverse
 from redis import Redis
 from rest_framework.test import APIClient
 from whitenoise.middleware import WhiteNoiseMiddleware
@@ -14,9 +17,10 @@ from config.isolation import after_migrate
 from config.staff import StaffRole
 from tenants import standing, throttling
 from tenants.models import FOR_PEOPLE_ALONE, ApiKey, Role, Scope
+from tenants.services import members
 from tests.accounts.acts import sign_in
 from tests.emptying import empty
-from tests.factories import ApiSessionFactory, StaffFactory, TenantFactory
+from tests.factories import ApiSessionFactory, StaffFactory, TenantFactory, UserFactory
 from tests.live.whole_stack import live, live_stack  # noqa: F401  (one stack for live/ and e2e/)
 
 _find_files, _static_files = WhiteNoiseMiddleware.add_files_from_finders, {}
@@ -129,6 +133,40 @@ def api(tenant, client_for):
 def admin_client(admin_user, client):
     """A browser of staff, who come in with a second factor only."""
     return sign_in(client, admin_user)
+
+
+@pytest.fixture
+def console_for():
+    """A browser of somebody new, who is a member in the role and just came in."""
+
+    def make(tenant, role=Role.OWNER, **membership):
+        user = UserFactory()
+        members.add_member(tenant=tenant, user=user, role=role, **membership)
+        return Console(sign_in(Client(), user), user, tenant.slug)
+
+    return make
+
+
+@pytest.fixture
+def console(tenant, console_for):
+    return console_for(tenant)
+
+
+class Console:
+    """Asks for pages below /console/<slug>/ by their names, and sends their forms as shown."""
+
+    def __init__(self, browser, user, slug):
+        self.browser, self.user, self.slug = browser, user, slug
+
+    def url(self, page, /, *ids, slug=None):
+        return reverse(f"console:{page}", args=[slug or self.slug, *ids])
+
+    def get(self, page, /, *ids, **query):
+        return self.browser.get(self.url(page, *ids), query)
+
+    def send(self, page, /, *ids, **typed):
+        """The form of that page, filled in; follows to where it leads."""
+        return self.browser.post(self.url(page, *ids), {"once": uuid4(), **typed}, follow=True)
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ UNITS = [("d", 86_400), ("h", 3_600), ("min", 60), ("s", 1)]
 
 @register.filter
 def moment(at: datetime | str | None) -> SafeString | str:
-    """A time, in the reader's own zone once staff.js has seen it; UTC on hover, and without it."""
+    """A time, in the reader's own zone once frame.js has seen it; UTC on hover, and without it."""
     if not isinstance(at, datetime):  # a template's word for what is not there is ""
         return "–"
     at = at.astimezone(timezone.get_fixed_timezone(0))

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from enum import Enum, auto
 from importlib import import_module
@@ -65,7 +65,7 @@ def everybody(world: World) -> Iterator[list[Caller]]:
     a = world.a
     suspended = key(world.suspended, kind=Kind.ENDED)
     live_keys = [name for name in a.keys if name != "revoked key"]
-    with _staff_session(world.staff) as cookie:
+    with _browser(world.staff) as staff:
         yield [
             ANONYMOUS,
             *(person(a, role) for role in Role),
@@ -74,26 +74,55 @@ def everybody(world: World) -> Iterator[list[Caller]]:
             former(a, "ended session"),
             former(a, "removed member"),
             Caller("suspended tenant", Kind.ENDED, suspended.headers, suspended.scopes),
-            Caller("staff session", Kind.STAFF, {"Cookie": cookie}),
+            Caller("staff session", Kind.STAFF, staff),
         ]
 
 
 @contextmanager
-def _staff_session(staff: User) -> Iterator[str]:
-    """A cookie like the one that signing in gives."""
+def everybody_with_a_browser(world: World) -> Iterator[list[Caller]]:
+    """Whom pages of a tenant's console may let in, those whose time is over, and who has no session
+    of the pages."""
+    a = world.a
+    with ExitStack() as stack:
+
+        def of(name: str, kind: Kind, user: User) -> Caller:
+            return Caller(f"{name}'s browser", kind, stack.enter_context(_browser(user)))
+
+        yield [
+            ANONYMOUS,
+            *(of(role.value, Kind.TENANT, a.people[role].user) for role in Role),
+            of("removed member", Kind.ENDED, a.sessions["removed member"].user),
+            of("suspended owner", Kind.ENDED, world.suspended.people[Role.OWNER].user),
+            of("staff", Kind.STAFF, world.staff),
+            Caller("owner's token", Kind.ANONYMOUS, person(a, Role.OWNER).headers),
+        ]
+
+
+CSRF = "c" * 32  # any secret will do, where cookie and header have the same
+A_DAY = 86_400  # seconds: forms ask for a sign-in of the last minutes, and a proof takes longer
+
+
+@contextmanager
+def _browser(user: User) -> Iterator[dict[str, str]]:
+    """The headers of a browser in which somebody has signed in: cookies, and a form's token."""
     session = import_module(settings.SESSION_ENGINE).SessionStore()
-    session[SESSION_KEY] = str(staff.pk)
+    session[SESSION_KEY] = str(user.pk)
     session[BACKEND_SESSION_KEY] = settings.AUTHENTICATION_BACKENDS[0]
-    session[HASH_SESSION_KEY] = staff.get_session_auth_hash()
-    # As allauth notes it: a password and a second factor, just now (see config.admin.StaffSite).
-    now = time.time()
-    session["account_authentication_methods_user"] = str(staff.pk)
+    session[HASH_SESSION_KEY] = user.get_session_auth_hash()
+    # As allauth notes it: a password and a second factor, just now (see config.reauthentication).
+    at = time.time() + A_DAY
+    session["account_authentication_methods_user"] = str(user.pk)
     session["account_authentication_methods"] = [
-        {"method": "password", "at": now, "email": staff.email},
-        {"method": "mfa", "at": now, "type": "totp", "id": 1},
+        {"method": "password", "at": at, "email": user.email},
+        {"method": "mfa", "at": at, "type": "totp", "id": 1},
     ]
     session.save()
+    cookies = {settings.SESSION_COOKIE_NAME: session.session_key, settings.CSRF_COOKIE_NAME: CSRF}
     try:
-        yield f"{settings.SESSION_COOKIE_NAME}={session.session_key}"
+        yield {
+            "Cookie": "; ".join(f"{name}={value}" for name, value in cookies.items()),
+            "X-CSRFToken": CSRF,
+            "Referer": settings.PUBLIC_URL,
+        }
     finally:
         session.delete()

@@ -26,6 +26,7 @@ class Request:
     headers: dict[str, str]
     query: dict[str, str]
     body: dict[str, Any]
+    is_form: bool = False
 
     @property
     def target(self) -> str:
@@ -33,7 +34,15 @@ class Request:
 
     @property
     def content(self) -> bytes:
-        return json.dumps(self.body).encode() if self.method in UNSAFE else b""
+        if self.method not in UNSAFE:
+            return b""
+        if self.is_form:
+            return urlencode(self.body, doseq=True).encode()
+        return json.dumps(self.body).encode()
+
+    @property
+    def content_type(self) -> str:
+        return "application/x-www-form-urlencoded" if self.is_form else "application/json"
 
 
 @dataclass(frozen=True)
@@ -66,7 +75,7 @@ class InProcess:
             request.method,
             request.target,
             request.content,
-            "application/json",
+            request.content_type,
             secure=settings.HTTPS,
             headers={"Host": self.host, **request.headers},
         )
@@ -83,7 +92,7 @@ class OverTheNetwork:
         self.connection = of_scheme[parts.scheme](parts.netloc, timeout=30)
 
     def send(self, request: Request) -> Answer:
-        headers = {"Content-Type": "application/json", **request.headers}
+        headers = {"Content-Type": request.content_type, **request.headers}
         for attempt in (1, 2):
             try:
                 self.connection.request(request.method, request.target, request.content, headers)

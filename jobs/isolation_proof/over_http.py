@@ -7,6 +7,7 @@ and nothing of B's stands in any answer.
 import json
 import re
 import time
+import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -21,7 +22,7 @@ from jobs.isolation_proof.world import MADE_AGAIN, Checksum, Side, World, owned_
 SAID_ELSEWHERE = ("tenant", "tenant_id")
 # Public routes read no token, and pages for staff know sessions only: one caller of each kind
 # stands for the others.
-A_FEW = ("anonymous", "owner", "key with every scope")
+A_FEW = ("anonymous", "owner", "key with every scope", "owner's browser")
 # Seals follow each entry of the audit log about a second later, whoever asks for what meanwhile.
 FOLLOWS_BY_ITSELF = "tenants_auditseal"
 WHERE_IT_IS_NOTED = "tenants_auditentry"
@@ -58,7 +59,9 @@ class HTTPProof:
         for endpoint in endpoints:
             unread = endpoint.for_staff or row(endpoint).public
             for method in METHODS:
-                for caller in few if unread else callers:
+                # A page has no other methods, whoever asks.
+                is_none = endpoint.for_console and method not in endpoint.allowed
+                for caller in few if unread or is_none else callers:
                     self._attempt(endpoint, method, caller)
             if not endpoint.for_staff:
                 self._own_rows_are_there(endpoint, callers)
@@ -142,13 +145,18 @@ class HTTPProof:
     def _nobody_gets_in(self, route: Route, where: str, caller: Caller, answer: Answer) -> None:
         if route.public or caller.kind is Kind.TENANT:
             return
+        if route.is_page:
+            passes = _leads_to_login(answer) or answer.status in (403, 404)
+            text = f"answered {answer.status}, neither sent to the login nor refused"
+            self.report.check(passes, where, caller.name, text)
+            return
         self.report.check(
             answer.status == 401, where, caller.name, f"answered {answer.status}, not 401"
         )
 
     def _staff_page(self, where: str, caller: Caller, answer: Answer) -> None:
         """Sent to the login, where the method is one for pages at all."""
-        to_login = answer.status == 302 and "/login" in _header(answer, "Location")
+        to_login = _leads_to_login(answer)
         is_login = "/login/" in where or "/logout/" in where
         if where.startswith(("GET", "HEAD")) and not is_login:
             text = f"answered {answer.status}, not sent to the login"
@@ -163,7 +171,7 @@ class HTTPProof:
     def _own_rows_are_there(self, endpoint: Endpoint, callers: list[Caller]) -> None:
         """With the caller's own ids the route works: else 404 for B's would prove nothing."""
         route = row(endpoint)
-        owner = next(caller for caller in callers if caller.name == "owner")
+        owner = next(caller for caller in callers if caller.name in ("owner", "owner's browser"))
         name = f"/{endpoint.pattern}"
         if route.lists:
             own = self._request(endpoint, route, "GET", owner)
@@ -195,8 +203,10 @@ class HTTPProof:
             name: own.ids[value.kind][0] if isinstance(value, Id) else value
             for name, value in route.body.items()
         }
+        if route.is_page:
+            body["once"] = str(uuid.uuid4())
         query = {name: own.ids[kind][0] for name, kind in route.names.items()}
-        return Request(method, endpoint.url(values), caller.headers, query, body)
+        return Request(method, endpoint.url(values), caller.headers, query, body, route.is_page)
 
     def _put(
         self, endpoint: Endpoint, own: Request, route: Route, slot: Slot, value: str
@@ -228,13 +238,18 @@ def _words(answer: Answer, asked_for: str) -> tuple[int, str]:
     try:
         body = json.loads(answer.text)
     except ValueError:
-        return answer.status, answer.text.replace(asked_for, "<id>")
+        text = answer.text.replace(_header(answer, "X-Request-ID"), "<request>")
+        return answer.status, text.replace(asked_for, "<id>")
     if isinstance(body, dict):
         body.pop("request_id", None)
     text = json.dumps(body, sort_keys=True).replace(asked_for, "<id>")
     if answer.status == 201:
         text = NEW_EACH_TIME.sub("<new>", text)
     return answer.status, text
+
+
+def _leads_to_login(answer: Answer) -> bool:
+    return answer.status == 302 and "/login" in _header(answer, "Location")
 
 
 def _header(answer: Answer, name: str) -> str:

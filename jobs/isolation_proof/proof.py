@@ -9,7 +9,7 @@ from config import catalogue
 from config.isolation import DatabaseRole, acting_as
 from jobs import error_groups
 from jobs.isolation_proof import doors, in_sql, over_http, routes
-from jobs.isolation_proof.callers import everybody, person
+from jobs.isolation_proof.callers import everybody, everybody_with_a_browser, person
 from jobs.isolation_proof.report import Report
 from jobs.isolation_proof.world import World, models_without_a_maker, world_for_a_while
 from jobs.models import Document
@@ -66,8 +66,11 @@ def _everything_is_known(report: Report) -> None:
 
 def _http(world: World, report: Report, door: doors.Door, asked: list[routes.Endpoint]) -> None:
     proof = over_http.HTTPProof(world, report, door)
+    consoles = [each for each in asked if each.for_console]
     with everybody(world) as callers:
-        proof.run(asked, callers)
+        proof.run([each for each in asked if not each.for_console], callers)
+    with everybody_with_a_browser(world) as callers:
+        proof.run(consoles, callers)
     over_http.others_cursor_in_b(proof, asked, person(world.b, Role.OWNER))
 
 

@@ -42,6 +42,7 @@ class Route:
     guarded  it answers only so many tries at a credential: a refusal for that is an answer too
     echoes  it shows what its callers have said before, such as another tenant's ids: whose a row
             is shows in the canary alone
+    is_page  of a tenant's console: people with a session of the pages open it, and send its form
     noted   whoever owns an id in the body learns from its audit log that somebody tried it
     """
 
@@ -55,8 +56,15 @@ class Route:
     guarded: bool = False
     echoes: bool = False
     noted: bool = False
+    is_page: bool = False
 
 
+def page(*, path: dict[str, str] | None = None, **more: Any) -> Route:
+    """A page of a tenant's console: its address names the tenant, by its slug."""
+    return Route(path={"slug": "slug", **(path or {})}, is_page=True, **more)
+
+
+KEY_FORM = {"name": "Of the proof", "scopes": ["jobs:read"], "lasts": "30"}
 JOB = {"event_id": "job"}
 KEY = {"client_id": "key"}
 
@@ -137,6 +145,15 @@ ROUTES: dict[str, Route] = {
     "schemas/checklist.v1.json": Route(public="What an exported checklist holds, for programs."),
     "jobs/<uuid:event_id>/shares": Route(path=JOB, body={"member": Id("member")}),
     "jobs/<uuid:event_id>/shares/<uuid:share_id>": Route(path={**JOB, "share_id": "share"}),
+    "console/": Route(public="Leads people to their tenant's console; others go to the login."),
+    "console/<slug:slug>/": page(),
+    "console/<slug:slug>/keys/": page(lists="key", query={"before": "key"}),
+    "console/<slug:slug>/keys/new/": page(body=KEY_FORM),
+    "console/<slug:slug>/keys/<slug:client_id>/change/": page(path=KEY, body=KEY_FORM),
+    "console/<slug:slug>/keys/<slug:client_id>/rotate/": page(
+        path=KEY, body={"overlap_minutes": 0}
+    ),
+    "console/<slug:slug>/keys/<slug:client_id>/revoke/": page(path=KEY),
 }
 
 # Whole parts of the site whose pages are for one kind of person, whatever pages there are.
@@ -157,6 +174,16 @@ class Endpoint:
     @property
     def for_staff(self) -> bool:
         return self.pattern.startswith(STAFF_PAGES)
+
+    @property
+    def for_console(self) -> bool:
+        """A page of a tenant's own, whose address names the tenant."""
+        return self.pattern.startswith("console/<")
+
+    @property
+    def scope(self) -> Scope | None:
+        """Of a page of the console: None is every member's."""
+        return self._class.scope
 
     @property
     def has_row(self) -> bool:
@@ -238,6 +265,10 @@ def problems() -> list[tuple[str, str]]:
         named = set(re.findall(r"<(?:\w+:)?(\w+)>", pattern))
         if named != ROUTES[pattern].path.keys():
             found.append((f"/{pattern}", f"its ids are {sorted(named)}, the row says otherwise"))
+        if ROUTES[pattern].is_page != known[pattern].for_console:
+            found.append((f"/{pattern}", "is a page of the console, and the row says it is none"))
+        if known[pattern].for_console:
+            continue
         if not known[pattern].required_scopes and not ROUTES[pattern].public:
             found.append((f"/{pattern}", "asks for no scope, and the row does not say why"))
         if known[pattern].required_scopes and ROUTES[pattern].public:

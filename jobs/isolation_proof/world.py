@@ -456,6 +456,7 @@ def _side(name: str, makers: list[Maker]) -> Side:
     plans.assign_plan(tenant=tenant, plan=Plan.objects.get(pk=PLAN))
     side = Side(tenant, canary)
     side.show("tenant", tenant.id)
+    side.show("slug", tenant.slug)
     side.show("canary", canary)
     for maker in makers:
         maker(side)

@@ -5,11 +5,12 @@ from pathlib import Path
 import pytest
 
 from jobs.isolation_proof import routes
-from jobs.isolation_proof.callers import Kind, everybody
+from jobs.isolation_proof.callers import Kind, everybody, everybody_with_a_browser
 from jobs.isolation_proof.doors import InProcess, Request, quiet
 from jobs.isolation_proof.routes import endpoints, row
 from jobs.isolation_proof.world import world_for_a_while
 from jobs.permission_matrix import matrix, readable
+from tenants.permissions import GRANTS
 
 COMMITTED = Path(__file__).parent.parent.parent / "docs" / "permissions.md"
 BEHIND_SCOPES = [each for each in endpoints() if each.required_scopes]
@@ -77,3 +78,34 @@ def test_the_api_does_exactly_what_the_table_says():
 
     assert wrong == []
     assert asked > 4 * 5 * 10
+
+
+@pytest.mark.django_db
+def test_the_console_opens_exactly_what_the_table_says():
+    """Of a page about something that is not there, whoever may open it reads just that."""
+    door, wrong, asked = InProcess(), [], 0
+    pages = [each for each in endpoints() if each.for_console]
+
+    with world_for_a_while() as world, everybody_with_a_browser(world) as callers, quiet():
+        for endpoint in pages:
+            ids = {k: world.unknown(v) for k, v in row(endpoint).path.items()}
+            path = endpoint.url(ids | {"slug": world.a.tenant.slug})
+            for caller in callers:
+                answer = door.send(Request("GET", path, caller.headers, {}, {}))
+                asked += 1
+                if answer.status not in opened(endpoint, caller):
+                    wrong.append((path, caller.name, answer.status))
+
+    assert wrong == []
+    assert asked >= 6 * 9
+
+
+def opened(endpoint, caller):
+    if caller.kind is Kind.ANONYMOUS:
+        return {302}
+    if caller.kind is not Kind.TENANT:
+        return {404}
+    role = caller.name.removesuffix("'s browser")
+    held = endpoint.scope is None or endpoint.scope in GRANTS[role]
+    about_something = "<" in endpoint.pattern.replace("<slug:slug>", "")
+    return {404} if held and about_something else {200} if held else {403}

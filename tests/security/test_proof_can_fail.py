@@ -217,3 +217,14 @@ def test_plain_sql_finds(hole):
 
     assert {leak.where.removeprefix("table ") for leak in report.leaks} == tables
     assert any(words in leak.what for leak in report.leaks)
+
+
+def test_a_console_that_lets_anybody_in_is_found(monkeypatch):
+    """Somebody forgets to ask whether they are a member: every tenant is theirs."""
+    anybody = "person.id = %(user)s OR membership.role = 'owner'"
+    question = standing.OF_MEMBER.replace("person.id = %(user)s", f"({anybody})")
+    monkeypatch.setattr(standing, "OF_MEMBER", question)
+
+    report = prove(only="console/<slug:slug>/keys/")
+
+    assert "GET /console/<slug:slug>/keys/" in {leak.where for leak in report.leaks}

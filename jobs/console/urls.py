@@ -1,0 +1,11 @@
+"""The routes of the console. Importing a module of pages puts them in place."""
+
+from django.urls import path
+
+from jobs.console import overview  # noqa: F401
+from tenants.console import keys  # noqa: F401
+from tenants.console.home import ConsoleHome
+from tenants.console.page import patterns
+
+app_name = "console"
+urlpatterns = [path("", ConsoleHome.as_view(), name="home"), *patterns()]
