@@ -4,9 +4,12 @@ from allauth.account.models import EmailAddress
 from allauth.mfa.models import Authenticator
 from allauth.mfa.recovery_codes.internal.auth import RecoveryCodes
 from allauth.mfa.totp.internal.auth import TOTP
+from allauth.usersessions.models import UserSession
+from django.contrib.sessions.models import Session
 from django.db import transaction
 
 from accounts.models import User
+from config.isolation import DatabaseRole, acting_as
 from config.staff import StaffRole
 
 
@@ -22,6 +25,15 @@ def register_person(
     user = User.objects.create_user(email, password, name=name, staff_role=staff_role)
     EmailAddress.objects.create(user=user, email=user.email.lower(), verified=True, primary=True)
     return user
+
+
+def end_browsers(person: User) -> None:
+    """Signs the person out wherever they have signed in by a browser."""
+    # As the door, which signs people in: nobody else knows which session is whose.
+    with acting_as(DatabaseRole.DOOR):
+        theirs = UserSession.objects.filter(user=person)
+        Session.objects.filter(session_key__in=theirs.values("session_key")).delete()
+        theirs.delete()
 
 
 @transaction.atomic

@@ -164,7 +164,8 @@ def welcome(facts: dict[str, Any]) -> str:
     return f"""
   API            {url}/jobs
   documentation  {url}/docs
-  admin          {url}/admin/   {staff["email"]} / {staff["password"]}
+  console        {url}/console/
+  admin          {url}/admin/   both: {staff["email"]} / {staff["password"]}
   second factor  make code, or for your app:
                  {otpauth(staff["email"], staff["totp_secret"])}
   client id      {client["client_id"]}

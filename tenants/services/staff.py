@@ -6,7 +6,7 @@ from django.db import IntegrityError, transaction
 from django.urls import reverse
 
 from accounts.models import User
-from accounts.services import register_person
+from accounts.services import end_browsers, register_person
 from config.errors import DomainError
 from config.staff import StaffRole
 from tenants import mail
@@ -69,13 +69,15 @@ def set_role(person: User, role: StaffRole | str, *, by: User) -> bool:
 def set_active(person: User, *, active: bool, by: User) -> bool:
     """Lets the person sign in, or shuts them out from the next request on; False if it was so.
 
-    Whoever is let in again signs in anew: no session at the API outlives it.
+    Whoever is let in again signs in anew: no session outlives it, of a browser or at the API.
     Raises NotYourself or LastAdministrator.
     """
     _refuse(person, by, leaves=not active)
     changed = User.objects.filter(pk=person.pk, is_active=not active).update(is_active=active) == 1
     if changed:
-        sessions.end_everywhere(person)  # also one that was opened while they were shut out
+        # Also one that was opened while they were shut out.
+        sessions.end_everywhere(person)
+        end_browsers(person)
         _record("person.enabled" if active else "person.disabled", person)
     return changed
 

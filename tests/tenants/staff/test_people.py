@@ -6,7 +6,7 @@ from django.urls import reverse
 from accounts.models import User
 from accounts.services import enrol_totp, register_person
 from tenants.models import AuditEntry
-from tests.accounts.acts import PASSWORD, SECRET
+from tests.accounts.acts import PASSWORD, SECRET, give_password, is_in
 from tests.callers import at_once, member_of
 from tests.config.test_problems import check_problem
 from tests.conftest import with_token
@@ -147,6 +147,19 @@ def test_who_is_let_in_again_has_none_of_the_old_sessions_at_the_api(
     old.session.refresh_from_db()
     assert old.session.reason == "person_disabled"
     assert with_token(others.access).get("/jobs").status_code == 200
+
+
+def test_who_is_let_in_again_signs_in_anew_in_every_browser(administrator, client):
+    person = register_person(email="left@example.com", name="", password=PASSWORD)
+    give_password(client, person.email)
+    assert is_in(client)
+
+    administrator.post(url("person_disable", person), WHY)
+    administrator.post(url("person_enable", person), WHY)
+
+    assert not is_in(client)
+    give_password(client, person.email)
+    assert is_in(client)
 
 
 def test_lost_second_factors_are_removed(administrator):
