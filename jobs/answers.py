@@ -57,7 +57,14 @@ def asked_by(query: dict[str, Any]) -> dict[str, Any]:
         before = UUID(hex=query["cursor"]) if "cursor" in query else None
     except ValueError:
         raise InvalidCursor from None
-    return {"status": query.get("status"), "before": before, "most": query["limit"] + 1}
+    return {
+        "status": query.get("status"),
+        "before": before,
+        "since": query.get("created_after"),
+        "until": query.get("created_before"),
+        "metadata": query.get("metadata"),
+        "most": query["limit"] + 1,
+    }
 
 
 def page(jobs: Sequence[Job | Row], query: dict[str, Any]) -> dict[str, Any]:

@@ -2,21 +2,14 @@
 to all that it shows."""
 
 from dataclasses import asdict, dataclass, fields
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from typing import Any, Self
-from uuid import UUID
 
 from django.db.models import Exists, OuterRef
 
 from jobs.error_groups import pattern
-from jobs.models import ErrorGroup, Job, JobAttempt, JobLabel, JobQuerySet, JobStatus
+from jobs.models import ErrorGroup, Job, JobAttempt, JobLabel, JobQuerySet, JobStatus, first_id_of
 from tenants.models import Tenant
-
-
-def first_id_of(at: datetime) -> UUID:
-    """No event_id that was made then or later is smaller: they begin with their millisecond."""
-    milliseconds = (at - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(milliseconds=1)
-    return UUID(int=max(milliseconds, 0) << 80)  # nor is any older than 1970
 
 
 @dataclass(frozen=True)

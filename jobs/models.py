@@ -4,7 +4,7 @@ import copy
 import os
 import time
 import uuid
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from django.db import models
@@ -35,6 +35,12 @@ def uuid7() -> uuid.UUID:
     value = value & ~(0xF << 76) | 0x7 << 76  # version
     value = value & ~(0x3 << 62) | 0x2 << 62  # variant
     return uuid.UUID(int=value)
+
+
+def first_id_of(at: datetime) -> uuid.UUID:
+    """No event_id that was made then or later is smaller: they begin with their millisecond."""
+    milliseconds = (at - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(milliseconds=1)
+    return uuid.UUID(int=max(milliseconds, 0) << 80)  # nor is any older than 1970
 
 
 class JobStatus(models.TextChoices):
@@ -506,7 +512,9 @@ class JobLabel(models.Model):
 
     class Meta:
         indexes = [
+            # By staff, of all tenants; and by a tenant, of its own.
             models.Index(fields=["value", "key", "-event_id"], name="label_search"),
+            models.Index(fields=["tenant", "key", "value", "-event_id"], name="label_of_tenant"),
             models.Index(fields=["event_id"], name="label_of_job"),
         ]
 

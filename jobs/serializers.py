@@ -4,11 +4,13 @@ from datetime import timedelta
 from typing import Any
 from urllib.parse import urlencode
 
+from django.http import QueryDict
 from django.urls import reverse
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
-from rest_framework.exceptions import ParseError
+from rest_framework.exceptions import ErrorDetail, ParseError
 
+from config.database import zulu
 from config.parsers import UploadedFile, loads
 from config.serializers import NOT_AN_OBJECT, QuerySerializer, StrictSerializer, TextField
 from jobs import shown
@@ -329,10 +331,43 @@ class JobListQuerySerializer(QuerySerializer):
     """The query string of GET /jobs."""
 
     status = serializers.ChoiceField(choices=JobStatus.choices, required=False)
+    created_after = serializers.DateTimeField(
+        required=False, help_text="`created_at` is then or later."
+    )
+    created_before = serializers.DateTimeField(
+        required=False, help_text="`created_at` is earlier than that."
+    )
     limit = serializers.IntegerField(min_value=1, max_value=100, default=20)
     cursor = CursorField(required=False, help_text="From the `next` link of a page.")
 
+    def to_internal_value(self, data: QueryDict) -> dict[str, Any]:
+        """`metadata.ward=7b` is a pair of `metadata`, among the values."""
+        pairs = [name for name in data if name.startswith(METADATA)]
+        fields = data.copy()
+        for name in pairs:
+            del fields[name]
+        values: dict[str, Any] = super().to_internal_value(fields)
+        if pairs:
+            values["metadata"] = dict(_pair(name, data.getlist(name)) for name in pairs)
+        return values
+
+
+METADATA = "metadata."
+
+
+def _pair(name: str, values: list[str]) -> tuple[str, str]:
+    """A key of metadata and its value, from the query. Raises ValidationError."""
+    if len(values) > 1:
+        raise serializers.ValidationError({name: ErrorDetail("Stands more than once.", "repeated")})
+    try:
+        key = TextField(max_length=500).run_validation(name.removeprefix(METADATA))
+        return key, TextField(allow_blank=True, max_length=500).run_validation(values[0])
+    except serializers.ValidationError as error:
+        raise serializers.ValidationError({name: error.detail}) from None
+
 
 def next_link(query: dict[str, Any], last: Job | Row) -> str:
-    fields = {k: query[k] for k in ("status", "limit") if k in query}
+    fields: dict[str, Any] = {k: query[k] for k in ("status", "limit") if k in query}
+    fields |= {k: zulu(query[k]) for k in ("created_after", "created_before") if k in query}
+    fields |= {f"{METADATA}{key}": value for key, value in query.get("metadata", {}).items()}
     return f"{reverse('job-list')}?{urlencode(fields | {'cursor': last.event_id.hex})}"

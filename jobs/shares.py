@@ -4,6 +4,7 @@ django-guardian holds them. Whoever sees all of the tenant's jobs needs none.
 """
 
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -39,14 +40,25 @@ def may_see(caller: Principal, event_id: UUID) -> bool:
 
 
 def page_of_own(
-    caller: Principal, *, status: str | None, before: UUID | None, most: int
+    caller: Principal,
+    *,
+    status: str | None,
+    before: UUID | None,
+    most: int,
+    since: datetime | None = None,
+    until: datetime | None = None,
+    metadata: dict[str, str] | None = None,
 ) -> list[Job]:
     """As `shown.page`, of the jobs that a caller may know of who is confined to some."""
+    wanted = {
+        "status": status,
+        "event_id__lt": before,
+        "created_at__gte": since,
+        "created_at__lt": until,
+        "metadata__contains": metadata,
+    }
     jobs = Job.objects.visible_to(caller).filter(deleted_at=None).with_links().defer(*SEALED)
-    if status:
-        jobs = jobs.filter(status=status)
-    if before:
-        jobs = jobs.filter(event_id__lt=before)
+    jobs = jobs.filter(**{name: value for name, value in wanted.items() if value})
     with in_role():
         return list(jobs.order_by("-event_id")[:most])
 

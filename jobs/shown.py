@@ -5,7 +5,7 @@ request asks once and a connection plans once.
 """
 
 import json
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 from typing import Any
 from uuid import UUID
@@ -13,7 +13,7 @@ from uuid import UUID
 from config.database import zulu
 from config.isolation import rows_in_role
 from jobs import cache, queue, sealed
-from jobs.models import Job, JobStatus, Priority, Step
+from jobs.models import Job, JobStatus, Priority, Step, first_id_of
 
 OPTIONS = ["language", "on_doubt", "report", "model", "cache", "fallback_models"]
 # What is read is not counted: only a file has that step.
@@ -25,6 +25,14 @@ SELECT * FROM jobs_show(%(tenant)s, %(event_id)s) AS job LEFT JOIN LATERAL
     {queue.WAIT.format(job="CASE WHEN job.status = 'PENDING' THEN job.id END")} ON true
 """  # noqa: S608
 PAGE = "SELECT * FROM jobs_page(%(tenant)s, %(status)s, %(before)s, %(most)s)"
+FOUND = """
+SELECT * FROM jobs_found(%(tenant)s, %(status)s, %(first)s, %(before)s, %(since)s, %(until)s,
+    %(metadata)s, %(most)s)
+"""
+# An id is made by the clock of a web server, `created_at` by PostgreSQL's.
+APART = timedelta(minutes=5)
+EVER = datetime.max.replace(tzinfo=UTC) - APART
+NEVER = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class Row(SimpleNamespace):
@@ -71,10 +79,46 @@ def found(tenant_id: UUID, rows: list[dict[str, Any]]) -> Row | None:
     return _row(rows[0], waiting=queue.of(rows[0]), tenant_id=tenant_id) if rows else None
 
 
-def page(tenant_id: UUID, *, status: str | None, before: UUID | None, most: int) -> list[Row]:
-    """The newest jobs before one of them, of one status or all."""
-    asked = {"tenant": tenant_id, "status": status, "before": before, "most": most}
-    return listed(rows_in_role(PAGE, asked))
+def page(
+    tenant_id: UUID,
+    *,
+    status: str | None,
+    before: UUID | None,
+    most: int,
+    since: datetime | None = None,
+    until: datetime | None = None,
+    metadata: dict[str, str] | None = None,
+) -> list[Row]:
+    """The newest jobs before one of them: of one status or all, made from `since` on and before
+    `until`, with all of these pairs of metadata."""
+    question, asked = asked_for_page(
+        tenant_id,
+        status=status,
+        before=before,
+        most=most,
+        since=since,
+        until=until,
+        metadata=metadata,
+    )
+    return listed(rows_in_role(question, asked))
+
+
+def asked_for_page(
+    tenant_id: UUID, *, since: datetime | None, until: datetime | None, **asked: Any
+) -> tuple[str, dict[str, Any]]:
+    """The question that gives a page, and what it takes: see `page`."""
+    asked["tenant"], metadata = tenant_id, asked.pop("metadata")
+    if since is None and until is None and not metadata:
+        return PAGE, asked
+    since, until = max(since or NEVER, NEVER), min(until or EVER, EVER)
+    ends = first_id_of(until + APART)
+    return FOUND, asked | {
+        "since": since,
+        "until": until,
+        "first": first_id_of(since - APART),
+        "before": min(asked["before"] or ends, ends),
+        "metadata": json.dumps(metadata or {}),
+    }
 
 
 def listed(rows: list[dict[str, Any]]) -> list[Row]:

@@ -144,7 +144,9 @@ class JobCreateView(JobView):
     @extend_schema(
         operation_id="listJobs",
         summary="List your jobs, newest first",
-        description="Pages by cursor: follow `next` until it is null. Scope: `jobs:read`.",
+        description="Pages by cursor: follow `next` until it is null. `metadata.ward=7b` narrows it"
+        " to jobs whose `metadata` has that pair; several such pairs to those that have all."
+        " Scope: `jobs:read`.",
         tags=["Jobs"],
         parameters=[JobListQuerySerializer],
         responses={

@@ -1,12 +1,15 @@
 """POST /jobs, GET /jobs, GET /jobs/{event_id}, cancel and retry."""
 
 import uuid
+from datetime import UTC, datetime, timedelta
 
 import pytest
+from django.db import connection
 
-from jobs import claims, dispatch, services
-from jobs.models import Document, Job, JobStatus
-from tenants.models import Scope
+from config.isolation import DatabaseRole, acting_as
+from jobs import claims, dispatch, services, shown
+from jobs.models import Document, Job, JobLabel, JobStatus, first_id_of
+from tenants.models import Membership, Role, Scope
 from tests.config.test_problems import check_problem
 from tests.factories import JobFactory, TenantFactory
 from tests.jobs.acts import USAGE, completed, failed
@@ -283,10 +286,136 @@ def test_a_list_may_be_narrowed_to_a_status_on_every_page(api, tenant):
     assert second["next"] is None
 
 
+def made_at(tenant, at, **fields):
+    """A job of then: its id and its time are a few milliseconds apart, as they are in life."""
+    job = JobFactory(tenant=tenant, **fields)
+    first = first_id_of(at - timedelta(milliseconds=3)).int
+    event_id = uuid.UUID(int=first | job.event_id.int & (1 << 80) - 1)
+    with connection.cursor() as cursor:  # past the trigger that lets nobody change them
+        cursor.execute("SET LOCAL session_replication_role = replica")
+        Job.objects.for_tenant(tenant.id).filter(pk=job.pk).update(event_id=event_id, created_at=at)
+        labels = JobLabel.objects.for_tenant(tenant.id).filter(event_id=job.event_id)
+        labels.update(event_id=event_id)
+        cursor.execute("SET LOCAL session_replication_role = origin")
+    return str(event_id)
+
+
+NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
+DAY = timedelta(days=1)
+
+
+def ids(page):
+    return [job["event_id"] for job in page["data"]]
+
+
+@pytest.mark.parametrize("confined", [False, True])
+def test_a_list_may_be_narrowed_to_a_span_of_time(tenant, person_client_for, confined):
+    person = person_client_for(tenant, Role.MEMBER)
+    Membership.objects.for_tenant(tenant.id).update(sees_own_only=confined)
+    subject = str(person.session_row.user.public_id)
+    made = [made_at(tenant, NOON + n * DAY, submitted_by=subject) for n in range(4)]
+    after, before = (NOON + DAY).isoformat(), (NOON + 3 * DAY).isoformat()
+
+    assert ids(person.get("/jobs", {"created_after": after}).json()) == made[:0:-1]
+    assert ids(person.get("/jobs", {"created_before": before}).json()) == made[2::-1]
+    span = {"created_after": after, "created_before": before}
+    assert ids(person.get("/jobs", span).json()) == made[2:0:-1]
+    assert ids(person.get("/jobs", {**span, "status": "FAILED"}).json()) == []
+    assert ids(person.get("/jobs", {**span, "status": "PENDING"}).json()) == made[2:0:-1]
+    assert ids(person.get("/jobs", {"created_after": "2026-03-02"}).json()) == made[:0:-1]
+
+
+@pytest.mark.parametrize("confined", [False, True])
+def test_a_list_may_be_narrowed_to_pairs_of_metadata(tenant, person_client_for, confined):
+    person = person_client_for(tenant, Role.MEMBER)
+    Membership.objects.for_tenant(tenant.id).update(sees_own_only=confined)
+    subject = str(person.session_row.user.public_id)
+    pairs = [{"ward": "7b", "site.a": "N&S"}, {"ward": "7b"}, {"ward": "7"}, {}, {"": "7b"}]
+    made = [
+        made_at(tenant, NOON + n * DAY, submitted_by=subject, metadata=metadata)
+        for n, metadata in enumerate(pairs)
+    ]
+
+    def found(**query):
+        return ids(person.get("/jobs", query).json())
+
+    assert found(**{"metadata.ward": "7b"}) == [made[1], made[0]]
+    assert found(**{"metadata.ward": "7b", "metadata.site.a": "N&S"}) == [made[0]]
+    assert found(**{"metadata.ward": "7b", "created_after": "2026-03-02"}) == [made[1]]
+    assert found(**{"metadata.ward": "7b", "status": "FAILED"}) == []
+    assert found(**{"metadata.ward": ""}) == []
+    assert found(**{"metadata.bed": "7b"}) == []
+
+
+def test_the_next_page_is_narrowed_as_the_first(api, tenant):
+    made = [made_at(tenant, NOON + n * DAY, metadata={"a&b": "c=d"}) for n in range(4)]
+    JobFactory(tenant=tenant)
+    query = {"metadata.a&b": "c=d", "created_after": "2026-03-02T12:00:00+00:00", "limit": 2}
+
+    first = api.get("/jobs", query).json()
+    second = api.get(first["next"]).json()
+
+    assert (ids(first), ids(second)) == (made[:1:-1], made[1:2])
+    assert second["next"] is None
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_search_reads_none_of_what_others_have(api, known, tenant, other):
+    """However many tenants have the same pair, and however many jobs the tenant has without it."""
+    for whose, metadata in ((other, {"state": "done"}), (tenant, {"state": "open"})):
+        for _ in range(30):
+            JobFactory(tenant=whose, metadata=metadata)
+    JobFactory(tenant=tenant, metadata={"state": "done"})
+    wanted = {"status": None, "before": None, "most": 21, "since": None, "until": None}
+    question, asked = shown.asked_for_page(tenant.id, **wanted, metadata={"state": "done"})
+    read = (
+        "SELECT sum(coalesce(idx_tup_fetch, 0) + seq_tup_read)::int FROM pg_stat_xact_user_tables"
+        " WHERE relname IN ('jobs_job', 'jobs_joblabel')"
+    )
+
+    with connection.cursor() as cursor:
+        cursor.execute("ANALYZE jobs_job, jobs_joblabel")
+    with acting_as(DatabaseRole.API, tenant.id), connection.cursor() as cursor:
+        cursor.execute(read)
+        before = cursor.fetchone()[0]
+        cursor.execute(question, asked)
+        found = cursor.fetchall()
+        cursor.execute(read)
+        rows = cursor.fetchone()[0] - before
+
+    assert len(found) == 1
+    assert rows <= 4
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_narrowed_list_costs_one_round_trip(api, known, django_assert_num_queries):
+    with django_assert_num_queries(1):
+        api.get("/jobs", {"metadata.ward": "7b", "created_after": "2026-03-02"})
+
+
+@pytest.mark.parametrize(
+    "far", ["0001-01-01", "1969-12-31T23:59:59Z", "9999-12-31T23:59:59.999999Z"]
+)
+def test_the_ends_of_time_are_times(api, tenant, far):
+    mine = [str(JobFactory(tenant=tenant).event_id)]
+
+    later = ids(api.get("/jobs", {"created_after": far}).json())
+    earlier = ids(api.get("/jobs", {"created_before": far}).json())
+
+    assert (later, earlier) == (([], mine) if far.startswith("9") else (mine, []))
+
+
 @pytest.mark.parametrize(
     ("query", "status", "code"),
     [
         ({"cursor": "yesterday"}, 400, "invalid_cursor"),
+        ({"created_after": "yesterday"}, 422, "invalid_fields"),
+        ({"created_before": ""}, 422, "invalid_fields"),
+        ({"metadata.ward": ["7a", "7b"]}, 422, "invalid_fields"),
+        ({"metadata.": "7b"}, 422, "invalid_fields"),
+        ({"metadata.\0": "7b"}, 422, "invalid_fields"),
+        ({"metadata.ward": "7\0b"}, 422, "invalid_fields"),
+        ({"metadata": "7b"}, 422, "invalid_fields"),
         ({"status": "DONE"}, 422, "invalid_fields"),
         ({"limit": 0}, 422, "invalid_fields"),
         ({"limit": 101}, 422, "invalid_fields"),

@@ -6,8 +6,7 @@ from django.urls import reverse
 
 from config.isolation import DatabaseRole, acting_as
 from jobs import deletion, services
-from jobs.filters import first_id_of
-from jobs.models import JobLabel, Priority
+from jobs.models import JobLabel, Priority, first_id_of
 from tests.factories import JobFactory, TenantFactory
 from tests.jobs.acts import completed, failed
 
