@@ -206,7 +206,7 @@ PASSWORD_RESET_TIMEOUT = 3600
 
 # Pages of people, by django-allauth. How often one may try: accounts/attempts.py.
 LOGIN_URL = "account_login"
-LOGIN_REDIRECT_URL = "account_home"
+LOGIN_REDIRECT_URL = "console:home"  # leads on whoever has no tenant
 ACCOUNT_ADAPTER = "accounts.adapters.AccountAdapter"
 ACCOUNT_USER_MODEL_USERNAME_FIELD = None
 ACCOUNT_LOGIN_METHODS = {"email"}

@@ -17,6 +17,7 @@ from functools import cache
 from typing import Any
 from uuid import UUID
 
+from django.conf import settings
 from django.db import connection
 from django.http import HttpRequest
 from django_ratelimit.core import get_usage
@@ -306,6 +307,12 @@ def count(request: HttpRequest, *, limit: str, rate: str, key: str) -> None:
             rate=rate,
             retry_after_seconds=seconds,
         )
+
+
+def count_invitation(request: HttpRequest, tenant_id: UUID) -> None:
+    """Counts one mail to a stranger, whichever door asks for it. Raises as `count` does."""
+    rate = settings.INVITATION_RATE
+    count(request, limit="invitations_per_tenant", rate=rate, key=str(tenant_id))
 
 
 PERIODS = {"s": "second", "m": "minute", "h": "hour", "d": "day"}

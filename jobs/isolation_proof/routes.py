@@ -67,6 +67,7 @@ def page(*, path: dict[str, str] | None = None, **more: Any) -> Route:
 KEY_FORM = {"name": "Of the proof", "scopes": ["jobs:read"], "lasts": "30"}
 JOB = {"event_id": "job"}
 KEY = {"client_id": "key"}
+MEMBER = {"member_id": "member"}
 
 ROUTES: dict[str, Route] = {
     "": Route(public="Leads to the documentation."),
@@ -108,7 +109,7 @@ ROUTES: dict[str, Route] = {
     "keys/<slug:client_id>/rotate": Route(path=KEY),
     "keys/<slug:client_id>/revoke": Route(path=KEY),
     "members": Route(lists="member", whole={"limit": "100"}, query={"cursor": "member"}),
-    "members/<uuid:member_id>": Route(path={"member_id": "member"}, body={"role": "viewer"}),
+    "members/<uuid:member_id>": Route(path=MEMBER, body={"role": "viewer"}),
     "invitations": Route(
         lists="invitation",
         whole={"limit": "100"},
@@ -154,6 +155,24 @@ ROUTES: dict[str, Route] = {
         path=KEY, body={"overlap_minutes": 0}
     ),
     "console/<slug:slug>/keys/<slug:client_id>/revoke/": page(path=KEY),
+    "console/<slug:slug>/members/": page(
+        lists="member", query={"before": "member", "invited_before": "invitation"}, echoes=True
+    ),
+    "console/<slug:slug>/members/invite/": page(body={"email": Id("email"), "role": "viewer"}),
+    "console/<slug:slug>/members/<uuid:member_id>/change/": page(
+        path=MEMBER, body={"role": "viewer"}
+    ),
+    "console/<slug:slug>/members/<uuid:member_id>/remove/": page(path=MEMBER),
+    "console/<slug:slug>/members/invitations/<uuid:invitation_id>/revoke/": page(
+        path={"invitation_id": "invitation"}
+    ),
+    "console/<slug:slug>/settings/": page(),
+    "console/<slug:slug>/settings/change/": page(body={"on_doubt": "flag", "language": "de"}),
+    "console/<slug:slug>/settings/provider/": page(
+        body={"provider": "openai", "api_key": "sk-of-the-isolation-proof"}
+    ),
+    "console/<slug:slug>/settings/provider/remove/": page(),
+    "console/<slug:slug>/audit/": page(lists="canary", whole={"action": "proof.made"}, echoes=True),
 }
 
 # Whole parts of the site whose pages are for one kind of person, whatever pages there are.

@@ -6,6 +6,7 @@ from typing import Any
 
 from django import forms
 from django.conf import settings
+from django.db.models import F
 from django.http import Http404, HttpResponse
 from django.shortcuts import get_object_or_404
 from django.utils import timezone
@@ -91,7 +92,8 @@ class KeysPage(ConsolePage):
 
     def context(self) -> dict[str, Any]:
         mine = ApiKey.objects.for_tenant(self.caller.tenant_id)
-        listed = self.listed(mine.defer("digest", "previous_digest"), by="client_id")
+        rows = mine.defer("digest", "previous_digest").annotate(made_by=F("created_by__email"))
+        listed = self.listed(rows, by="client_id")
         return {**listed, "now": timezone.now()}
 
 

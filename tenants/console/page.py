@@ -157,18 +157,19 @@ class ConsolePage(View):
         """What the template needs besides what all pages show."""
         return {}
 
-    def listed(self, rows: TenantQuerySet, *, by: str) -> dict[str, Any]:
+    def listed(self, rows: TenantQuerySet, *, by: str, cursor: str = "before") -> dict[str, Any]:
         """For the template: a page's `rows`, newest first, and `following`, the link to the next.
 
-        by  the field of the public id, which is how the address says where a page begins
+        by      the field of the public id, which is how the address says where a page begins
+        cursor  the name under which it does: another for each list of a page
         """
-        cursor = self.request.GET.get("before")
         try:
-            shown, following = rows_before(rows, cursor, by=by, limit=PER_PAGE)
+            asked = self.request.GET.get(cursor)
+            shown, following = rows_before(rows, asked, by=by, limit=PER_PAGE)
         except InvalidCursor:
             raise Http404 from None
         query = self.request.GET.copy()
-        query["before"] = str(following)
+        query[cursor] = str(following)
         return {"rows": shown, "following": f"?{query.urlencode()}" if following else ""}
 
     def show(self, status: int = 200, template: str = "", **more: Any) -> HttpResponse:
@@ -257,8 +258,12 @@ class ConsoleForm(forms.Form):
         return self.cleaned_data
 
     def _say(self, errors: dict[str, Any]) -> None:
+        """Beside the fields; what has none here is named."""
         for name, said in errors.items():
-            self.add_error(name if name in self.fields else None, list(_sentences(said)))
+            if name in self.fields:
+                self.add_error(name, list(_sentences(said)))
+            else:
+                self.add_error(None, [f"{name}: {sentence}" for sentence in _sentences(said)])
 
 
 def _sentences(said: Any) -> Iterator[str]:

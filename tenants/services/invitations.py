@@ -34,13 +34,13 @@ SHOWN = (
 class AlreadyMember(DomainError):
     code = "already_member"
     title = "The person is a member already"
-    detail = "Change the role of a member with PATCH /members/{id}."
+    detail = "Change the role of that member instead."
 
 
 class InvitedMeanwhile(DomainError):
     code = "invited_meanwhile"
     title = "Somebody else invited the same person at this moment"
-    detail = "Nothing was changed. Look at GET /invitations."
+    detail = "Nothing was changed. Look at the open invitations."
 
 
 class InvalidInvitation(DomainError):

@@ -38,7 +38,7 @@ class SeesEverything(DomainError):
     code = "role_sees_everything"
     title = "Owners and admins see all jobs"
     status = 422
-    detail = "`sees_own_only` is for members and viewers."
+    detail = "Members and viewers alone may be kept to their own (`sees_own_only`)."
 
 
 class LastOwner(DomainError):

@@ -1,25 +1,19 @@
 """The audit log, for the tenant whose acts it tells of."""
 
-from datetime import UTC, datetime, timedelta
-from typing import Any
 from urllib.parse import urlencode
-from uuid import UUID
 
-from django.db.models import QuerySet
 from django.urls import reverse
 from drf_spectacular.utils import OpenApiExample, extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from config.errors import InvalidCursor
 from config.openapi import ProblemSerializer
+from tenants import entries
 from tenants.authentication import principal
-from tenants.models import AuditEntry, Scope
+from tenants.models import Scope
 from tenants.scope import TenantView
 from tenants.serializers import AuditEntrySerializer, AuditPageSerializer, AuditQuerySerializer
 
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-EXACT = ("action", "actor", "object_type", "object_id", "outcome")
 EXAMPLE = {
     "at": "2026-11-24T10:00:03.120000Z",
     "seq": 4711,
@@ -69,56 +63,13 @@ class AuditView(TenantView):
     def get(self, request: Request) -> Response:
         parameters = AuditQuerySerializer(data=request.query_params)
         parameters.is_valid(raise_exception=True)
-        query = parameters.validated_data
-        limit = query["limit"]
-        at, skip = _position(query.get("cursor", ""))
-        entries = _matching(principal(request).tenant_id, query)
-        if at is not None:
-            entries = entries.filter(at__lte=at)
-        rows = list(entries[skip : skip + limit + 1])
-        page = rows[:limit]
-        more = len(rows) > limit
-        return Response(
-            {
-                "data": AuditEntrySerializer(page, many=True).data,
-                "next": _next_link(request, page, (at, skip)) if more else None,
-            }
-        )
+        rows, cursor = entries.page(principal(request).tenant_id, parameters.validated_data)
+        data = AuditEntrySerializer(rows, many=True).data
+        return Response({"data": data, "next": _next_link(request, cursor)})
 
 
-def _matching(tenant_id: UUID, query: dict[str, Any]) -> QuerySet[AuditEntry]:
-    entries = AuditEntry.objects.for_tenant(tenant_id).select_related("seal")
-    entries = entries.filter(**{name: query[name] for name in EXACT if name in query})
-    if "after" in query:
-        entries = entries.filter(at__gte=query["after"])
-    if "before" in query:
-        entries = entries.filter(at__lt=query["before"])
-    return entries.order_by("-at", "-id")
-
-
-# A cursor is the time of the last entry shown, and how many with just that time were shown. Ids
-# stay inside: they count everybody's entries.
-
-
-def _position(cursor: str) -> tuple[datetime | None, int]:
-    """Raises InvalidCursor."""
-    if not cursor:
-        return None, 0
-    try:
-        microseconds, skip = (int(part, 16) for part in cursor.split("-"))
-        at = EPOCH + timedelta(microseconds=microseconds)
-    except (ValueError, OverflowError):
-        raise InvalidCursor from None
-    if not 0 <= skip <= 10_000:
-        raise InvalidCursor
-    return at, skip
-
-
-def _next_link(request: Request, page: list[AuditEntry], began: tuple[datetime | None, int]) -> str:
-    last = page[-1].at
-    shown = sum(entry.at == last for entry in page)
-    if began[0] == last:
-        shown += began[1]
-    cursor = f"{(last - EPOCH) // timedelta(microseconds=1):x}-{shown:x}"
+def _next_link(request: Request, cursor: str | None) -> str | None:
+    if cursor is None:
+        return None
     fields = {k: v for k, v in request.query_params.items() if k != "cursor"}
     return f"{reverse('audit')}?{urlencode(fields | {'cursor': cursor})}"

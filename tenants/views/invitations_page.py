@@ -10,10 +10,12 @@ from django.contrib import messages
 from django.db import transaction
 from django.http import HttpRequest, HttpResponse, QueryDict
 from django.shortcuts import redirect, render
+from django.urls import reverse
 from django.views import View
 
 from accounts.models import User
 from accounts.services import register_person
+from tenants.models import Membership
 from tenants.services import invitations, members
 
 JOINED = "You act for {} now."
@@ -64,12 +66,15 @@ class InvitationPage(View):
             membership = members.accept_invitation(token, user)
         messages.success(request, JOINED.format(membership.tenant.name))
         record_authentication(request, user, method="password", email=user.email)
-        return perform_login(request, Login(user=user, email=user.email, signup=True))
+        login = Login(
+            user=user, email=user.email, signup=True, redirect_url=_console_of(membership)
+        )
+        return perform_login(request, login)
 
     def _join(self, request: HttpRequest, token: str, user: User) -> HttpResponse:
         membership = members.accept_invitation(token, user)
         messages.success(request, JOINED.format(membership.tenant.name))
-        return redirect("account_home")
+        return redirect(_console_of(membership))
 
     def _page(
         self, request: HttpRequest, token: str, form: NewPersonForm | None = None
@@ -83,6 +88,10 @@ class InvitationPage(View):
             "somebody_else": user.is_authenticated and not invitations.is_for(invitation, user),
         }
         return render(request, "account/invitation.html", context)
+
+
+def _console_of(membership: Membership) -> str:
+    return reverse("console:overview", args=[membership.tenant.slug])
 
 
 def _person(email: str) -> User | None:

@@ -2,7 +2,6 @@
 
 from uuid import UUID
 
-from django.conf import settings
 from django.http import Http404
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiExample, OpenApiParameter, extend_schema
@@ -25,7 +24,7 @@ from tenants.serializers import (
     MeSerializer,
 )
 from tenants.services import invitations, members, roles
-from tenants.throttling import count
+from tenants.throttling import count_invitation
 
 REFUSALS = dict.fromkeys((401, 403), ProblemSerializer)
 MEMBER_ID = OpenApiParameter("member_id", OpenApiTypes.UUID, OpenApiParameter.PATH)
@@ -188,12 +187,7 @@ class InvitationListView(PeopleView):
     )
     def post(self, request: Request) -> Response:
         caller = principal(request)
-        count(
-            request,
-            limit="invitations_per_tenant",
-            rate=settings.INVITATION_RATE,
-            key=str(caller.tenant_id),
-        )
+        count_invitation(request, caller.tenant_id)
         body = InvitationCreateSerializer(data=request.data)
         body.is_valid(raise_exception=True)
         invitation = invitations.invite(

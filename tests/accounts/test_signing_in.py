@@ -66,7 +66,7 @@ def shown(response):
 
 
 def test_a_password_opens_an_account_without_a_second_factor(client, ann):
-    assert give_password(client, "ANN@example.com").headers["Location"] == "/accounts/"
+    assert give_password(client, "ANN@example.com").headers["Location"] == "/console/"
 
     assert "Set up a second factor" in client.get("/accounts/").text
 
@@ -76,7 +76,7 @@ def test_with_a_second_factor_the_password_alone_opens_nothing(client, guarded):
 
     assert response.headers["Location"] == "/accounts/2fa/authenticate/"
     assert not is_in(client)
-    assert give_code(client).headers["Location"] == "/accounts/"
+    assert give_code(client).headers["Location"] == "/console/"
     assert is_in(client)
 
 
@@ -164,7 +164,7 @@ def test_signing_in_and_out_is_in_the_audit_log(client, ann):
 def test_nobody_is_sent_elsewhere_after_signing_in(client, ann, target):
     form = {"login": ANN, "password": PASSWORD, "next": target}
 
-    assert client.post("/accounts/login/", form).headers["Location"] == "/accounts/"
+    assert client.post("/accounts/login/", form).headers["Location"] == "/console/"
 
 
 # --- Sessions ------------------------------------------------------------------------------------

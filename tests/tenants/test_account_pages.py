@@ -9,7 +9,7 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
 from tenants.models import AuditEntry, OAuthClient, Role
-from tenants.services import members
+from tenants.services import members, standing
 from tests.accounts.acts import sign_in
 from tests.conftest import with_token
 from tests.factories import ApiSessionFactory, TenantFactory, UserFactory
@@ -28,15 +28,19 @@ def text(page):
 
 def test_home_says_for_whom_one_acts_and_what_to_do_next():
     user = UserFactory()
-    for name, role in (("North", Role.OWNER), ("South", Role.VIEWER)):
-        members.add_member(tenant=TenantFactory(name=name), user=user, role=role)
+    for name, role in (("North", Role.OWNER), ("South", Role.VIEWER), ("Shut", Role.OWNER)):
+        tenant = TenantFactory(name=name, slug=name.lower())
+        members.add_member(tenant=tenant, user=user, role=role)
+    standing.set_active(tenant.id, active=False)
 
     page = browser_of(user).get("/accounts/")
 
     said = text(page)
     assert "North Owner Submit jobs" in said and "South Viewer Read jobs" in said
     assert 'href="/docs"' in page.text and 'href="/docs/errors"' in page.text
-    assert "POST /keys" in said
+    assert "The console shows jobs and their checklists. API keys are made there" in said
+    assert 'href="/console/north/"' in page.text and 'href="/console/south/"' in page.text
+    assert "Shut Owner , but it is suspended" in said and "/console/shut/" not in page.text
 
 
 def test_home_asks_as_often_for_many_tenants_as_for_one(django_assert_num_queries):
@@ -60,7 +64,7 @@ def test_who_makes_no_keys_is_told_who_does():
     said = text(browser_of(user).get("/accounts/"))
 
     assert "is made by an owner or admin" in said
-    assert "POST /keys" not in said
+    assert "API keys are made there" not in said
 
 
 def test_who_acts_for_nobody_is_told_how_that_comes_about():

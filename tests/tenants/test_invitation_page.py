@@ -44,8 +44,8 @@ def test_it_says_who_invites_whom_to_what(client, page, tenant):
 def test_a_new_person_makes_an_account_and_is_in(client, page, tenant):
     response = client.post(page, FORM)
 
-    assert response.headers["Location"] == "/accounts/"
-    assert f"You act for {tenant.name} now." in client.get("/accounts/").text
+    assert response.headers["Location"] == f"/console/{tenant.slug}/"
+    assert f"You act for {tenant.name} now." in client.get(f"/console/{tenant.slug}/").text
     bob = User.objects.get(email=BOB)
     assert (bob.name, bob.is_staff, roles(tenant)) == ("Bob", False, {BOB: "member"})
     assert bob.emailaddress_set.get().verified
@@ -72,7 +72,8 @@ def test_whoever_has_an_account_signs_in_first(client, page, tenant):
     give_password(client, BOB)
     assert f"Join as {BOB}" in client.get(page).text
     assert roles(tenant) == {}  # looking is not joining
-    client.post(page)
+    joined = client.post(page)
+    assert joined.headers["Location"] == f"/console/{tenant.slug}/"
     assert roles(tenant) == {BOB: "member"}
 
 

@@ -13,7 +13,7 @@ from tenants.console.page import pages
 from tenants.models import ApiKey, AuditEntry, Membership, Role, RouteClass
 from tenants.services import standing
 from tests.accounts.acts import sign_in
-from tests.factories import TenantFactory, UserFactory
+from tests.factories import StaffFactory, TenantFactory, UserFactory
 
 pytestmark = pytest.mark.django_db
 FORM = {"name": "Ward 7", "scopes": ["jobs:read"], "lasts": "30"}
@@ -121,10 +121,11 @@ def test_home_leads_to_the_only_console_and_asks_which_of_several(console, conso
     assert "North &amp; South" in several.text and console.url("overview") in several.text
 
 
-def test_home_leads_whoever_belongs_to_nobody_to_their_account():
-    answer = sign_in(Client(), UserFactory()).get("/console/")
+def test_home_leads_whoever_acts_for_nobody_to_their_account_and_staff_to_theirs():
+    person = sign_in(Client(), UserFactory()).get("/console/")
+    staff = sign_in(Client(), StaffFactory()).get("/console/")
 
-    assert answer.headers["Location"] == "/accounts/"
+    assert (person.headers["Location"], staff.headers["Location"]) == ("/accounts/", "/admin/")
 
 
 # --- Forms --------------------------------------------------------------------------------------
