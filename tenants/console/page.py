@@ -356,7 +356,10 @@ class FormPage(ConsolePage):
             return HttpResponseRedirect(self.back())
         except DomainError as refused:
             form.add_error(None, _refusal(refused))
-            return self.show(refused.status)
+            response = self.show(refused.status)
+            for name, value in refused.headers.items():
+                response[name] = value
+            return response
         if isinstance(said, HttpResponse):
             return said
         messages.success(request, said)

@@ -186,6 +186,7 @@ def test_the_console_and_the_api_count_invitations_together(console, tenant, set
     answer = console.send("member-invite", **FORM | {"email": "three@example.com"})
 
     assert answer.status_code == 429 and "Try again in" in answer.text
+    assert int(answer["Retry-After"]) > 0
     assert len(mail.outbox) == 2
 
 
