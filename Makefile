@@ -7,6 +7,8 @@ GUIDELINES ?= tests/llm/samples
 KILLS ?= 40
 SEED ?= 1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
+# Images of Python often set it; a hundred processes that each compile all anew take minutes.
+unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .PHONY: help setup setup-dev demo run code manage test faults chaos chaos-naive bench bench-bloat bench-chain bench-growth bench-worker bench-claims bench-submit bench-recovery bench-documents bench-exports bench-staff eval lint format types contracts openapi permissions prove-isolation fuzz-api screenshots lock clean
