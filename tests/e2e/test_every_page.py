@@ -15,8 +15,11 @@ pytestmark = pytest.mark.timeout(300)
 SERIOUS = ("serious", "critical")
 # What is dark differs from what is light in its colours alone.
 RULES = {"light": {}, "dark": {"runOnly": ["cat.color"]}}
+# Without its way to name an element and to read style sheets again, which nobody looks at here, axe
+# takes half as long.
 RUN_AXE = """async rules => {
-    const results = await axe.run({resultTypes: ["violations"], ...rules});
+    const less = {resultTypes: ["violations"], selectors: false, preload: false};
+    const results = await axe.run({...less, ...rules});
     return results.violations;
 }"""
 LISTS = [
@@ -70,24 +73,25 @@ def paths(live):
 
 
 # Who may open what is asked in tests/security/test_staff_matrix.py.
-@pytest.mark.parametrize("role", ["viewer", "administrator"])
-def test_each_page_opens_for_whoever_may_see_it_and_the_browser_has_no_complaint(
-    live, staff, paths, role
+def test_each_page_opens_for_a_viewer_who_may_see_it_and_the_browser_has_no_complaint(
+    live, staff, paths
 ):
-    page = staff(role)  # forms of acts ask for a fresh sign-in
+    page = staff("viewer")
 
     for path, least in paths:
-        allowed = staff_pages.StaffRole(role).includes(least)
+        allowed = staff_pages.StaffRole.VIEWER.includes(least)
         assert page.goto(live.url + path).status == (200 if allowed else 403), path
 
 
-def test_a_machine_reads_each_page_in_light_and_dark_and_it_fits_a_telephone(live, staff, paths):
-    page = staff("administrator", bypass_csp=True)  # axe is a script of its own
+def test_each_page_opens_without_complaint_reads_well_to_a_machine_and_fits_a_telephone(
+    live, staff, paths
+):
+    page = staff("administrator")  # forms of acts ask for a fresh sign-in
+    page.add_init_script(AXE_SCRIPT)  # which no policy of the page stops
     wrong = []
     for path, _ in paths:
         page.set_viewport_size({"width": 1280, "height": 900})
-        page.goto(live.url + path)
-        page.evaluate(AXE_SCRIPT)
+        assert page.goto(live.url + path).status == 200, path
         for scheme, rules in RULES.items():
             page.emulate_media(color_scheme=scheme)
             for finding in page.evaluate(RUN_AXE, rules):
