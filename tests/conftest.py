@@ -1,3 +1,4 @@
+from functools import cache
 from uuid import uuid4
 
 import pytest
@@ -57,13 +58,17 @@ def django_db_setup(django_db_setup, django_db_blocker):
         )
 
 
+@cache
+def _counters(url):
+    return Redis.from_url(url, socket_timeout=30)
+
+
 @pytest.fixture(autouse=True)
 def _fresh_counters(request):
     """Rate limits count in the shared Redis: each test starts from none."""
     if "db" in request.fixturenames or request.node.get_closest_marker("django_db"):
         # Not by Django's cache, which gives Redis a twentieth of a second, as requests do.
-        with Redis.from_url(settings.REDIS_URL, socket_timeout=30) as client:
-            client.flushdb()
+        _counters(settings.REDIS_URL).flushdb()
     throttling._redis_away_until = 0.0
 
 

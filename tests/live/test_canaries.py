@@ -131,7 +131,6 @@ def live():
     threading.Thread(target=gossip.serve_forever, daemon=True).start()
     settings = {
         "JOB_LEASE_SECONDS": "8",
-        "PUMP_SECONDS": "0.5",
         "LOG_LEVEL": "DEBUG",
         "OPENAI_API_KEY": PROVIDER_KEY,
         "OPENAI_BASE_URL": f"http://127.0.0.1:{gossip.server_port}/v1",

@@ -36,7 +36,7 @@ from tests.factories import ApiKeyFactory, ApiSessionFactory, TenantFactory, Use
 
 def one():
     tenant = TenantFactory(slug=f"t-{__import__('uuid').uuid4()}")
-    user = UserFactory(email=f"{tenant.slug}@example.com")
+    user = UserFactory(email=f"{tenant.slug}@example.com", password=None)  # hashing takes its time
     opened = ApiSessionFactory(tenant=tenant, user=user)
     key = ApiKeyFactory(tenant=tenant)
     cookie = import_module(settings.SESSION_ENGINE).SessionStore()

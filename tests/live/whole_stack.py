@@ -281,7 +281,6 @@ def live_stack():
         redis_url=_with_path(redis.url, "/1"),  # wake-ups of other tests are not for its workers
         settings={
             "JOB_LEASE_SECONDS": str(LEASE_SECONDS),
-            "PUMP_SECONDS": "0.5",
             "TOKEN_RATE": "10000/m",
             "OPENAI_API_KEY": "",
             "OPENAI_BASE_URL": "",
