@@ -45,6 +45,18 @@ SELECT count(*) FROM (
 
 def used(tenant_id: UUID, *, first: date, last: date, by: str) -> list[dict[str, Any]]:
     """One row for each day, key or model with calls from `first` to `last`, both included."""
+    rows = _added_up(GROUPS[by], tenant_id, first, last)
+    return [dict(zip((by, *COLUMNS), row, strict=True)) for row in rows]
+
+
+def used_in_all(tenant_id: UUID, *, first: date, last: date) -> dict[str, int]:
+    """What the rows of `used` come to, each job counted once: its calls may be of several days and
+    models."""
+    rows = _added_up("''", tenant_id, first, last)
+    return dict(zip(COLUMNS, rows[0][1:], strict=True)) if rows else dict.fromkeys(COLUMNS, 0)
+
+
+def _added_up(group: str, tenant_id: UUID, first: date, last: date) -> list[tuple[Any, ...]]:
     parameters: dict[str, Any] = {
         "tenant": tenant_id,
         "first": first,
@@ -52,8 +64,8 @@ def used(tenant_id: UUID, *, first: date, last: date, by: str) -> list[dict[str,
         "rows": MAX_ROWS,
     }
     with connection.cursor() as cursor:
-        cursor.execute(USED.format(group=GROUPS[by]), parameters)
-        return [dict(zip((by, *COLUMNS), row, strict=True)) for row in cursor.fetchall()]
+        cursor.execute(USED.format(group=group), parameters)
+        return cursor.fetchall()
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,7 +31,7 @@ REFUSALS = dict.fromkeys((401, 403, 429), ProblemSerializer)
 
 
 class CSVRenderer(BaseRenderer):
-    """Rows as a table, safe to open in a spreadsheet; problems stay problems."""
+    """Rows as a table; problems stay problems."""
 
     media_type = "text/csv"
     format = "csv"
@@ -45,11 +45,22 @@ class CSVRenderer(BaseRenderer):
     ) -> bytes:
         if "data" not in data:
             return json.dumps(data, ensure_ascii=False).encode()
-        text = io.StringIO(newline="")
-        table = csv.writer(text)
-        table.writerow([data["by"], *usage.COLUMNS])
-        table.writerows([csv_table.cell(value) for value in row.values()] for row in data["data"])
-        return text.getvalue().encode()
+        return table(data["data"], data["by"])
+
+
+def table(rows: list[dict[str, Any]], by: str) -> bytes:
+    """The rows of `usage.used` as CSV, safe to open in a spreadsheet."""
+    text = io.StringIO(newline="")
+    writer = csv.writer(text)
+    writer.writerow([by, *usage.COLUMNS])
+    writer.writerows([csv_table.cell(value) for value in row.values()] for row in rows)
+    return text.getvalue().encode()
+
+
+def as_file(query: dict[str, Any]) -> dict[str, str]:
+    """The headers under which a browser keeps the table."""
+    name = f"usage-{query['from']}-{query['to']}-by-{query['by']}.csv"
+    return {"Content-Disposition": f'attachment; filename="{name}"'}
 
 
 # --- /limits --------------------------------------------------------------------------------
@@ -193,7 +204,7 @@ class UsageQuerySerializer(QuerySerializer):
         }
 
     def validate(self, query: dict[str, Any]) -> dict[str, Any]:
-        query.setdefault("to", max(_today(), query.get("from", date.min)))
+        query.setdefault("to", max(today(), query.get("from", date.min)))
         start = timedelta(days=DEFAULT_DAYS - 1)
         query.setdefault("from", query["to"] - min(start, query["to"] - date.min))
         if query["from"] > query["to"]:
@@ -285,11 +296,8 @@ class UsageView(TenantView):
         used = partial(usage.used, tenant_id, first=first, last=last, by=by)
         rows = replica.read(used, DatabaseRole.API, tenant_id)
         body = {"from": first.isoformat(), "to": last.isoformat(), "by": by, "data": rows}
-        headers = {}
-        if isinstance(request.accepted_renderer, CSVRenderer):
-            name = f"usage-{first}-{last}-by-{by}.csv"
-            headers["Content-Disposition"] = f'attachment; filename="{name}"'
-        return Response(body, headers=headers)
+        is_file = isinstance(request.accepted_renderer, CSVRenderer)
+        return Response(body, headers=as_file(query) if is_file else None)
 
 
 class UsageTableView(UsageView):
@@ -308,5 +316,5 @@ class UsageTableView(UsageView):
         return super().get(request)
 
 
-def _today() -> date:
+def today() -> date:
     return datetime.now(UTC).date()

@@ -1,4 +1,4 @@
-"""What staff pages say about times, spans and amounts, the same everywhere."""
+"""What pages say about times, spans and amounts, the same everywhere."""
 
 from datetime import datetime, timedelta
 from typing import Any
@@ -65,13 +65,20 @@ def dollars(micros: int | None) -> str:
     """Millionths of a dollar as dollars: enough digits to see that it was not nothing."""
     if micros is None:
         return "–"
-    return f"${micros / 1_000_000:,.2f}" if micros >= 1_000_000 else f"${micros / 1_000_000:.4f}"
+    digits = 4 if 0 < micros < 1_000_000 else 2
+    return f"${micros / 1_000_000:,.{digits}f}"
 
 
 @register.filter
 def grouped(number: int | None) -> str:
     """A whole number by thousands: 1,000,000."""
     return "–" if number is None else f"{number:,}"
+
+
+@register.filter
+def measured(number: int, unit: str) -> str:
+    """A number with what it counts: "81,234 tokens", or "$1.20" where that is micro_usd."""
+    return dollars(number) if unit == "micro_usd" else f"{grouped(number)} {unit}"
 
 
 @register.filter

@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from jobs.console import overview  # noqa: F401
+from jobs.console import limits, overview, usage  # noqa: F401
 from tenants.console import audit, keys, members, settings  # noqa: F401
 from tenants.console.home import ConsoleHome
 from tenants.console.page import patterns

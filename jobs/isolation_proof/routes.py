@@ -173,6 +173,9 @@ ROUTES: dict[str, Route] = {
     ),
     "console/<slug:slug>/settings/provider/remove/": page(),
     "console/<slug:slug>/audit/": page(lists="canary", whole={"action": "proof.made"}, echoes=True),
+    "console/<slug:slug>/usage/": page(lists="canary", whole={"by": "model"}),
+    "console/<slug:slug>/usage.csv": page(lists="canary", whole={"by": "model"}),
+    "console/<slug:slug>/limits/": page(),
 }
 
 # Whole parts of the site whose pages are for one kind of person, whatever pages there are.

@@ -11,11 +11,11 @@ from django.shortcuts import get_object_or_404
 from django.urls import reverse
 from django.utils import timezone
 
+from config import charts
 from config.staff import Act, ActPage, StaffPage, StaffRole, declare, staff_page
 from jobs import error_groups
 from jobs.filters import JobFilter
 from jobs.models import ErrorGroup, ErrorGroupCount, Job
-from jobs.staff import charts
 
 SHOWN = 100
 JOBS_SHOWN = 20

@@ -13,6 +13,7 @@ from django.db import connection
 from django.db.models import Sum
 from django.utils import timezone
 
+from config import charts
 from config.database import as_dicts
 from jobs import error_groups
 from jobs.models import (
@@ -25,7 +26,6 @@ from jobs.models import (
     Upload,
     Worker,
 )
-from jobs.staff import charts
 from jobs.workers import GONE
 
 COUNTED, QUEUE_COUNTED = 10_000, 100  # waiting jobs of all tenants, and of one

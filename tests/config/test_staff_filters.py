@@ -2,7 +2,7 @@
 
 import pytest
 
-from config.templatetags.staff import grouped, plain
+from config.templatetags.staff import dollars, grouped, measured, plain
 
 
 @pytest.mark.parametrize(
@@ -28,3 +28,19 @@ def test_a_value_is_said_in_words(value, said):
 
 def test_numbers_are_grouped():
     assert [grouped(1234567), grouped(0), grouped(None)] == ["1,234,567", "0", "–"]
+
+
+def test_money_that_is_nothing_and_money_that_is_nearly_nothing_look_different():
+    assert [dollars(0), dollars(90), dollars(1_500_000), dollars(None)] == [
+        "$0.00",
+        "$0.0001",
+        "$1.50",
+        "–",
+    ]
+
+
+def test_a_number_is_said_with_what_it_counts():
+    assert [measured(81234, "tokens"), measured(2_000_000, "micro_usd")] == [
+        "81,234 tokens",
+        "$2.00",
+    ]

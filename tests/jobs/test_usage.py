@@ -218,4 +218,4 @@ def test_what_a_plan_allows_is_read_again_after_a_second(api, tenant, monkeypatc
 
 
 def test_the_days_of_a_report_are_those_of_utc():
-    assert usage_views._today() == timezone.now().date()
+    assert usage_views.today() == timezone.now().date()

@@ -1,11 +1,11 @@
-"""Plots as geometry; templates/staff/plot.html draws them, and says each number as well."""
+"""Plots as geometry; templates/plot.html draws them, and says each number as well."""
 
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-WIDTH, HEIGHT, BELOW, LEFT = 720, 120, 18, 40  # user units
+WIDTH, HEIGHT, ABOVE, BELOW, LEFT = 720, 120, 16, 18, 40  # user units
 
 
 @dataclass(frozen=True)
@@ -13,7 +13,7 @@ class Point:
     """A number, and the time or name that it belongs to."""
 
     label: str
-    value: float
+    value: int
 
 
 @dataclass(frozen=True)
@@ -23,17 +23,20 @@ class Column:
     width: float
     height: float
     label: str
-    value: float
+    value: int
 
 
 @dataclass(frozen=True)
 class Plot:
-    """top: the number that the highest column would reach; marks: (x, label) below the axis."""
+    """top: the number that the highest column would reach; marks: (x, label) below the axis.
+
+    unit: as the filter `measured` takes it, which says the numbers
+    """
 
     title: str
     unit: str
     columns: list[Column]
-    top: float
+    top: int
     marks: list[tuple[float, str]]
 
     width: int = WIDTH
@@ -42,7 +45,7 @@ class Plot:
     left: int = LEFT
 
     @property
-    def total(self) -> float:
+    def total(self) -> int:
         return sum(column.value for column in self.columns)
 
 
@@ -52,9 +55,9 @@ def bars(points: list[Point], unit: str, title: str, marks: int = 6) -> Plot:
     columns = [
         Column(
             x=round(LEFT + n * step, 1),
-            y=round(HEIGHT - point.value / top * (HEIGHT - 10), 1),
+            y=round(HEIGHT - point.value / top * (HEIGHT - ABOVE), 1),
             width=round(max(step - 1, 0.5), 1),
-            height=round(point.value / top * (HEIGHT - 10), 1),
+            height=round(point.value / top * (HEIGHT - ABOVE), 1),
             label=point.label,
             value=point.value,
         )
