@@ -1,4 +1,5 @@
-"""A real browser in front of the whole stack: staff as each role, and what a page complains of."""
+"""A real browser in front of the whole stack: staff and members of the demo tenant as each role,
+and what a page complains of."""
 
 import os
 import secrets
@@ -6,6 +7,7 @@ import subprocess
 import sys
 import time
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -15,6 +17,7 @@ from playwright.sync_api import sync_playwright
 from deploy.local.stack import ROOT
 from deploy.local.totp import totp
 from tests.accounts.acts import PASSWORD, SECRET
+from tests.e2e.hostile import submit_attacks
 
 CHROMIUM = Path(os.environ.get("CHROMIUM", "/usr/bin/chromium"))
 FLAGS = [
@@ -25,11 +28,26 @@ FLAGS = [
     "--disable-sync",
     "--no-first-run",
 ]
-MAKE_STAFF = """
+MAKE_PERSON = """
 from accounts.services import enrol_totp, register_person
-person = register_person(email={email!r}, name="", password={password!r}, staff_role={role!r})
+from tenants.models import Tenant
+from tenants.services.members import add_member
+person = register_person(email={email!r}, name="", password={password!r}, staff_role="{staff}")
 enrol_totp(person, {secret!r})
+if role := "{role}":
+    add_member(tenant=Tenant.objects.get(slug="demo"), user=person, role=role)
 """
+
+
+@dataclass(frozen=True)
+class Door:
+    """Where somebody comes in, and what their role is called there."""
+
+    home: str
+    role_is: str
+
+
+STAFF, CONSOLE = Door("/admin/", "staff"), Door("/console/demo/", "role")
 
 
 def pytest_collection_modifyitems(items):
@@ -93,26 +111,27 @@ def sign_ins(chromium, live_stack):
     """What a browser keeps once somebody in the role has signed in, as people do; made once."""
     kept = {}
 
-    def storage(role):
-        if role not in kept:
+    def storage(door, role):
+        if (door, role) not in kept:
             email = f"{role}-{secrets.token_hex(4)}@example.com"
-            code = MAKE_STAFF.format(email=email, password=PASSWORD, role=role, secret=SECRET)
+            roles = {"staff": "", "role": "", door.role_is: role}
+            code = MAKE_PERSON.format(email=email, password=PASSWORD, secret=SECRET, **roles)
             command = [sys.executable, "manage.py", "shell", "-v", "0", "-c", code]
             subprocess.run(command, cwd=ROOT, env=live_stack.stack.env, check=True)
             page = chromium.new_page()
-            come_in(page, live_stack.url, email)
-            kept[role] = (email, page.context.storage_state())
+            come_in(page, live_stack.url + door.home, email)
+            kept[door, role] = (email, page.context.storage_state())
             page.close()
-        return kept[role]
+        return kept[door, role]
 
     return storage
 
 
-def come_in(page, url, email):
+def come_in(page, home, email):
     """The whole way: sent to the login, a password, a code of the authenticator app."""
     code = page.locator("[name=code]")
     for _ in range(5):  # a counter that does not answer at once, on a busy machine, lets nobody in
-        page.goto(f"{url}/admin/")  # and its 429 has no form to try again with
+        page.goto(home)  # and its 429 has no form to try again with
         page.get_by_label("Email").fill(email)
         page.get_by_label("Password", exact=True).fill(PASSWORD)
         with page.expect_navigation():  # or the page of before would be asked what came of it
@@ -123,47 +142,64 @@ def come_in(page, url, email):
         code.fill(totp(SECRET, time.time()))
         with page.expect_navigation():
             page.keyboard.press("Enter")
-        if page.url == f"{url}/admin/":
+        if page.url == home:
             break
-        page.goto(f"{url}/admin/")  # where nobody is let in yet: asks for a code again
-    page.wait_for_url(f"{url}/admin/")
+        page.goto(home)  # where nobody is let in yet: asks for a code again
+    page.wait_for_url(home)
 
 
-def show_again(page, url):
+def show_again(page, url, door):
     """The password once more, as acts ask for it that weigh more."""
     for _ in range(5):  # as above
-        page.goto(f"{url}/accounts/reauthenticate/?next=/admin/")
+        page.goto(f"{url}/accounts/reauthenticate/?next={door.home}")
         page.locator("[name=password]").fill(PASSWORD)
         with page.expect_navigation():
             page.keyboard.press("Enter")
-        if page.url == f"{url}/admin/":
+        if page.url == url + door.home:
             break
-    page.wait_for_url(f"{url}/admin/")
+    page.wait_for_url(url + door.home)
     page.close()
 
 
 @pytest.fixture
-def staff(live, chromium, sign_ins):
+def people(live, chromium, sign_ins):
     """A page of somebody in the role, who has just shown again who they are. Complaints of any
     fail the test at its end."""
     opened = []
 
-    def page_of(role, *, fresh=True, **context):
-        email, storage = sign_ins(role)
+    def page_of(door, role, *, fresh=True, **context):
+        email, storage = sign_ins(door, role)
         browser = chromium.new_context(
             storage_state=storage, viewport={"width": 1280, "height": 900}, **context
         )
         seen = Seen(live.url)
         opened.append((browser, seen))
         if fresh:
-            show_again(browser.new_page(), live.url)
+            show_again(browser.new_page(), live.url, door)
         page = seen.watch(browser.new_page())
         page.email = email
         if fresh:
-            page.goto(f"{live.url}/admin/")
+            page.goto(live.url + door.home)
         return page
 
     yield page_of
     for browser, seen in opened:
         browser.close()
         seen.assert_nothing()
+
+
+@pytest.fixture
+def staff(people):
+    return partial(people, STAFF)
+
+
+@pytest.fixture
+def member(people):
+    """Of the demo tenant."""
+    return partial(people, CONSOLE)
+
+
+@pytest.fixture(scope="session")
+def attacked(live_stack):
+    """The event_id of a job whose every text is an attack."""
+    return submit_attacks(live_stack)
