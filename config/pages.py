@@ -2,14 +2,19 @@
 a page for what goes wrong."""
 
 from collections.abc import Callable
+from importlib import import_module
 from typing import Any
 from urllib.parse import urlsplit
 
 from django.conf import settings
+from django.contrib.auth import SESSION_KEY
 from django.core.exceptions import DisallowedHost
 from django.http import HttpRequest, HttpResponse
 from django.http.request import split_domain_port
+from django.urls import Resolver404, resolve
 
+from config.isolation import DatabaseRole, acting_as
+from config.parsers import BodyTooLarge, MultipartParser
 from config.problems import csrf_failure, page_for
 
 SAFE_METHODS = {"GET", "HEAD", "OPTIONS", "TRACE"}
@@ -57,6 +62,52 @@ class FetchSiteMiddleware:
         if request.method in SAFE_METHODS or exempt or site in OURSELVES:
             return None
         return csrf_failure(request, f"Sec-Fetch-Site is {site}.")
+
+
+class FormSizeMiddleware:
+    """Refuses forms that are larger than any of their page before they are read: the check of their
+    token would read them whole, whoever sends them.
+
+    A view that takes files says by `most_bytes` how much it takes, of people who are signed in. It
+    is read here, where no transaction waits for somebody's slow line.
+    """
+
+    USUAL = MultipartParser.FIELD_BYTES
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]):
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        size = int(request.META.get("CONTENT_LENGTH") or 0)
+        if size <= self.USUAL:
+            return self.get_response(request)
+        most = self._most(request)
+        if size > most:
+            said = f"The form has {size:,} bytes; it may have {most:,}. Send less."
+            refused = page_for(request, BodyTooLarge(said))
+        elif not _is_signed_in(request):
+            said = "Whoever is not signed in sends no files. Sign in first."
+            refused = page_for(request, BodyTooLarge(said))
+        else:
+            refused = None
+            request.POST  # noqa: B018  (reads it)
+        return refused or self.get_response(request)
+
+    def _most(self, request: HttpRequest) -> int:
+        try:
+            view: Any = resolve(request.path_info).func
+        except Resolver404:
+            return self.USUAL
+        most: int = getattr(getattr(view, "view_class", None), "most_bytes", self.USUAL)
+        return most
+
+
+def _is_signed_in(request: HttpRequest) -> bool:
+    """By the session alone: the page looks whose it is."""
+    engine = import_module(settings.SESSION_ENGINE)
+    with acting_as(DatabaseRole.DOOR):
+        session = engine.SessionStore(request.COOKIES.get(settings.SESSION_COOKIE_NAME))
+        return SESSION_KEY in session
 
 
 class PageErrorsMiddleware:

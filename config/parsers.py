@@ -8,10 +8,11 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import IO, Any, NoReturn
+from typing import IO, Any, NoReturn, Self
 
 from django.conf import settings
 from django.core.exceptions import RequestDataTooBig, TooManyFieldsSent, TooManyFilesSent
+from django.core.files.uploadedfile import UploadedFile as DjangoUploadedFile
 from django.core.files.uploadhandler import MemoryFileUploadHandler
 from django.http import QueryDict
 from django.http.multipartparser import MultiPartParser as DjangoMultiPartParser
@@ -84,6 +85,10 @@ class UploadedFile:
     media_type: str
     content: bytes
 
+    @classmethod
+    def of(cls, file: DjangoUploadedFile) -> Self:
+        return cls(file.name or "", file.content_type or "", file.read())
+
     @property
     def digest(self) -> str:
         return hashlib.sha256(self.content).hexdigest()
@@ -153,7 +158,7 @@ def _once_each(fields: QueryDict, files: Any) -> Iterator[tuple[str, str | Uploa
         seen.add(name)
         value = values[0]
         if not isinstance(value, str):
-            value = UploadedFile(value.name or "", value.content_type or "", value.read())
+            value = UploadedFile.of(value)
         _check([name, value])
         yield name, value
 

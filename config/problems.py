@@ -6,7 +6,8 @@ import sys
 from http import HTTPStatus
 from typing import Any
 
-from django.core.exceptions import PermissionDenied
+from django.conf import settings
+from django.core.exceptions import PermissionDenied, RequestDataTooBig
 from django.db import InterfaceError, OperationalError
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.template.loader import render_to_string
@@ -17,6 +18,7 @@ from rest_framework.response import Response
 
 from config import logs
 from config.errors import DomainError, LengthRequired
+from config.parsers import BodyTooLarge
 
 logger = logging.getLogger(__name__)
 
@@ -228,6 +230,11 @@ def _page(status: int, code: str, title: str, detail: str) -> HttpResponse:
 
 
 def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
+    if isinstance(exception, RequestDataTooBig):
+        most = settings.DATA_UPLOAD_MAX_MEMORY_SIZE
+        detail = f"What is typed into a form may have {most:,} bytes. Send a long text as a file."
+        kind = BodyTooLarge
+        return _answer(request, kind.status, kind.code, kind.title, detail)
     # Never a page: whoever is refused for its Host header is no browser of a person of ours.
     return _plain(400, "bad_request", *OTHER["bad_request"])
 

@@ -55,6 +55,7 @@ MIDDLEWARE = [
     "django.middleware.common.CommonMiddleware",
     "config.middleware.APIMiddleware",  # what follows is of pages
     "whitenoise.middleware.WhiteNoiseMiddleware",
+    "config.pages.FormSizeMiddleware",
     "config.middleware.DatabaseRoleMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "config.pages.FetchSiteMiddleware",
@@ -280,6 +281,7 @@ GUIDELINE_MAX_BYTES = 1_048_576
 # JSON may escape a byte of text as six; the rest is metadata.
 DATA_UPLOAD_MAX_MEMORY_SIZE = 6 * GUIDELINE_MAX_BYTES + 65_536
 DOCUMENT_MAX_BYTES = 10_485_760  # of a file; what is read from it is a guideline like any other
+FILE_UPLOAD_HANDLERS = ["config.parsers.InMemoryHandler"]  # of pages, too
 REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": ["tenants.authentication.TokenAuthentication"],
     "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],

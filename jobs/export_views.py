@@ -18,7 +18,7 @@ from config.openapi import ProblemSerializer
 from config.problems import hint
 from config.views import PublicView
 from jobs.errors import NotCompleted
-from jobs.etags import has_tag
+from jobs.etags import names
 from jobs.exports import FORMATS, Format
 from jobs.exports.checklist import Checklist
 from jobs.exports.schema import ChecklistExportSerializer, checklist_schema
@@ -58,20 +58,25 @@ class ExportView(TenantView):
         )
         if job is None:
             raise Http404
-        result = job.result
-        if result is None:
-            raise NotCompleted.of(job)
-        checklist = Checklist.of(job, result)
-        body = self.kind.write(checklist)
-        tag = quote_etag(hashlib.sha256(body).hexdigest())
-        response: HttpResponseBase = HttpResponseNotModified()
-        if not has_tag(request, tag):
-            response = HttpResponse(body, content_type=self.kind.media_type)
-            response["Content-Disposition"] = _disposition(checklist.title, self.kind)
-            if self.kind.policy:
-                response["Content-Security-Policy"] = self.kind.policy
-        response["ETag"] = tag
-        return response
+        return exported(job, self.kind, request.headers.get("If-None-Match", ""))
+
+
+def exported(job: Job, kind: Format, if_none_match: str) -> HttpResponse:
+    """The checklist as a file, or 304 to whoever has it already. Raises NotCompleted."""
+    result = job.result
+    if result is None:
+        raise NotCompleted.of(job)
+    checklist = Checklist.of(job, result)
+    body = kind.write(checklist)
+    tag = quote_etag(hashlib.sha256(body).hexdigest())
+    response: HttpResponse = HttpResponseNotModified()
+    if not names(if_none_match, tag):
+        response = HttpResponse(body, content_type=kind.media_type)
+        response["Content-Disposition"] = _disposition(checklist.title, kind)
+        if kind.policy:
+            response["Content-Security-Policy"] = kind.policy
+    response["ETag"] = tag
+    return response
 
 
 def _disposition(title: str, kind: Format) -> str:

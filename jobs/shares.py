@@ -3,6 +3,7 @@
 django-guardian holds them. Whoever sees all of the tenant's jobs needs none.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -14,7 +15,9 @@ from guardian.shortcuts import assign_perm
 
 from config.errors import DomainError
 from config.isolation import in_role
+from jobs import shown
 from jobs.models import SEALED, VIEW_JOB, Job, JobGroupObjectPermission, JobUserObjectPermission
+from jobs.shown import Row
 from tenants import audit
 from tenants.authentication import Principal
 from tenants.models import Membership, Role, Tenant
@@ -37,6 +40,16 @@ def may_see(caller: Principal, event_id: UUID) -> bool:
     with in_role():
         jobs = Job.objects.visible_to(caller).filter(event_id=event_id, deleted_at=None)
         return jobs.exists()
+
+
+def page(
+    caller: Principal, *, status: str | None, before: UUID | None, most: int
+) -> Sequence[Job | Row]:
+    """As `shown.page`, of the jobs that the caller may know of."""
+    asked: dict[str, Any] = {"status": status, "before": before, "most": most}
+    if caller.sees_own_only:
+        return page_of_own(caller, **asked)
+    return shown.page(caller.tenant_id, **asked)
 
 
 def page_of_own(

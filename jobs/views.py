@@ -1,9 +1,7 @@
 """The HTTP doors to jobs."""
 
 import json
-from collections.abc import Sequence
 from http import HTTPStatus
-from typing import Any
 from uuid import UUID
 
 from django.http import Http404
@@ -15,7 +13,6 @@ from rest_framework.response import Response
 from config.openapi import ProblemSerializer
 from config.parsers import MultipartParser, StrictJSONParser
 from jobs import answers, deletion, services, shares, shown
-from jobs.models import Job
 from jobs.serializers import (
     DocumentSubmitSerializer,
     JobDetailSerializer,
@@ -24,8 +21,7 @@ from jobs.serializers import (
     JobSerializer,
     JobSubmitSerializer,
 )
-from jobs.shown import Row
-from tenants.authentication import Principal, principal
+from tenants.authentication import principal
 from tenants.models import RouteClass, Scope
 from tenants.scope import TenantView
 
@@ -161,7 +157,8 @@ class JobCreateView(JobView):
     )
     def get(self, request: Request) -> Response:
         query = JobListQuerySerializer.checked(request.query_params)
-        return Response(answers.page(_page(principal(request), query), query))
+        jobs = shares.page(principal(request), **answers.asked_by(query))
+        return Response(answers.page(jobs, query))
 
 
 class JobDetailView(JobView):
@@ -277,10 +274,3 @@ class JobRetryView(JobView):
         if job is None:
             raise Http404
         return Response(JobSerializer(job).data, status=202, headers=answers.poll_headers(job))
-
-
-def _page(caller: Principal, query: dict[str, Any]) -> Sequence[Job | Row]:
-    asked = answers.asked_by(query)
-    if caller.sees_own_only:
-        return shares.page_of_own(caller, **asked)
-    return shown.page(caller.tenant_id, **asked)

@@ -2,7 +2,15 @@
 
 from django.urls import path
 
-from jobs.console import limits, overview, usage  # noqa: F401
+from jobs.console import (  # noqa: F401
+    job_acts,
+    job_list,
+    job_page,
+    limits,
+    new_job,
+    overview,
+    usage,
+)
 from tenants.console import audit, keys, members, settings  # noqa: F401
 from tenants.console.home import ConsoleHome
 from tenants.console.page import patterns

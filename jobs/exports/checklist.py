@@ -53,6 +53,11 @@ class Citation:
     def place(self) -> str:
         return place(self.section, self.page, self.start, self.end)
 
+    @property
+    def near(self) -> str:
+        """The same, below its nearest heading alone."""
+        return place(self.section.rpartition(" > ")[2], self.page, self.start, self.end)
+
 
 @dataclass(frozen=True)
 class Item:
@@ -71,6 +76,10 @@ class Item:
     @property
     def duty(self) -> str:
         return LEVELS.get(self.level, self.level)
+
+    @property
+    def in_doubt(self) -> bool:
+        return bool(self.doubts) or not self.supported
 
 
 @dataclass(frozen=True)
@@ -141,7 +150,11 @@ class Checklist:
 
     @cached_property
     def doubtful(self) -> int:
-        return sum(bool(item.doubts) or not item.supported for item in self.items)
+        return len(self.in_doubt)
+
+    @property
+    def in_doubt(self) -> list[Item]:
+        return [item for item in self.items if item.in_doubt]
 
     @property
     def source_sha256(self) -> str:

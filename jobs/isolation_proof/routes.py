@@ -65,6 +65,12 @@ def page(*, path: dict[str, str] | None = None, **more: Any) -> Route:
 
 
 KEY_FORM = {"name": "Of the proof", "scopes": ["jobs:read"], "lasts": "30"}
+JOB_FORM = {
+    "guideline_text": "Staff MUST wash their hands.",
+    "title": "Of the proof",
+    "priority": "normal",
+    "supersedes": Id("completed job"),
+}
 JOB = {"event_id": "job"}
 KEY = {"client_id": "key"}
 MEMBER = {"member_id": "member"}
@@ -147,7 +153,18 @@ ROUTES: dict[str, Route] = {
     "jobs/<uuid:event_id>/shares": Route(path=JOB, body={"member": Id("member")}),
     "jobs/<uuid:event_id>/shares/<uuid:share_id>": Route(path={**JOB, "share_id": "share"}),
     "console/": Route(public="Leads people to their tenant's console; others go to the login."),
-    "console/<slug:slug>/": page(),
+    "console/<slug:slug>/": page(lists="job"),
+    "console/<slug:slug>/jobs/": page(lists="job", query={"before": "job"}),
+    "console/<slug:slug>/jobs/new/": page(body=JOB_FORM, names={"supersedes": "completed job"}),
+    "console/<slug:slug>/jobs/<uuid:event_id>/": page(path=JOB),
+    **{
+        f"console/<slug:slug>/jobs/<uuid:event_id>/checklist.{ending}": page(path=JOB)
+        for ending in FORMATS
+    },
+    "console/<slug:slug>/jobs/<uuid:event_id>/cancel/": page(path=JOB),
+    "console/<slug:slug>/jobs/<uuid:event_id>/retry/": page(path=JOB),
+    "console/<slug:slug>/jobs/<uuid:event_id>/replay/": page(path={"event_id": "completed job"}),
+    "console/<slug:slug>/jobs/<uuid:event_id>/delete/": page(path=JOB),
     "console/<slug:slug>/keys/": page(lists="key", query={"before": "key"}),
     "console/<slug:slug>/keys/new/": page(body=KEY_FORM),
     "console/<slug:slug>/keys/<slug:client_id>/change/": page(path=KEY, body=KEY_FORM),

@@ -10,9 +10,9 @@ from config.staff import staff_page
 from jobs import reveals
 from jobs.exports.checklist import Checklist
 from jobs.models import Job, JobAttempt
+from jobs.sources import Piece, cut, spans_of
 from jobs.staff import job_acts
 from jobs.staff.job_page import OneJob
-from jobs.staff.sources import Piece, Span, cut
 
 
 @dataclass(frozen=True)
@@ -33,21 +33,8 @@ def content_of(job: Job) -> Content:
         errors = [(attempt.number, attempt.error) for attempt in attempts if attempt.error]
         text, result = whole.document.text, whole.result
         checklist = Checklist.of(whole, result) if result and "coverage" in result else None
-        return Content(text, checklist, cut(text or "", _spans(checklist)), errors)
-
-
-def _spans(checklist: Checklist | None) -> list[Span]:
-    if checklist is None:
-        return []
-    of_items = [
-        Span(citation.start, citation.end, f"i{item.number}-{n}")
-        for _, items in checklist.groups
-        for item in items
-        for n, citation in enumerate(item.citations, 1)
-        if citation.start is not None and citation.end is not None
-    ]
-    of_gaps = [Span(gap.start, gap.end, f"g{n}") for n, gap in enumerate(checklist.gaps, 1)]
-    return of_items + of_gaps
+        spans = spans_of(checklist) if checklist else []
+        return Content(text, checklist, cut(text or "", spans), errors)
 
 
 @staff_page("jobs/job/<uuid:event_id>/text/", name="job_text")

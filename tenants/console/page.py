@@ -235,7 +235,7 @@ class ConsoleForm(forms.Form):
     serializer  its fields have the names of the form's; None where nothing is typed
     """
 
-    serializer: ClassVar[type[serializers.Serializer] | None] = None
+    serializer: type[serializers.Serializer] | None = None
     once = forms.UUIDField(widget=forms.HiddenInput)  # of this form as it was shown
 
     def body(self) -> dict[str, Any]:
@@ -262,6 +262,8 @@ class ConsoleForm(forms.Form):
         for name, said in errors.items():
             if name in self.fields:
                 self.add_error(name, list(_sentences(said)))
+            elif isinstance(said, dict):
+                self._say(said)  # of an object within the body: its names are the form's as well
             else:
                 self.add_error(None, [f"{name}: {sentence}" for sentence in _sentences(said)])
 
@@ -310,6 +312,10 @@ class FormPage(ConsolePage):
         """Where it leads once it is done."""
         return self.back()
 
+    def done_before(self) -> str:
+        """Where it leads whoever sends it once more."""
+        return self.back()
+
     def about(self) -> str:
         """What it is done to, in words."""
         return ""
@@ -349,11 +355,11 @@ class FormPage(ConsolePage):
             with transaction.atomic():
                 if not self._is_first(form.cleaned_data["once"]):
                     messages.info(request, SENT_TWICE)
-                    return HttpResponseRedirect(self.back())
+                    return HttpResponseRedirect(self.done_before())
                 said = self.perform(form)
         except IdempotencyKeyInUse:
             messages.info(request, SENT_TWICE)
-            return HttpResponseRedirect(self.back())
+            return HttpResponseRedirect(self.done_before())
         except DomainError as refused:
             form.add_error(None, _refusal(refused))
             response = self.show(refused.status)

@@ -1,25 +1,29 @@
 // A citation under the pointer, or with the focus, lights up in the guideline, and the other way round.
+// Heard at the document: the page may be renewed meanwhile (frame.js).
 "use strict";
 
-const marks = [...document.querySelectorAll("mark[data-by]")];
-const citing = [...document.querySelectorAll("[data-cites]")];
+const BOUND = "mark[data-by], [data-cites]";
+let lit = null;
 
-const cited = (each) => each.dataset.cites.trim().split(" ");
+const idsOf = (each) => (each.dataset.by ?? each.dataset.cites).trim().split(" ");
 
-function light(ids, into) {
-  const wanted = new Set(ids);
+function light(chosen, into) {
+  const wanted = new Set(idsOf(chosen));
   let first = null;
-  for (const mark of marks) {
-    const lit = mark.dataset.by.split(" ").some((id) => wanted.has(id));
-    mark.classList.toggle("lit", lit);
-    if (lit) first ??= mark;
+  for (const each of document.querySelectorAll(BOUND)) {
+    const belongs = idsOf(each).some((id) => wanted.has(id));
+    each.classList.toggle("lit", belongs);
+    if (belongs && each.tagName === "MARK") first ??= each;
   }
-  for (const each of citing) each.classList.toggle("lit", cited(each).some((id) => wanted.has(id)));
   if (into && first) first.scrollIntoView({ block: "center", behavior: "auto" });
 }
 
-for (const each of citing) {
-  each.addEventListener("mouseenter", () => light(cited(each), each.tagName === "A"));
-  each.addEventListener("focusin", () => light(cited(each), each.tagName === "A"));
+function chosen(event) {
+  const each = event.target.closest?.(BOUND);
+  if (!each || each === lit) return;
+  lit = each;
+  light(each, each.tagName === "A");
 }
-for (const mark of marks) mark.addEventListener("mouseenter", () => light(mark.dataset.by.split(" "), false));
+
+document.addEventListener("mouseover", chosen);
+document.addEventListener("focusin", chosen);

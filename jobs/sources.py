@@ -4,6 +4,8 @@ import itertools
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+from jobs.exports.checklist import Checklist
+
 MOST = 20  # spans named for one piece: where more overlap, a page would be all names
 
 
@@ -44,3 +46,15 @@ def cut(text: str, spans: Iterable[Span]) -> list[Piece]:
         open_now.extend(fresh)
         pieces.append(Piece(text[start:end], sorted(set(open_now))[:MOST], sorted(set(fresh))))
     return pieces
+
+
+def spans_of(checklist: Checklist) -> list[Span]:
+    """Where its citations were found, and what it does not cover."""
+    of_items = [
+        Span(citation.start, citation.end, f"i{item.number}-{n}")
+        for item in checklist.items
+        for n, citation in enumerate(item.citations, 1)
+        if citation.start is not None and citation.end is not None
+    ]
+    of_gaps = [Span(gap.start, gap.end, f"g{n}") for n, gap in enumerate(checklist.gaps, 1)]
+    return of_items + of_gaps
