@@ -143,13 +143,18 @@ class JobPage(OneJob):
     def _links(self) -> list[dict[str, Any]]:
         """The jobs that it has to do with; where its page is, if whoever asks may open it."""
         found = [("New edition of", self.job.supersedes), ("Run again from", self.job.replay_of)]
-        return [
-            {"label": label, "job": job, "url": self._url_of(job)} for label, job in found if job
-        ]
+        return [{"label": label, **self._link(job)} for label, job in found if job]
 
-    def _url_of(self, job: Job) -> str:
+    def _link(self, job: Job) -> dict[str, Any]:
+        """url, diff: the addresses of its page, and of what has changed since; "" for none."""
         is_there = job.deleted_at is None and shares.may_see(self.caller, job.event_id)
-        return self.url("job", job.event_id) if is_there else ""
+        both_done = {job.status, self.job.status} == {JobStatus.COMPLETED}
+        diff = f"{self.url('job-diff', self.job.event_id)}?with={job.event_id}"
+        return {
+            "job": job,
+            "url": self.url("job", job.event_id) if is_there else "",
+            "diff": diff if is_there and both_done else "",
+        }
 
     def _acts(self) -> list[dict[str, Any]]:
         """What its state allows and whoever asks may do: label, url, danger."""

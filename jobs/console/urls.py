@@ -4,6 +4,7 @@ from django.urls import path
 
 from jobs.console import (  # noqa: F401
     job_acts,
+    job_diff,
     job_list,
     job_page,
     limits,

@@ -161,6 +161,9 @@ ROUTES: dict[str, Route] = {
         f"console/<slug:slug>/jobs/<uuid:event_id>/checklist.{ending}": page(path=JOB)
         for ending in FORMATS
     },
+    "console/<slug:slug>/jobs/<uuid:event_id>/diff/": page(
+        path={"event_id": "completed job"}, names={"with": "completed job"}
+    ),
     "console/<slug:slug>/jobs/<uuid:event_id>/cancel/": page(path=JOB),
     "console/<slug:slug>/jobs/<uuid:event_id>/retry/": page(path=JOB),
     "console/<slug:slug>/jobs/<uuid:event_id>/replay/": page(path={"event_id": "completed job"}),

@@ -204,6 +204,58 @@ def test_the_number_of_statements_does_not_grow_with_the_checklist(console, tena
     assert statements(short) == statements(long)
 
 
+# --- What changed -------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def edited(tenant, offline, told):  # noqa: F811
+    source = SOURCE.replace("30 seconds", "40 seconds").replace("- Visitors may use", "- Pets use")
+    job = JobFactory(tenant=tenant, guideline_text=source, supersedes=told.event_id)
+    return completed(job, chain_result(offline.url, source))
+
+
+def test_what_changed_since_the_edition_before_is_shown(console, told, edited):
+    url = f"{console.url('job-diff', edited.event_id)}?with={told.event_id}"
+    assert f'href="{url}"' in console.get("job", edited.event_id).text
+
+    page = console.browser.get(url)
+
+    changes = [field for item in page.context["changed"] for field in item["fields"]]
+    assert any("30 seconds" in was and "40 seconds" in now for _, was, now in changes)
+    assert "<del" in page.text and "<ins" in page.text
+    [removed] = page.context["removed"]
+    assert "dispenser at the door" in removed["action"]
+    nothing = console.get("job-diff", told.event_id, **{"with": str(told.event_id)})
+    assert "Nothing that the checklists say differs" in nothing.text
+
+
+def test_only_jobs_that_are_there_and_done_are_compared(console, console_for, tenant, told):
+    theirs = completed(JobFactory(tenant=TenantFactory()))
+    confined = console_for(tenant, Role.MEMBER, sees_own_only=True)
+
+    def compared(who, before, after=told):
+        return who.get("job-diff", after.event_id, **{"with": str(before.event_id)})
+
+    assert compared(console, theirs).status_code == 404
+    assert compared(console, told, after=theirs).status_code == 404
+    assert compared(confined, told).status_code == 404
+    assert console.get("job-diff", told.event_id).status_code == 404
+    assert console.get("job-diff", told.event_id, **{"with": "x"}).status_code == 404
+    waiting = compared(console, JobFactory(tenant=tenant))
+    assert waiting.status_code == 409 and "no result to compare" in waiting.text
+
+
+def test_hostile_changes_are_text(console, tenant):
+    jobs = [completed(JobFactory(tenant=tenant), hostile_result(n)) for n in (40, 60)]
+    before, after = (job.event_id for job in jobs)
+
+    for one, other in ((before, after), (after, before)):
+        text = console.get("job-diff", one, **{"with": str(other)}).text
+        assert "&lt;script&gt;" in text
+        for mark_up in ("<script>alert", "<img src=x", "<svg/onload"):
+            assert mark_up not in text
+
+
 # --- Acts ---------------------------------------------------------------------------------------
 
 MANAGES = ["Submit a new edition", "Run again", "Delete"]
