@@ -42,11 +42,8 @@ def may_see(caller: Principal, event_id: UUID) -> bool:
         return jobs.exists()
 
 
-def page(
-    caller: Principal, *, status: str | None, before: UUID | None, most: int
-) -> Sequence[Job | Row]:
+def page(caller: Principal, **asked: Any) -> Sequence[Job | Row]:
     """As `shown.page`, of the jobs that the caller may know of."""
-    asked: dict[str, Any] = {"status": status, "before": before, "most": most}
     if caller.sees_own_only:
         return page_of_own(caller, **asked)
     return shown.page(caller.tenant_id, **asked)

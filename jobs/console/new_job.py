@@ -2,9 +2,12 @@
 
 from functools import cached_property
 from typing import Any
+from uuid import UUID
 
 from django import forms
 from django.conf import settings
+from django.http import Http404
+from django.shortcuts import get_object_or_404
 
 from config.errors import DomainError
 from config.parsers import MultipartParser, UploadedFile
@@ -123,14 +126,16 @@ class NewJobPage(FormPage):
 
     @cached_property
     def _earlier(self) -> Job | None:
-        """The job that the address names, if whoever asks knows of it."""
-        try:
-            named = forms.UUIDField().clean(self.request.GET.get("supersedes", ""))
-        except forms.ValidationError:
+        """The job that the address names. Raises Http404 where whoever asks knows of none."""
+        if "supersedes" not in self.request.GET:
             return None
+        try:
+            named = UUID(self.request.GET["supersedes"])
+        except ValueError:
+            raise Http404 from None
         jobs = Job.objects.visible_to(self.caller).only("event_id", "title", "options")
         done = jobs.filter(status=JobStatus.COMPLETED, deleted_at=None)
-        return done.filter(event_id=named).first()
+        return get_object_or_404(done, event_id=named)
 
     def perform(self, form: Any) -> str:
         caller = self.caller

@@ -9,10 +9,9 @@ from django.utils import timezone
 from jobs import queue, shares, usage
 from jobs.console.job_list import described
 from jobs.console.job_page import WAITS
-from jobs.filters import first_id_of
-from jobs.models import Job, JobStatus
+from jobs.models import Job, JobStatus, first_id_of
 from jobs.shown import Row
-from tenants.console.page import ConsolePage, console_page, pages
+from tenants.console.page import ConsolePage, console_page
 from tenants.models import ApiKey, Scope
 
 NEWEST = 10
@@ -78,17 +77,12 @@ class OverviewPage(ConsolePage):
     def _steps(self) -> list[dict[str, str]]:
         """What to begin with, as far as whoever asks may do it."""
         known = [
-            ("job-new", "Submit a guideline", "as a file or as text, here on a page."),
-            (
-                "key-new",
-                "Make a key for a program",
-                "that submits guidelines and reads checklists.",
-            ),
-            ("members", "Invite people", "who work with the checklists."),
+            ("job-new", Scope.JOBS_SUBMIT, "Submit a guideline", "as a file or as text, here."),
+            ("key-new", Scope.KEYS_MANAGE, "Make a key", "for a program that submits guidelines."),
+            ("member-invite", Scope.MEMBERS_MANAGE, "Invite people", "who work with checklists."),
         ]
-        open_to = {page.name for page in pages() if page.view.scope in (None, *self.caller.scopes)}
         return [
             {"url": self.url(name), "does": does, "more": more}
-            for name, does, more in known
-            if name in open_to
+            for name, scope, does, more in known
+            if self.may(scope)
         ]

@@ -156,7 +156,7 @@ def test_whoever_may_not_submit_is_offered_no_form(console_for, tenant):
 def test_a_tenant_without_jobs_reads_where_to_begin(console, console_for, tenant):
     text = console.get("overview").text
     assert "Begin here" in text and console.url("job-new") in text
-    assert console.url("key-new") in text
+    assert console.url("key-new") in text and console.url("member-invite") in text
 
     assert "Begin here" not in console_for(tenant, Role.VIEWER).get("overview").text
 
