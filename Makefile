@@ -117,7 +117,7 @@ openapi: setup-dev  ## write docs/openapi.yaml anew, and the schema of exported 
 permissions: setup-dev  ## write docs/permissions.md anew
 	@DJANGO_SETTINGS_MODULE=tests.settings $(BIN)/python -m django permissions --to docs/permissions.md
 
-screenshots: setup-dev  ## pictures of the staff's pages, for docs/admin/
+screenshots: setup-dev  ## pictures of the pages, for docs/admin/ and docs/console/
 	@$(BIN)/python -m tests.e2e.screenshots
 
 lock: setup-dev  ## compile the lock files anew from pyproject.toml

@@ -1,14 +1,12 @@
 """A real browser in front of the whole stack: staff and members of the demo tenant as each role,
 and what a page complains of."""
 
-import os
 import secrets
 import subprocess
 import sys
 import time
 from dataclasses import dataclass, field
 from functools import partial
-from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
@@ -17,17 +15,9 @@ from playwright.sync_api import sync_playwright
 from deploy.local.stack import ROOT
 from deploy.local.totp import totp
 from tests.accounts.acts import PASSWORD, SECRET
+from tests.e2e.chromium import CHROMIUM, FLAGS
 from tests.e2e.hostile import submit_attacks
 
-CHROMIUM = Path(os.environ.get("CHROMIUM", "/usr/bin/chromium"))
-FLAGS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--no-first-run",
-]
 MAKE_PERSON = """
 from accounts.services import enrol_totp, register_person
 from tenants.models import Tenant

@@ -1,4 +1,5 @@
-"""python -m tests.e2e.screenshots: pictures of the staff's pages, for docs/admin/.
+"""python -m tests.e2e.screenshots: pictures of staff's pages, for docs/admin/, and of the console of
+a tenant, for docs/console/.
 
 Starts a stack of its own, gives it something to show, signs in as people do and looks.
 """
@@ -14,9 +15,9 @@ from playwright.sync_api import Browser, sync_playwright
 from deploy.local.demo import get_token
 from deploy.local.stack import ROOT, Stack
 from deploy.local.totp import totp
-from tests.e2e.conftest import CHROMIUM, FLAGS
+from tests.e2e.chromium import CHROMIUM, FLAGS
 
-FOLDER = ROOT / "docs" / "admin"
+ADMIN, CONSOLE = ROOT / "docs" / "admin", ROOT / "docs" / "console"
 TALLEST = 1200  # pixels of a picture: enough to know a page by, and all of them in 3 MB
 TITLES = ["Hand hygiene", "Cold chain", "Fire drills", "Password rules", "Isolation rooms"]
 
@@ -102,9 +103,33 @@ def look(browser: Browser, stack: Stack, made: dict[str, list[str]]) -> None:
     }
     for name, path in paths.items():
         for width in (1280, 390):
-            shoot(page, f"{stack.url}{path}", name, width)
+            shoot(page, f"{stack.url}{path}", ADMIN / f"{name}-{width}.png", width)
     page.emulate_media(color_scheme="dark")
-    shoot(page, f"{stack.url}/admin/", "overview", 390, "-dark")
+    shoot(page, f"{stack.url}/admin/", ADMIN / "overview-390-dark.png", 390)
+    page.emulate_media(color_scheme="light")
+    look_at_console(page, f"{stack.url}/console/demo", done)
+
+
+def look_at_console(page, console: str, done: str) -> None:
+    """As its owner, who is staff too."""
+    pictures = [
+        ("overview", "/", 1280),
+        ("overview", "/", 390),
+        ("jobs", "/jobs/", 1280),
+        ("job", f"/jobs/{done}/", 1280),
+        ("job", f"/jobs/{done}/", 390),
+        ("new-job", "/jobs/new/", 1280),
+        ("new-job", "/jobs/new/", 390),
+        ("keys", "/keys/", 1280),
+        ("keys", "/keys/", 390),
+        ("usage", "/usage/", 1280),
+        ("usage", "/usage/", 390),
+        ("limits", "/limits/", 1280),
+        ("settings", "/settings/", 1280),
+        ("audit", "/audit/", 390),
+    ]
+    for name, path, width in pictures:
+        shoot(page, f"{console}{path}", CONSOLE / f"{name}-{width}.png", width)
 
 
 def act(page, url: str, reason: str) -> None:
@@ -113,14 +138,14 @@ def act(page, url: str, reason: str) -> None:
     page.locator("form.act button").click()
 
 
-def shoot(page, url: str, name: str, width: int, suffix: str = "") -> None:
+def shoot(page, url: str, picture: Path, width: int) -> None:
     page.set_viewport_size({"width": width, "height": 900})
     page.goto("about:blank")
     page.goto(url)
     height = min(page.evaluate("document.documentElement.scrollHeight"), TALLEST)
     clip = {"x": 0, "y": 0, "width": width, "height": height}
-    page.screenshot(path=FOLDER / f"{name}-{width}{suffix}.png", full_page=True, clip=clip)
-    print(f"{name}-{width}{suffix}.png", flush=True)
+    page.screenshot(path=picture, full_page=True, clip=clip)
+    print(picture.relative_to(ROOT), flush=True)
 
 
 if __name__ == "__main__":
