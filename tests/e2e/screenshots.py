@@ -1,5 +1,5 @@
-"""python -m tests.e2e.screenshots: pictures of staff's pages, for docs/admin/, and of the console of
-a tenant, for docs/console/.
+"""python -m tests.e2e.screenshots: pictures of staff's pages, for docs/admin/, and of a console,
+for docs/console/.
 
 Starts a stack of its own, gives it something to show, signs in as people do and looks.
 """
