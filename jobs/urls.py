@@ -9,7 +9,6 @@ from jobs.usage_views import LimitsView, UsageTableView, UsageView
 from jobs.views import JobCancelView, JobCreateView, JobDetailView, JobRetryView
 
 urlpatterns = [
-    path("console/", include("jobs.console.urls")),
     path("jobs", JobCreateView.as_view(), name="job-list"),
     path("jobs/<uuid:event_id>", JobDetailView.as_view(), name="job-detail"),
     path("jobs/<uuid:event_id>/events", JobEventsView.as_view(), name="job-events"),
@@ -32,4 +31,5 @@ urlpatterns = [
     path("usage", UsageView.as_view(), name="usage"),
     path("usage.csv", UsageTableView.as_view(), name="usage-table"),
     path("docs/errors", ErrorCodesView.as_view(), name="error-codes"),
+    path("console/", include("jobs.console.urls")),
 ]
