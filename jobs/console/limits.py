@@ -25,9 +25,9 @@ class LimitsPage(ConsolePage):
         running, waiting = usage.caps(caller.tenant_id)
         return {
             "plan": Plan.objects.get(pk=caller.limits.plan).name,
-            "budgets": [_filled(each) for each in usage.budgets(caller.tenant_id)],
-            "running": {**_filled(_cap(running)), "is_close": False},  # more of them only wait
-            "waiting": _filled(_cap(waiting)),
+            "budgets": [filled(each) for each in usage.budgets(caller.tenant_id)],
+            "running": {**filled(_cap(running)), "is_close": False},  # more of them only wait
+            "waiting": filled(_cap(waiting)),
             "rates": [
                 {**rate, "counts": RouteClass(rate["name"]).label}
                 for rate in usage.rates(caller.tenant_id, caller.subject, caller.limits)
@@ -50,7 +50,7 @@ def _cap(cap: usage.Caps) -> dict[str, Any]:
     return {"limit": cap.limit, "used": cap.used, "left": cap.left}
 
 
-def _filled(budget: dict[str, Any]) -> dict[str, Any]:
+def filled(budget: dict[str, Any]) -> dict[str, Any]:
     """With the percentage that is taken of it, by what is promised too."""
     taken = budget["used"] + budget.get("reserved", 0)
     percent = min(100 * taken // budget["limit"], 100) if budget["limit"] else 100

@@ -9,6 +9,7 @@ from django.utils import timezone
 from jobs import queue, shares, usage
 from jobs.console.job_list import described
 from jobs.console.job_page import WAITS
+from jobs.console.limits import filled
 from jobs.models import Job, JobStatus, first_id_of
 from jobs.shown import Row
 from tenants.console.page import ConsolePage, console_page
@@ -45,8 +46,7 @@ class OverviewPage(ConsolePage):
         tenant_id = self.caller.tenant_id
         running, waiting = usage.caps(tenant_id)
         budgets = [
-            {**each, "label": BUDGETS[each["name"]], "taken": each["used"] + each["reserved"]}
-            for each in usage.budgets(tenant_id)
+            {**filled(each), "label": BUDGETS[each["name"]]} for each in usage.budgets(tenant_id)
         ]
         return {"running": running, "waiting": waiting, "budgets": budgets}
 
