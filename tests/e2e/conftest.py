@@ -103,11 +103,7 @@ def sign_ins(chromium, live_stack):
 
     def storage(door, role):
         if (door, role) not in kept:
-            email = f"{role}-{secrets.token_hex(4)}@example.com"
-            roles = {"staff": "", "role": "", door.role_is: role}
-            code = MAKE_PERSON.format(email=email, password=PASSWORD, secret=SECRET, **roles)
-            command = [sys.executable, "manage.py", "shell", "-v", "0", "-c", code]
-            subprocess.run(command, cwd=ROOT, env=live_stack.stack.env, check=True)
+            email = somebody(live_stack, door, role)
             page = chromium.new_page()
             come_in(page, live_stack.url + door.home, email)
             kept[door, role] = (email, page.context.storage_state())
@@ -115,6 +111,16 @@ def sign_ins(chromium, live_stack):
         return kept[door, role]
 
     return storage
+
+
+def somebody(live, door, role):
+    """The e-mail address of somebody new, in the role."""
+    email = f"{role}-{secrets.token_hex(4)}@example.com"
+    roles = {"staff": "", "role": "", door.role_is: role}
+    code = MAKE_PERSON.format(email=email, password=PASSWORD, secret=SECRET, **roles)
+    command = [sys.executable, "manage.py", "shell", "-v", "0", "-c", code]
+    subprocess.run(command, cwd=ROOT, env=live.stack.env, check=True)
+    return email
 
 
 def come_in(page, home, email):
