@@ -1,18 +1,25 @@
 """The tenant's jobs, newest first, and what a list of them says of each."""
 
 from collections.abc import Iterable
-from typing import Any
-from urllib.parse import urlencode
+from functools import cached_property
+from typing import Any, cast
 from uuid import UUID
 
-from django.http import HttpRequest, HttpResponse
+from django import forms
+from django.http import HttpRequest, HttpResponse, QueryDict
 
-from jobs import shares
+from jobs import answers, shares
 from jobs.models import ENDED, Job, JobStatus, Priority, Step
+from jobs.serializers import METADATA, JobListQuerySerializer
 from jobs.shown import PRIORITY, Row, step_of
 from tenants.console import page
-from tenants.console.page import ConsolePage, console_page
+from tenants.console.page import ConsoleForm, ConsolePage, console_page
 from tenants.models import Scope
+
+
+def _day(label: str) -> forms.CharField:
+    widget = forms.TextInput(attrs={"type": "date"})
+    return forms.CharField(label=label, required=False, widget=widget)
 
 
 def described(jobs: Iterable[Job | Row]) -> dict[str, Any]:
@@ -29,6 +36,46 @@ def described(jobs: Iterable[Job | Row]) -> dict[str, Any]:
     return {"entries": entries, "goes_on": any(job.status not in ENDED for job in jobs)}
 
 
+class FindForm(ConsoleForm):
+    """What is looked for, in the words of GET /jobs; `metadata` as "ward=7b"."""
+
+    serializer = JobListQuerySerializer
+    once = None  # type: ignore[assignment]  # it only asks
+    status = forms.CharField(required=False, widget=forms.HiddenInput)
+    created_after = _day("Submitted from (UTC)")
+    created_before = _day("and before (UTC)")
+    metadata = forms.CharField(
+        required=False, widget=forms.TextInput(attrs={"placeholder": "ward=7b"})
+    )
+
+    def clean_metadata(self) -> str:
+        pair: str = self.cleaned_data["metadata"]
+        if pair and "=" not in pair:
+            raise forms.ValidationError("Say a key and its value, as in ward=7b.")
+        return pair
+
+    def body(self) -> QueryDict:
+        """What was asked without what was left empty; a name that nobody knows is a mistake."""
+        asked = QueryDict(mutable=True)
+        for name, values in cast(QueryDict, self.data).lists():
+            if values != [""] and name not in ("before", "metadata"):
+                asked.setlist(name, values)
+        if pair := self.cleaned_data["metadata"]:
+            key, _, value = pair.partition("=")
+            asked[f"{METADATA}{key.strip()}"] = value.strip()
+        return asked
+
+    @property
+    def narrows(self) -> bool:
+        """Besides to a status."""
+        return bool(self.errors) or any(
+            self.data.get(name) for name in self.fields if name != STATUS
+        )
+
+
+STATUS = "status"
+
+
 @console_page("jobs/", name="jobs", label="Jobs", place=20)
 class JobsPage(ConsolePage):
     scope = Scope.JOBS_READ
@@ -37,34 +84,35 @@ class JobsPage(ConsolePage):
 
     def get(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         wrong = self._wrong()
-        return self.show(422, wrong=wrong) if wrong else self.show(**self._page())
+        if wrong or not self.form.is_valid():
+            return self.show(422, wrong=wrong)
+        return self.show(**self._page(self.form.accepted))
+
+    @cached_property
+    def form(self) -> FindForm:
+        return FindForm(self.request.GET, label_suffix="")
 
     def context(self) -> dict[str, Any]:
-        return {"status": self._asked("status"), "statuses": JobStatus.values}
-
-    def _asked(self, name: str) -> str:
-        return self.request.GET.get(name, "")
+        status = self.request.GET.get(STATUS, "")
+        return {"status": status, "statuses": JobStatus.values, "form": self.form}
 
     def _wrong(self) -> str:
-        status, before = self._asked("status"), self._asked("before")
+        status, before = (self.request.GET.get(name, "") for name in (STATUS, "before"))
         if status and status not in JobStatus.values:
             return f"There is no status “{status}”. There are: {', '.join(JobStatus.values)}."
         if before and _place(before) is None:
             return "The address is not as our link has it. Begin with the newest jobs again."
         return ""
 
-    def _page(self) -> dict[str, Any]:
-        status = self._asked("status")
-        found = shares.page(
-            self.caller,
-            status=status or None,
-            before=_place(self._asked("before")),
-            most=page.PER_PAGE + 1,
-        )
+    def _page(self, query: dict[str, Any]) -> dict[str, Any]:
+        asked = answers.asked_by({**query, "limit": page.PER_PAGE})
+        asked["before"] = _place(self.request.GET.get("before", ""))
+        found = shares.page(self.caller, **asked)
         jobs, following = found[: page.PER_PAGE], ""
         if len(found) > len(jobs):
-            held = {"status": status} if status else {}
-            following = f"?{urlencode({**held, 'before': jobs[-1].event_id})}"
+            held = self.request.GET.copy()
+            held["before"] = str(jobs[-1].event_id)
+            following = f"?{held.urlencode()}"
         return {**described(jobs), "following": following}
 
 

@@ -1,5 +1,6 @@
 """The list of jobs in the console, and its first page."""
 
+import html
 import re
 from datetime import timedelta
 
@@ -66,6 +67,48 @@ def test_one_status_is_shown_and_an_unknown_one_is_said(console, tenant):
     assert ("Lost" in shown, "Waits" in shown) == (True, False)
     assert unknown.status_code == 422
     assert "no status “LOST&lt;b&gt;”" in unknown.text and "EXPIRED" in unknown.text
+
+
+@pytest.mark.parametrize("sees_own_only", [False, True])
+def test_jobs_are_found_by_day_and_by_metadata(console_for, tenant, monkeypatch, sees_own_only):
+    monkeypatch.setattr(page, "PER_PAGE", 1)
+    console = console_for(tenant, Role.MEMBER, sees_own_only=sees_own_only)
+    mine = {"tenant": tenant, "submitted_by": str(console.user.public_id)}
+    for n in range(2):
+        JobFactory(**mine, title=f"Ward {n}", metadata={"ward": "7b"})
+    JobFactory(**mine, title="Elsewhere", metadata={"ward": "8"})
+    today = timezone.now().date()
+
+    first = console.get("jobs", metadata="ward = 7b", created_after=today, created_before="").text
+    following = re.search(r'href="(\?[^"]*before=[0-9a-f-]{36}[^"]*)"', first)[1].replace(
+        "&amp;", "&"
+    )
+    second = console.browser.get(console.url("jobs") + following).text
+
+    assert ("Ward 1" in first, "Ward 0" in first, "Elsewhere" in first) == (True, False, False)
+    assert ("Ward 1" in second, "Ward 0" in second, "Elsewhere" in second) == (False, True, False)
+    assert 'value="ward = 7b"' in second and "<details" in second and " open" in second
+    assert "No job is like that" in console.get("jobs", created_before=today).text
+    assert "No job is like that" in console.get("jobs", metadata="ward=9").text
+
+
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        ({"created_after": "yesterday"}, "Datetime has wrong format"),
+        ({"metadata": "ward"}, "as in ward=7b"),
+        ({"metadata": "=7b"}, "may not be blank"),
+        ({"stauts": "FAILED"}, "stauts"),
+        ({"created_after": ["2026-01-01", "2026-01-02"]}, "more than once"),
+    ],
+)
+def test_what_cannot_be_looked_for_is_said(console, tenant, asked, said):
+    JobFactory(tenant=tenant, title="Not this")
+
+    answer = console.get("jobs", **asked)
+
+    assert answer.status_code == 422
+    assert said in answer.text and "Not this" not in answer.text
 
 
 @pytest.mark.parametrize("status", ["", "PENDING"])
