@@ -9,10 +9,12 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
+from accounts.services import enrol_totp
 from jobs import breaker, deletion, services
 from tenants.console import page
 from tenants.models import Role
 from tenants.services import keys
+from tests.accounts.acts import SECRET
 from tests.factories import ApiKeyFactory, JobFactory, TenantFactory
 from tests.jobs.acts import claimed, failed
 
@@ -181,7 +183,7 @@ def test_a_page_costs_the_same_however_many_jobs_there_are(
         JobFactory(**me)
 
     assert statements(console, name) == one
-    assert one <= {"jobs": 19, "overview": 25}[name]
+    assert one <= {"jobs": 19, "overview": 29}[name]
 
 
 def test_whoever_may_not_submit_is_offered_no_form(console_for, tenant):
@@ -192,6 +194,14 @@ def test_whoever_may_not_submit_is_offered_no_form(console_for, tenant):
 
 
 # --- The overview -------------------------------------------------------------------------------
+
+
+def test_who_has_a_password_alone_is_told_of_second_factors(console):
+    assert "Set up a second factor" in console.get("overview").text
+
+    enrol_totp(console.user, SECRET)
+
+    assert "Set up a second factor" not in console.get("overview").text
 
 
 def test_a_tenant_without_jobs_reads_where_to_begin(console, console_for, tenant):
