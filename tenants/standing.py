@@ -89,6 +89,7 @@ WHERE session.id = %(session)s AND session.tenant_id = %(tenant)s
 OF_MEMBER = f"""
 SELECT tenant.id AS tenant_id, tenant.name AS tenant_name, person.id AS user_id, person.email,
        membership.role, membership.sees_own_only, {COLUMNS}, {PREFERENCES},
+       EXISTS (SELECT FROM mfa_authenticator WHERE user_id = person.id) AS has_second_factor,
        {HELD.format(group="tenant.id || ':' || membership.role")}
 FROM tenants_tenant AS tenant
 JOIN tenants_plan AS plan ON plan.code = tenant.plan_id
@@ -104,6 +105,7 @@ class Member:
 
     tenant_id: UUID
     tenant_name: str
+    has_second_factor: bool
     standing: Standing
 
 
@@ -113,7 +115,8 @@ def standing_of_member(user_id: int, slug: str) -> Member | None:
     row = _asked(OF_MEMBER, {"user": user_id, "slug": slug})
     if row is None:
         return None
-    return Member(row["tenant_id"], row["tenant_name"], _person(row))
+    factor = row["has_second_factor"]
+    return Member(row["tenant_id"], row["tenant_name"], factor, _person(row))
 
 
 def standing_of(token: AccessToken) -> Standing | None:

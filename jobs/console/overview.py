@@ -4,10 +4,8 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from allauth.mfa.utils import is_mfa_enabled
 from django.utils import timezone
 
-from config.isolation import DatabaseRole, acting_as
 from jobs import queue, shares, usage
 from jobs.console.job_list import described
 from jobs.console.job_page import WAITS
@@ -39,12 +37,8 @@ class OverviewPage(ConsolePage):
             "failed_counted": FAILED_COUNTED,
             "ending": self._ending() if self.may(Scope.KEYS_MANAGE) else [],
             "steps": [] if jobs else self._steps(),
-            "has_second_factor": self._has_second_factor(),
+            "has_second_factor": self.member.has_second_factor,
         }
-
-    def _has_second_factor(self) -> bool:
-        with acting_as(DatabaseRole.DOOR):  # which alone may look
-            return is_mfa_enabled(self.request.user)
 
     def _newest(self) -> Sequence[Job | Row]:
         return shares.page(self.caller, status=None, before=None, most=NEWEST)

@@ -183,7 +183,7 @@ def test_a_page_costs_the_same_however_many_jobs_there_are(
         JobFactory(**me)
 
     assert statements(console, name) == one
-    assert one <= {"jobs": 19, "overview": 29}[name]
+    assert one <= {"jobs": 19, "overview": 25}[name]
 
 
 def test_whoever_may_not_submit_is_offered_no_form(console_for, tenant):
