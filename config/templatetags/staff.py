@@ -98,6 +98,12 @@ def plain(value: Any) -> str:
     return str(value)
 
 
+@register.filter
+def pairs(record: dict[str, Any]) -> list[tuple[str, Any]]:
+    """Of a record whose keys are others' words: `.items` would be the value of one of that name."""
+    return list(record.items())
+
+
 @register.inclusion_tag("staff/badge.html")
 def status(value: str) -> dict[str, str]:
     """A state as a badge: in words, and by colour as well."""

@@ -49,6 +49,15 @@ def test_a_waiting_job_says_why_and_keeps_its_page_fresh(console, tenant):
     assert "Untitled" in text and "7b" in text
 
 
+def test_metadata_may_be_called_anything(console, tenant):
+    job = JobFactory(tenant=tenant, metadata={"items": "twelve", "0": "zero"})
+
+    text = console.get("job", job.event_id).text
+
+    assert '<dt dir="auto">items</dt><dd dir="auto">twelve</dd>' in text
+    assert '<dt dir="auto">0</dt><dd dir="auto">zero</dd>' in text
+
+
 def test_there_are_words_for_all_that_it_may_say():
     assert set(WAITS) == set(WAITING_ON)
     assert set(KINDS) == set(FINDINGS)

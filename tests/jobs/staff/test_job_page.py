@@ -38,6 +38,12 @@ def viewer(staff_client):
     return staff_client("viewer")
 
 
+def test_metadata_may_be_called_anything(viewer):
+    job = JobFactory(metadata={"items": "twelve"})
+
+    assert "<dt>items</dt><dd>twelve</dd>" in viewer.get(url("job", job)).text
+
+
 # --- The page -----------------------------------------------------------------------------------
 
 
