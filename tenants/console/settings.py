@@ -71,8 +71,8 @@ class SettingsForm(ConsoleForm):
         }
 
     def _say(self, errors: dict[str, Any]) -> None:
-        first, *_ = self.places
-        super()._say({first if name == "models" else name: errors[name] for name in errors})
+        of_models = self.places[0] if self.places else "models"
+        super()._say({of_models if name == "models" else name: errors[name] for name in errors})
 
 
 def _place(number: int) -> str:

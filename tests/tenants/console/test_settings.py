@@ -107,6 +107,17 @@ def test_a_plan_bounds_the_choice(db, console_for):
     assert console.send("settings-change", **FORM, model_1="first-1").status_code == 422
 
 
+def test_a_plan_without_a_model_of_ours_leaves_the_other_settings(db, console_for):
+    tenant = TenantFactory(plan={"allowed_models": ["gone-1"]})
+    console = console_for(tenant)
+
+    wrong = console.send("settings-change", **FORM | {"language": "Latin!"})
+    console.send("settings-change", **FORM | {"language": "de"})
+
+    assert wrong.status_code == 422 and "BCP 47" in wrong.text
+    assert now(tenant) == ("flag", "de", None, [])
+
+
 # --- The provider's key -------------------------------------------------------------------------
 
 
