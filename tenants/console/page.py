@@ -12,6 +12,7 @@ through the same service, once however often it is sent.
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from http import HTTPStatus
 from typing import Any, ClassVar, TypeVar, cast
 from uuid import UUID, uuid4
 
@@ -361,6 +362,8 @@ class FormPage(ConsolePage):
             messages.info(request, SENT_TWICE)
             return HttpResponseRedirect(self.done_before())
         except DomainError as refused:
+            if refused.status == HTTPStatus.FORBIDDEN:
+                refusals.access_refused(self.caller, request, refused.code)
             form.add_error(None, _refusal(refused))
             response = self.show(refused.status)
             for name, value in refused.headers.items():

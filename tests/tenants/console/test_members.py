@@ -238,6 +238,9 @@ def test_an_admin_touches_no_owner_whatever_they_send(tenant, console_for, act):
 
     assert answer.status_code == 403 and "Only an owner changes or removes owners" in answer.text
     assert roles(tenant)[owner.user.email] == "owner"
+    refused = AuditEntry.objects.for_tenant(tenant.id).get(action="access.refused")
+    assert (refused.actor, refused.outcome) == (admin.user.email, "refused")
+    assert refused.object_id == f"POST /console/<slug:slug>/members/<uuid:member_id>/{act}/"
 
 
 def test_nobody_changes_their_own_role_and_the_last_owner_stays(console, tenant):
