@@ -1,6 +1,7 @@
 """A guideline cut where citations and gaps begin and end, so that each piece knows who cites it."""
 
 import itertools
+from bisect import bisect_left, insort
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
@@ -38,13 +39,14 @@ def cut(text: str, spans: Iterable[Span]) -> list[Piece]:
         opening.setdefault(span.start, []).append(span.by)
         closing.setdefault(span.end, []).append(span.by)
     edges = sorted({0, len(text), *opening, *closing})
-    pieces, open_now = [], list[str]()
+    pieces, open_now = [], list[str]()  # in order, as thousands may be open at once
     for start, end in itertools.pairwise(edges):
         for by in closing.get(start, []):
-            open_now.remove(by)
+            del open_now[bisect_left(open_now, by)]
         fresh = opening.get(start, [])
-        open_now.extend(fresh)
-        pieces.append(Piece(text[start:end], sorted(set(open_now))[:MOST], sorted(set(fresh))))
+        for by in fresh:
+            insort(open_now, by)
+        pieces.append(Piece(text[start:end], open_now[:MOST], sorted(fresh)))
     return pieces
 
 
