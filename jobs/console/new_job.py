@@ -126,8 +126,11 @@ class NewJobPage(FormPage):
 
     @cached_property
     def _earlier(self) -> Job | None:
-        """The job that the address names. Raises Http404 where whoever asks knows of none."""
-        if "supersedes" not in self.request.GET:
+        """The job that the address names. Raises Http404 where whoever asks knows of none.
+
+        A form that is sent names it itself, and keeps what was typed if it is gone.
+        """
+        if self.request.method == "POST" or "supersedes" not in self.request.GET:
             return None
         try:
             named = UUID(self.request.GET["supersedes"])

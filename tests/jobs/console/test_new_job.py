@@ -8,6 +8,7 @@ from django.db import connection
 from django.test import Client
 
 from config import parsers
+from jobs import deletion
 from jobs.models import Document, Job, JobStatus, Priority, Step, Upload
 from tenants import throttling
 from tenants.models import AuditEntry, Role, RouteClass
@@ -225,6 +226,19 @@ def test_an_edition_before_that_is_not_theirs_is_none(console, console_for, tena
         assert "There is no such earlier job" in refused.text
     assert jobs_of(tenant).get() == secret
     assert console.get("job-new", supersedes="nonsense").status_code == 404
+
+
+def test_what_was_typed_stays_if_the_edition_before_is_deleted_meanwhile(console, tenant):
+    job = completed(JobFactory(tenant=tenant))
+    address = f"{console.url('job-new')}?supersedes={job.event_id}"
+    assert console.browser.get(address).status_code == 200
+    deletion.delete_job(tenant_id=tenant.id, event_id=job.event_id)
+
+    sent = FORM | {"once": uuid4(), "supersedes": job.event_id}
+    answer = console.browser.post(address, sent)
+
+    assert answer.status_code == 422 and "no such earlier job" in answer.text
+    assert FORM["guideline_text"] in answer.text
 
 
 # --- Who may, and how much ----------------------------------------------------------------------
