@@ -16,6 +16,10 @@ from tenants.models import FOR_PEOPLE_ALONE, ApiKey, Scope, Tenant
 from tenants.serializers import KeyChangeSerializer, KeyCreateSerializer, KeyRotateSerializer
 from tenants.services import keys
 
+SHOWN_ONCE = (
+    "That form was sent already, and is done once. The secret was on the first answer alone: if you"
+    " have not seen it, give the key a new one."
+)
 NEVER, AS_IT_IS = "never", "same"
 LASTS = [("30", "30 days"), ("90", "90 days"), ("365", "a year"), (NEVER, "until it is revoked")]
 OVERLAPS = [(0, "at once"), (60, "in an hour"), (1440, "in a day"), (10080, "in a week")]
@@ -128,6 +132,7 @@ class NewKeyPage(KeyFormPage):
     button = "Make the key"
     says = "For one program. The next page shows its secret, and no page does after that."
     form_class = NewKeyForm
+    sent_twice = SHOWN_ONCE
 
     def form_takes(self) -> dict[str, Any]:
         return {"held": self.caller.scopes}
@@ -178,6 +183,7 @@ class RotateKeyPage(OneKey):
         " that."
     )
     form_class = RotateForm
+    sent_twice = SHOWN_ONCE
 
     def perform(self, form: Any) -> HttpResponse:
         new = keys.rotate_key(

@@ -48,6 +48,10 @@ STILL_TO_DO = (
     " once more."
 )
 SENT_TWICE = "That form was sent already, and is done once: what it did is below."
+UNDER_WAY = (
+    "That form was sent already, and is not done yet. What it does is below in a moment; if it is"
+    " not, send the form again."
+)
 
 
 # --- Where pages stand --------------------------------------------------------------------------
@@ -290,6 +294,7 @@ class FormPage(ConsolePage):
     says    what happens then, in a sentence or two
     button  on it: what happens, in a word or two
     danger  whether it takes something away
+    sent_twice  what whoever sends it once more is told
     """
 
     http_method_names = ["get", "head", "post"]
@@ -299,6 +304,7 @@ class FormPage(ConsolePage):
     says: str = ""
     button: str = ""
     danger: ClassVar[bool] = False
+    sent_twice: str = SENT_TWICE
 
     def perform(self, form: Any) -> str | HttpResponse:
         """Does it, through the same service as the API, and says what was done, or shows it. Raises
@@ -355,11 +361,11 @@ class FormPage(ConsolePage):
         try:
             with transaction.atomic():
                 if not self._is_first(form.cleaned_data["once"]):
-                    messages.info(request, SENT_TWICE)
+                    messages.info(request, self.sent_twice)
                     return HttpResponseRedirect(self.done_before())
                 said = self.perform(form)
         except IdempotencyKeyInUse:
-            messages.info(request, SENT_TWICE)
+            messages.info(request, UNDER_WAY)
             return HttpResponseRedirect(self.done_before())
         except DomainError as refused:
             if refused.status == HTTPStatus.FORBIDDEN:

@@ -8,8 +8,9 @@ import pytest
 from django.db import connection
 from django.test import Client
 
-from tenants import throttling
+from tenants import idempotency, throttling
 from tenants.console.page import pages
+from tenants.idempotency import IdempotencyKeyInUse
 from tenants.models import ApiKey, AuditEntry, Membership, Role, RouteClass
 from tenants.services import standing
 from tests.accounts.acts import sign_in
@@ -151,6 +152,29 @@ def test_a_form_that_is_sent_twice_is_done_once(console, tenant):
     assert "only time" in first.text
     assert "sent already" in second.text and "gps_" not in second.text
     assert keys_of(tenant).count() == 1
+
+
+def test_whoever_sends_a_form_again_too_soon_is_not_told_that_it_is_done(console, monkeypatch):
+    def is_first(*asked):
+        raise IdempotencyKeyInUse
+
+    monkeypatch.setattr(idempotency, "is_first", is_first)
+    answer = console.send("key-new", **FORM)
+
+    assert "not done yet" in answer.text and "is done once" not in answer.text
+
+
+def test_a_secret_that_a_second_click_covered_is_said_to_be_gone(console, tenant):
+    once = uuid4()
+
+    console.send("key-new", once=once, **FORM)
+    covered = console.send("key-new", once=once, **FORM)
+    key = keys_of(tenant).get()
+    console.send("key-rotate", key.client_id, once=once, overlap_minutes=0)
+    again = console.send("key-rotate", key.client_id, once=once, overlap_minutes=0)
+
+    for answer in (covered, again):
+        assert "give the key a new one" in answer.text and "gps_" not in answer.text
 
 
 def test_a_form_that_was_refused_can_be_sent_again(console, tenant):
