@@ -107,6 +107,20 @@ def test_hostile_text_of_tenants_and_models_opens_nothing_and_asks_for_nothing(
         assert page.locator("main [onerror], main [onload], main iframe").count() == 0, path
 
 
+def test_a_double_click_covers_no_secret(live, member):
+    page = member(Role.OWNER)
+    name = f"Ward {secrets.token_hex(4)}"
+    page.goto(f"{live.url}/console/demo/keys/new/")
+    page.get_by_label("Name").fill(name)
+    page.get_by_label("Read jobs").check()
+    page.get_by_role("button", name="Make the key").evaluate(
+        "button => { button.click(); setTimeout(() => button.click(), 20) }"  # as a hand does it
+    )
+
+    expect(page.get_by_label("client_secret")).to_have_value(re.compile("^gps_"))
+    assert len(live.rows("SELECT FROM tenants_apikey WHERE name = %s", name)) == 1
+
+
 def test_the_way_from_signing_in_to_a_checklist_and_out_again(live, browser):
     seen = Seen(live.url)
     page = seen.watch(browser.new_page())

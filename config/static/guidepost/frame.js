@@ -44,6 +44,18 @@ function schedule(part) {
   again();
 }
 
+// A second click would be answered in place of the first, whose page may show a secret. For some
+// seconds alone: what has come to nothing can be sent again.
+const PATIENCE = 5000; // milliseconds
+const sent = new WeakMap();
+
+function once(event) {
+  const form = event.target;
+  if (form.method !== "post") return;
+  if (event.timeStamp - (sent.get(form) ?? -PATIENCE) < PATIENCE) event.preventDefault();
+  else sent.set(form, event.timeStamp);
+}
+
 // Django's lists stand in a column on a telephone, as ours do: each value says what it is.
 function stack(table) {
   const names = [...table.querySelectorAll("thead th")].map((head) => head.textContent.trim());
@@ -57,6 +69,7 @@ function stack(table) {
 }
 
 localTimes(document);
+document.addEventListener("submit", once);
 document.querySelectorAll("#result_list").forEach(stack);
 document.querySelectorAll("[data-refresh]").forEach(schedule);
 if (matchMedia("(min-width: 60rem)").matches) document.querySelector(".menu")?.setAttribute("open", "");
