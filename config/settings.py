@@ -50,6 +50,7 @@ MIDDLEWARE = [
     "config.headers.HeadersMiddleware",
     "config.middleware.RequestIdMiddleware",
     "config.middleware.ContentLengthMiddleware",
+    "config.middleware.EncodingMiddleware",
     "config.pages.HostMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "django.middleware.common.CommonMiddleware",
