@@ -154,7 +154,10 @@ ROUTES: dict[str, Route] = {
     "jobs/<uuid:event_id>/shares/<uuid:share_id>": Route(path={**JOB, "share_id": "share"}),
     "console/": Route(public="Leads people to their tenant's console; others go to the login."),
     "console/<slug:slug>/": page(),
-    "console/<slug:slug>/jobs/": page(lists="job", query={"before": "job"}),
+    # A page holds fifty jobs, and the proof itself makes more, none of which completes.
+    "console/<slug:slug>/jobs/": page(
+        lists="completed job", whole={"status": "COMPLETED"}, query={"before": "job"}
+    ),
     "console/<slug:slug>/jobs/new/": page(body=JOB_FORM, names={"supersedes": "completed job"}),
     "console/<slug:slug>/jobs/<uuid:event_id>/": page(path=JOB),
     **{
