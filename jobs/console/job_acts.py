@@ -10,7 +10,7 @@ from jobs.console.job_page import OneJob, name_of
 from jobs.models import Job
 from jobs.options import resolve
 from jobs.revision_serializers import ReplaySerializer
-from tenants.console.page import ConsoleForm, FormPage, console_page
+from tenants.console.page import ConsoleForm, FormPage, console_page, isolated
 from tenants.models import RouteClass, Scope
 
 
@@ -21,7 +21,7 @@ class JobAct(OneJob, FormPage):
     weighs = False
 
     def about(self) -> str:
-        return f"{name_of(self.job)}, now {self.job.status}"
+        return f"{isolated(name_of(self.job))}, now {self.job.status}"
 
     def back(self) -> str:
         return self.job_url()

@@ -11,7 +11,7 @@ from django.http import Http404, HttpResponse
 from django.shortcuts import get_object_or_404
 from django.utils import timezone
 
-from tenants.console.page import ConsoleForm, ConsolePage, FormPage, console_page
+from tenants.console.page import ConsoleForm, ConsolePage, FormPage, console_page, isolated
 from tenants.models import FOR_PEOPLE_ALONE, ApiKey, Scope, Tenant
 from tenants.serializers import KeyChangeSerializer, KeyCreateSerializer, KeyRotateSerializer
 from tenants.services import keys
@@ -123,7 +123,7 @@ class OneKey(KeyFormPage):
         return get_object_or_404(mine, client_id=self.kwargs["client_id"])
 
     def about(self) -> str:
-        return f"{self.key.name} ({self.key.client_id})"
+        return f"{isolated(self.key.name)} ({self.key.client_id})"
 
 
 @console_page("keys/new/", name="key-new")
@@ -171,7 +171,7 @@ class ChangeKeyPage(OneKey):
         )
         if changed is None:
             raise Http404
-        return f"{changed.name} is changed."
+        return f"{isolated(changed.name)} is changed."
 
 
 @console_page("keys/<slug:client_id>/rotate/", name="key-rotate")
@@ -208,4 +208,4 @@ class RevokeKeyPage(OneKey):
     def perform(self, form: Any) -> str:
         if keys.revoke_key(tenant_id=self.caller.tenant_id, client_id=self.key.client_id) is None:
             raise Http404
-        return f"{self.key.name} is revoked."
+        return f"{isolated(self.key.name)} is revoked."

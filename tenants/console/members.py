@@ -11,7 +11,7 @@ from django.shortcuts import get_object_or_404
 from django.urls import reverse
 from django.utils import timezone
 
-from tenants.console.page import ConsoleForm, ConsolePage, FormPage, console_page
+from tenants.console.page import ConsoleForm, ConsolePage, FormPage, console_page, isolated
 from tenants.models import ApiKey, Invitation, Membership, Role, Scope
 from tenants.querysets import TenantQuerySet
 from tenants.serializers import InvitationCreateSerializer, MemberChangeSerializer
@@ -135,7 +135,7 @@ class OneMember(MembersFormPage):
 
     def about(self) -> str:
         person = self.who.user
-        name = f"{person.name}, {person.email}" if person.name else person.email
+        name = f"{isolated(person.name)}, {person.email}" if person.name else person.email
         return f"{name}: {self.who.get_role_display().lower()}"
 
 

@@ -12,14 +12,16 @@ through the same service, once however often it is sent.
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from hashlib import sha256
 from http import HTTPStatus
 from typing import Any, ClassVar, TypeVar, cast
-from uuid import UUID, uuid4
+from uuid import uuid4
 
 from django import forms
 from django.contrib import messages
 from django.contrib.auth.views import redirect_to_login
 from django.core.exceptions import BadRequest, PermissionDenied
+from django.core.files.uploadedfile import UploadedFile
 from django.db import transaction
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import render
@@ -360,7 +362,7 @@ class FormPage(ConsolePage):
             return self.show(422)
         try:
             with transaction.atomic():
-                if not self._is_first(form.cleaned_data["once"]):
+                if not self._is_first():
                     messages.info(request, self.sent_twice)
                     return HttpResponseRedirect(self.done_before())
                 said = self.perform(form)
@@ -380,10 +382,27 @@ class FormPage(ConsolePage):
         messages.success(request, said)
         return HttpResponseRedirect(self.done())
 
-    def _is_first(self, once: UUID) -> bool:
+    def _is_first(self) -> bool:
         match = self.request.resolver_match
         route = match.route if match else self.request.path
-        return idempotency.is_first(self.caller.tenant_id, route, str(once))
+        return idempotency.is_first(self.caller.tenant_id, route, self._said())
+
+    def _said(self) -> str:
+        """A digest of the form as it was shown and filled in: whoever goes back and changes what
+        they typed means another act."""
+        typed = [each for each in self.request.POST.lists() if each[0] != "csrfmiddlewaretoken"]
+        files = [(name, _digest(file)) for name, file in self.request.FILES.items()]
+        return sha256(repr([self.request.path, sorted(typed), files]).encode()).hexdigest()
+
+
+def isolated(text: str) -> str:
+    """Words of somebody else within a sentence of ours: how they turn ends with them (UAX 9)."""
+    return f"\N{FIRST STRONG ISOLATE}{text}\N{POP DIRECTIONAL ISOLATE}"
+
+
+def _digest(file: UploadedFile) -> str:
+    file.seek(0)
+    return sha256(file.read()).hexdigest()
 
 
 def _refusal(refused: DomainError) -> str:

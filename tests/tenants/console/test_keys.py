@@ -8,6 +8,7 @@ from django.utils import timezone
 from guardian.models import GroupObjectPermission
 
 from tenants.console import page
+from tenants.console.page import isolated
 from tenants.models import ApiKey, AuditEntry, Role, Scope
 from tenants.permissions import group_name
 from tests.factories import ApiKeyFactory, TenantFactory
@@ -94,7 +95,7 @@ def test_a_revoked_key_is_good_for_nothing_and_stays_in_the_list(console, client
 
     answer = console.send("key-revoke", made.key.client_id)
 
-    assert "Old is revoked." in answer.text and "is-revoked" in answer.text
+    assert f"{isolated('Old')} is revoked." in answer.text and "is-revoked" in answer.text
     assert token(client, made.key.client_id, made.client_secret).status_code == 401
     refused = console.send("key-rotate", made.key.client_id, overlap_minutes=0)
     assert refused.status_code == 409 and "Make a new key" in refused.text

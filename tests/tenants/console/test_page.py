@@ -177,6 +177,16 @@ def test_a_secret_that_a_second_click_covered_is_said_to_be_gone(console, tenant
         assert "give the key a new one" in answer.text and "gps_" not in answer.text
 
 
+def test_a_form_that_is_changed_and_sent_again_is_another_act(console, tenant):
+    """As of a browser whose back button shows the form as it was."""
+    once = uuid4()
+
+    for name in ("Ward 7", "Ward 8", "Ward 8"):
+        console.send("key-new", once=once, **FORM | {"name": name})
+
+    assert sorted(keys_of(tenant).values_list("name", flat=True)) == ["Ward 7", "Ward 8"]
+
+
 def test_a_form_that_was_refused_can_be_sent_again(console, tenant):
     once = uuid4()
 
