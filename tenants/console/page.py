@@ -391,7 +391,8 @@ class FormPage(ConsolePage):
         """A digest of the form as it was shown and filled in: whoever goes back and changes what
         they typed means another act."""
         typed = [each for each in self.request.POST.lists() if each[0] != "csrfmiddlewaretoken"]
-        files = [(name, _digest(file)) for name, file in self.request.FILES.items()]
+        sent = cast("dict[str, UploadedFile]", self.request.FILES)
+        files = [(name, _digest(file)) for name, file in sent.items()]
         return sha256(repr([self.request.path, sorted(typed), files]).encode()).hexdigest()
 
 
