@@ -17,7 +17,7 @@ from deploy.local import __main__ as command
 from deploy.local.demo import DemoFailed, printable, wrap
 from tests.chaos.harness import temporary_home
 
-pytestmark = pytest.mark.timeout(240)
+pytestmark = pytest.mark.timeout(360)
 ROOT = Path(__file__).parent.parent.parent
 SAMPLE = ROOT / "deploy" / "local" / "sample-guideline.md"
 
@@ -65,7 +65,7 @@ def running():
     with temporary_home() as folder:
         home = folder / "state"
         demo = start(home, "demo")
-        output, _ = demo.communicate(timeout=110)
+        output, _ = demo.communicate(timeout=200)
         assert demo.returncode == 0, output
         assert those_of(home) == set()
         assert not (home / "stack.json").exists()
