@@ -29,7 +29,7 @@ WHERE_IT_IS_NOTED = "tenants_auditentry"
 # The id and the times of what a request has made.
 NEW_EACH_TIME = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}|\d{4}-\d\d-\d\dT[\d:.]+Z")
 # Of a form: the same secret looks otherwise on each page.
-MASKED = re.compile(r'name="csrfmiddlewaretoken" value="\w+"')
+MASKED = re.compile(r'name="(csrfmiddlewaretoken|once)" value="[\w-]+"')
 PATIENCE = 61.0  # seconds: a limit by the minute is waited for, once
 
 
