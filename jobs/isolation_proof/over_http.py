@@ -134,6 +134,9 @@ class HTTPProof:
         self.report.check(not shown, where, caller.name, f"the answer shows {shown}")
         if request.method in UNSAFE or answer.status < 400:
             self._nothing_moved(where, caller, {WHERE_IT_IS_NOTED} if route.noted else set())
+        if request.is_form and answer.status == 302 and not _leads_to_login(answer):
+            # As browsers do: what is said there would else be said on whichever page is next.
+            self.door.send(Request("GET", _header(answer, "Location"), caller.headers, {}, {}))
         return answer
 
     def _nothing_moved(self, where: str, caller: Caller, but: set[str]) -> None:
