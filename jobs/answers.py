@@ -13,7 +13,7 @@ from jobs import shown
 from jobs.etags import names
 from jobs.models import ENDED, Job
 from jobs.serializers import next_link
-from jobs.shown import Row
+from jobs.shown import Row, Wanted
 
 POLL_SECONDS = "1"
 
@@ -50,21 +50,21 @@ def body_with_wait(job: Row) -> dict[str, Any]:
     return {**shown.body_of(job), "waiting": waiting}
 
 
-def asked_by(query: dict[str, Any]) -> dict[str, Any]:
-    """What `shown.page` is asked for a query: one job more than the page holds, to know whether
-    there is another. Raises InvalidCursor."""
+def wanted_by(query: dict[str, Any]) -> Wanted:
+    """What a query asks for: one job more than the page holds, to know whether there is another.
+    Raises InvalidCursor."""
     try:
         before = UUID(hex=query["cursor"]) if "cursor" in query else None
     except ValueError:
         raise InvalidCursor from None
-    return {
-        "status": query.get("status"),
-        "before": before,
-        "since": query.get("created_after"),
-        "until": query.get("created_before"),
-        "metadata": query.get("metadata"),
-        "most": query["limit"] + 1,
-    }
+    return Wanted(
+        most=query["limit"] + 1,
+        status=query.get("status"),
+        before=before,
+        since=query.get("created_after"),
+        until=query.get("created_before"),
+        metadata=query.get("metadata"),
+    )
 
 
 def page(jobs: Sequence[Job | Row], query: dict[str, Any]) -> dict[str, Any]:

@@ -83,7 +83,7 @@ async def follow(caller: Principal, asked: Asked, found: str) -> Answer:
 
 async def index(caller: Principal, asked: Asked, _: str) -> Answer:
     query = JobListQuerySerializer.checked(QueryDict(asked.query))
-    question, wanted = shown.asked_for_page(caller.tenant_id, **answers.asked_by(query))
+    question, wanted = shown.asked_for_page(caller.tenant_id, answers.wanted_by(query))
     jobs = shown.listed(await _rows(caller, question, wanted))
     return Answer(HTTPStatus.OK, answers.page(jobs, query))
 

@@ -514,7 +514,7 @@ class JobLabel(models.Model):
         indexes = [
             # By staff, of all tenants; and by a tenant, of its own.
             models.Index(fields=["value", "key", "-event_id"], name="label_search"),
-            models.Index(fields=["tenant", "key", "value", "-event_id"], name="label_of_tenant"),
+            models.Index(fields=["tenant", "key", "value", "event_id"], name="label_of_tenant"),
             models.Index(fields=["event_id"], name="label_of_job"),
         ]
 

@@ -343,13 +343,13 @@ class JobListQuerySerializer(QuerySerializer):
     def to_internal_value(self, data: QueryDict) -> dict[str, Any]:
         """`metadata.ward=7b` is a pair of `metadata`, among the values."""
         pairs = [name for name in data if name.startswith(METADATA)]
+        if not pairs:
+            return dict(super().to_internal_value(data))
         fields = data.copy()
         for name in pairs:
             del fields[name]
-        values: dict[str, Any] = super().to_internal_value(fields)
-        if pairs:
-            values["metadata"] = dict(_pair(name, data.getlist(name)) for name in pairs)
-        return values
+        metadata = dict(_pair(name, data.getlist(name)) for name in pairs)
+        return {**super().to_internal_value(fields), "metadata": metadata}
 
 
 METADATA = "metadata."

@@ -5,7 +5,6 @@ django-guardian holds them. Whoever sees all of the tenant's jobs needs none.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -17,7 +16,7 @@ from config.errors import DomainError
 from config.isolation import in_role
 from jobs import shown
 from jobs.models import SEALED, VIEW_JOB, Job, JobGroupObjectPermission, JobUserObjectPermission
-from jobs.shown import Row
+from jobs.shown import Row, Wanted
 from tenants import audit
 from tenants.authentication import Principal
 from tenants.models import Membership, Role, Tenant
@@ -42,35 +41,26 @@ def may_see(caller: Principal, event_id: UUID) -> bool:
         return jobs.exists()
 
 
-def page(caller: Principal, **asked: Any) -> Sequence[Job | Row]:
-    """As `shown.page`, of the jobs that the caller may know of."""
+def page(caller: Principal, wanted: Wanted) -> Sequence[Job | Row]:
+    """The jobs that the caller may know of."""
     if caller.sees_own_only:
-        return page_of_own(caller, **asked)
-    return shown.page(caller.tenant_id, **asked)
+        return _page_of_own(caller, wanted)
+    return shown.page(caller.tenant_id, wanted)
 
 
-def page_of_own(
-    caller: Principal,
-    *,
-    status: str | None,
-    before: UUID | None,
-    most: int,
-    since: datetime | None = None,
-    until: datetime | None = None,
-    metadata: dict[str, str] | None = None,
-) -> list[Job]:
-    """As `shown.page`, of the jobs that a caller may know of who is confined to some."""
-    wanted = {
-        "status": status,
-        "event_id__lt": before,
-        "created_at__gte": since,
-        "created_at__lt": until,
-        "metadata__contains": metadata,
+def _page_of_own(caller: Principal, wanted: Wanted) -> list[Job]:
+    """As `shown.page`, for a caller who is confined to some."""
+    conditions = {
+        "status": wanted.status,
+        "event_id__lt": wanted.before,
+        "created_at__gte": wanted.since,
+        "created_at__lt": wanted.until,
+        "metadata__contains": wanted.metadata,
     }
     jobs = Job.objects.visible_to(caller).filter(deleted_at=None).with_links().defer(*SEALED)
-    jobs = jobs.filter(**{name: value for name, value in wanted.items() if value})
+    jobs = jobs.filter(**{name: value for name, value in conditions.items() if value})
     with in_role():
-        return list(jobs.order_by("-event_id")[:most])
+        return list(jobs.order_by("-event_id")[: wanted.most])
 
 
 @dataclass(frozen=True)

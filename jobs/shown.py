@@ -5,6 +5,7 @@ request asks once and a connection plans once.
 """
 
 import json
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 from typing import Any
@@ -79,45 +80,41 @@ def found(tenant_id: UUID, rows: list[dict[str, Any]]) -> Row | None:
     return _row(rows[0], waiting=queue.of(rows[0]), tenant_id=tenant_id) if rows else None
 
 
-def page(
-    tenant_id: UUID,
-    *,
-    status: str | None,
-    before: UUID | None,
-    most: int,
-    since: datetime | None = None,
-    until: datetime | None = None,
-    metadata: dict[str, str] | None = None,
-) -> list[Row]:
-    """The newest jobs before one of them: of one status or all, made from `since` on and before
-    `until`, with all of these pairs of metadata."""
-    question, asked = asked_for_page(
-        tenant_id,
-        status=status,
-        before=before,
-        most=most,
-        since=since,
-        until=until,
-        metadata=metadata,
-    )
-    return listed(rows_in_role(question, asked))
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Which jobs a page holds: so many, the newest before one of them, of one status or all, made
+    from `since` on and before `until`, with all of these pairs of metadata."""
+
+    most: int
+    status: str | None = None
+    before: UUID | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+    metadata: dict[str, str] | None = None
 
 
-def asked_for_page(
-    tenant_id: UUID, *, since: datetime | None, until: datetime | None, **asked: Any
-) -> tuple[str, dict[str, Any]]:
-    """The question that gives a page, and what it takes: see `page`."""
-    asked["tenant"], metadata = tenant_id, asked.pop("metadata")
-    if since is None and until is None and not metadata:
+def page(tenant_id: UUID, wanted: Wanted) -> list[Row]:
+    return listed(rows_in_role(*asked_for_page(tenant_id, wanted)))
+
+
+def asked_for_page(tenant_id: UUID, wanted: Wanted) -> tuple[str, dict[str, Any]]:
+    """The question that gives a page, and what it takes."""
+    asked: dict[str, Any] = {
+        "tenant": tenant_id,
+        "status": wanted.status,
+        "before": wanted.before,
+        "most": wanted.most,
+    }
+    if wanted.since is None and wanted.until is None and not wanted.metadata:
         return PAGE, asked
-    since, until = max(since or NEVER, NEVER), min(until or EVER, EVER)
+    since, until = max(wanted.since or NEVER, NEVER), min(wanted.until or EVER, EVER)
     ends = first_id_of(until + APART)
     return FOUND, asked | {
         "since": since,
         "until": until,
         "first": first_id_of(since - APART),
-        "before": min(asked["before"] or ends, ends),
-        "metadata": json.dumps(metadata or {}),
+        "before": min(wanted.before or ends, ends),
+        "metadata": json.dumps(wanted.metadata or {}),
     }
 
 

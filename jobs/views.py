@@ -157,7 +157,7 @@ class JobCreateView(JobView):
     )
     def get(self, request: Request) -> Response:
         query = JobListQuerySerializer.checked(request.query_params)
-        jobs = shares.page(principal(request), **answers.asked_by(query))
+        jobs = shares.page(principal(request), answers.wanted_by(query))
         return Response(answers.page(jobs, query))
 
 

@@ -1,8 +1,9 @@
 """The tenant's jobs, newest first, and what a list of them says of each."""
 
 from collections.abc import Iterable
+from dataclasses import replace
 from functools import cached_property
-from typing import Any, cast
+from typing import Any
 from uuid import UUID
 
 from django import forms
@@ -13,7 +14,7 @@ from jobs.models import ENDED, Job, JobStatus, Priority, Step
 from jobs.serializers import METADATA, JobListQuerySerializer
 from jobs.shown import PRIORITY, Row, step_of
 from tenants.console import page
-from tenants.console.page import ConsoleForm, ConsolePage, console_page
+from tenants.console.page import ConsolePage, QueryForm, console_page
 from tenants.models import Scope
 
 
@@ -36,11 +37,10 @@ def described(jobs: Iterable[Job | Row]) -> dict[str, Any]:
     return {"entries": entries, "goes_on": any(job.status not in ENDED for job in jobs)}
 
 
-class FindForm(ConsoleForm):
+class FindForm(QueryForm):
     """What is looked for, in the words of GET /jobs; `metadata` as "ward=7b"."""
 
     serializer = JobListQuerySerializer
-    once = None  # type: ignore[assignment]  # it only asks
     status = forms.CharField(required=False, widget=forms.HiddenInput)
     created_after = _day("Submitted from (UTC)")
     created_before = _day("and before (UTC)")
@@ -55,11 +55,9 @@ class FindForm(ConsoleForm):
         return pair
 
     def body(self) -> QueryDict:
-        """What was asked without what was left empty; a name that nobody knows is a mistake."""
-        asked = QueryDict(mutable=True)
-        for name, values in cast(QueryDict, self.data).lists():
-            if values != [""] and name not in ("before", "metadata"):
-                asked.setlist(name, values)
+        asked = super().body()
+        for name in ("before", "metadata"):
+            asked.pop(name, None)
         if pair := self.cleaned_data["metadata"]:
             key, _, value = pair.partition("=")
             asked[f"{METADATA}{key.strip()}"] = value.strip()
@@ -105,9 +103,9 @@ class JobsPage(ConsolePage):
         return ""
 
     def _page(self, query: dict[str, Any]) -> dict[str, Any]:
-        asked = answers.asked_by({**query, "limit": page.PER_PAGE})
-        asked["before"] = _place(self.request.GET.get("before", ""))
-        found = shares.page(self.caller, **asked)
+        wanted = answers.wanted_by({**query, "limit": page.PER_PAGE})
+        before = _place(self.request.GET.get("before", ""))
+        found = shares.page(self.caller, replace(wanted, before=before))
         jobs, following = found[: page.PER_PAGE], ""
         if len(found) > len(jobs):
             held = self.request.GET.copy()

@@ -11,7 +11,7 @@ from jobs.console.job_list import described
 from jobs.console.job_page import WAITS
 from jobs.console.limits import filled
 from jobs.models import Job, JobStatus, first_id_of
-from jobs.shown import Row
+from jobs.shown import Row, Wanted
 from tenants.console.page import ConsolePage, console_page
 from tenants.models import ApiKey, Scope
 
@@ -41,7 +41,7 @@ class OverviewPage(ConsolePage):
         }
 
     def _newest(self) -> Sequence[Job | Row]:
-        return shares.page(self.caller, status=None, before=None, most=NEWEST)
+        return shares.page(self.caller, Wanted(most=NEWEST))
 
     def _limits(self) -> dict[str, Any]:
         tenant_id = self.caller.tenant_id

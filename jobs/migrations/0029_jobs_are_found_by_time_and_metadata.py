@@ -21,6 +21,7 @@ CREATE FUNCTION jobs_found(
 ) RETURNS TABLE ({shown})
 LANGUAGE plpgsql STABLE SET plan_cache_mode = force_generic_plan
 SET enable_seqscan = off  -- a plan that is made while a table is small is kept
+SET enable_sort = off
 AS $$
 #variable_conflict use_column
 DECLARE
@@ -34,12 +35,17 @@ BEGIN
             WHERE event_id = label.event_id AND tenant_id = tenant
             OFFSET 0  -- the labels first, and each one's job by its id
         ) AS job
-        WHERE label.tenant_id = tenant AND label.key = one.key AND label.value = one.value
-            AND label.event_id >= first AND label.event_id < before
+        -- As rows, whose order one index alone has: were each column told, PostgreSQL could take one
+        -- of all tenants' labels by their ids, and read theirs until it has found enough of ours.
+        WHERE (label.tenant_id, label.key, label.value, label.event_id)
+                >= (tenant, one.key, one.value, first)
+            AND (label.tenant_id, label.key, label.value, label.event_id)
+                < (tenant, one.key, one.value, before)
             AND job.metadata @> labels
             AND (wanted IS NULL OR job.status = wanted)
             AND job.created_at >= since AND job.created_at < until AND job.deleted_at IS NULL
-        ORDER BY label.event_id DESC LIMIT most;
+        ORDER BY label.tenant_id DESC, label.key DESC, label.value DESC, label.event_id DESC
+        LIMIT most;
     ELSIF wanted IS NULL THEN
         RETURN QUERY SELECT {columns} FROM jobs_job AS job
         WHERE job.tenant_id = tenant AND job.event_id >= first AND job.event_id < before
@@ -64,7 +70,7 @@ class Migration(migrations.Migration):
         AddIndexConcurrently(
             model_name="joblabel",
             index=models.Index(
-                fields=["tenant", "key", "value", "-event_id"], name="label_of_tenant"
+                fields=["tenant", "key", "value", "event_id"], name="label_of_tenant"
             ),
         ),
         migrations.RunSQL(

@@ -53,7 +53,7 @@ def test_the_database_alone_keeps_another_tenants_job(tenant, of_its_own):
 
     with acting_as(DatabaseRole.API, theirs.id if of_its_own else tenant.id):
         found = shown.find(theirs.id, job.event_id)
-        listed = shown.page(theirs.id, status=None, before=None, most=20)
+        listed = shown.page(theirs.id, shown.Wanted(most=20))
 
     assert (found is not None, len(listed)) == (of_its_own, int(of_its_own))
 
