@@ -5,7 +5,6 @@ from allauth.mfa.models import Authenticator
 from allauth.mfa.recovery_codes.internal.auth import RecoveryCodes
 from allauth.mfa.totp.internal.auth import TOTP
 from allauth.usersessions.models import UserSession
-from django.contrib.sessions.models import Session
 from django.db import transaction
 
 from accounts.models import User
@@ -31,9 +30,8 @@ def end_browsers(person: User) -> None:
     """Signs the person out wherever they have signed in by a browser."""
     # As the door, which signs people in: nobody else knows which session is whose.
     with acting_as(DatabaseRole.DOOR):
-        theirs = UserSession.objects.filter(user=person)
-        Session.objects.filter(session_key__in=theirs.values("session_key")).delete()
-        theirs.delete()
+        for session in UserSession.objects.filter(user=person):
+            session.end()
 
 
 @transaction.atomic

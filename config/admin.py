@@ -16,7 +16,7 @@ from django.urls import path, reverse
 
 from config.pages import SAFE_METHODS
 from config.reauthentication import factors, is_recent, keep_form, lead_to
-from config.staff import ActPage, StaffRole, holds, navigation, pages
+from config.staff import PAGES, ActPage, StaffRole, holds, navigation
 
 NOT_STAFF = "These pages are for the staff of this installation."
 FIRST = "To change something, show first that it is you."
@@ -37,8 +37,7 @@ class StaffSite(admin.AdminSite):
     def get_urls(self) -> list[Any]:
         """Our own pages come first; Django's lists of rows stand behind them."""
         ours = [
-            path(page.route, self.admin_view(page.view.as_view()), name=page.name)
-            for page in pages()
+            path(page.route, self.admin_view(page.view.as_view()), name=page.name) for page in PAGES
         ]
         return [*ours, *super().get_urls()]
 

@@ -87,6 +87,7 @@ class UploadedFile:
 
     @classmethod
     def of(cls, file: DjangoUploadedFile) -> Self:
+        file.seek(0)  # whoever has read it before
         return cls(file.name or "", file.content_type or "", file.read())
 
     @property

@@ -11,22 +11,17 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import partial
 from typing import Any, ClassVar, TypeVar
 
 from django import forms
-from django.contrib import messages
-from django.core.exceptions import BadRequest, PermissionDenied
-from django.db import models, transaction
-from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
-from django.shortcuts import render
-from django.urls import reverse
-from django.views import View
+from django.core.exceptions import PermissionDenied
+from django.db import models
+from django.http import HttpRequest, HttpResponse
 
 from config import replica
-from config.errors import DomainError
+from config.frame import FramedPage, OneAct, Pages
 from config.isolation import DatabaseRole
-from config.reauthentication import kept_form
 
 
 class StaffRole(models.TextChoices):
@@ -104,86 +99,42 @@ def current_reason() -> str:
 # --- Pages --------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class Registered:
-    """A page's place: its route below /admin/, its name (`admin:<name>`), and its label in the
-    navigation, "" where it has none."""
-
-    route: str
-    name: str
-    label: str
-    place: int
-    view: "type[StaffPage]"
-
-
 CHANGED_AT = "changed_at"  # in the session, where there is a replica
-_pages: list[Registered] = []
+PAGES = Pages("admin", home="index")
+staff_page = PAGES.page  # puts a page below /admin/
 Answer = TypeVar("Answer")
-Page = TypeVar("Page", bound="type[StaffPage]")
-
-
-def staff_page(route: str, *, name: str, label: str = "", place: int = 0) -> Callable[[Page], Page]:
-    """Puts a page below /admin/; those with a label stand in the navigation, by place."""
-
-    def register(view: Page) -> Page:
-        _pages.append(Registered(route, name, label, place, view))
-        return view
-
-    return register
-
-
-def pages() -> list[Registered]:
-    return list(_pages)
 
 
 def navigation(request: HttpRequest) -> list[dict[str, Any]]:
-    """The pages with a label that whoever asks may see: label, url, current."""
-    shown = sorted(_pages, key=lambda page: page.place)
-    urls = {
-        reverse(f"admin:{page.name}"): page.label
-        for page in shown
-        if page.label and holds(request, page.view.least)
-    }
-    home = reverse("admin:index")  # everything is below it, and it is only itself
-    path = request.path
-    around = [url for url in urls if path == url or (url != home and path.startswith(url))]
-    here = max(around, key=len, default="")
-    return [{"label": label, "url": url, "current": url == here} for url, label in urls.items()]
+    """The menu, of pages that whoever asks may see."""
+    return PAGES.menu(request.path, lambda view: holds(request, view.least))
 
 
-class StaffPage(View):
+class StaffPage(FramedPage):
     """A page that staff read. Put below /admin/ by `staff_page`.
 
-    title     what the page is about; also its h1
     least     the first role that may see it
     may_lag   whether it may be some seconds old: read from a replica, it can write nothing
-    template  below templates/staff/
     """
 
-    title: str = ""
+    folder = "staff"
     least: ClassVar[StaffRole] = StaffRole.VIEWER
     may_lag: ClassVar[bool] = False
-    template: str = ""
 
     def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
         if not holds(request, self.least):
             raise PermissionDenied(f"This is for staff in the role {self.least.label} or above.")
-        if any("\0" in value for _, values in request.GET.lists() for value in values):
-            raise BadRequest("No text in PostgreSQL may hold a NUL.")
         response = super().dispatch(request, *args, **kwargs)
         if request.method == "POST" and replica.is_configured():
             request.session[CHANGED_AT] = time.time()
         return response
 
-    def get(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
-        return self.show()
+    def frame(self) -> dict[str, Any]:
+        role = self.request.user.staff_role  # type: ignore[union-attr]
+        return {"navigation": navigation(self.request), "staff_role": role}
 
-    def context(self) -> dict[str, Any]:
-        """What the template needs besides `title`, `navigation` and `staff_role`."""
-        return {}
-
-    def show(self, status: int = 200, **more: Any) -> HttpResponse:
-        page = partial(self._rendered, status, more)
+    def show(self, status: int = 200, template: str = "", **more: Any) -> HttpResponse:
+        page = partial(super().show, status, template, **more)
         return self.lagging(page) if self.may_lag else page()
 
     def lagging(self, ask: Callable[[], Answer]) -> Answer:
@@ -193,16 +144,6 @@ class StaffPage(View):
         if time.time() - changed_at < replica.OWN_CHANGES:
             return ask()
         return replica.read(ask, DatabaseRole.STAFF)
-
-    def _rendered(self, status: int, more: dict[str, Any]) -> HttpResponse:
-        said = {
-            "title": self.title,
-            "navigation": navigation(self.request),
-            "staff_role": self.request.user.staff_role,  # type: ignore[union-attr]
-            **self.context(),
-            **more,
-        }
-        return render(self.request, f"staff/{self.template}", said, status=status)
 
     def may(self, act: Act) -> bool:
         return holds(self.request, act.least)
@@ -219,12 +160,8 @@ class ReasonForm(forms.Form):
     )
 
 
-class ActPage(StaffPage):
-    """A form with a reason, which does one thing and leads back.
-
-    GET shows what will happen and asks; POST does it, in a savepoint: an act that is refused
-    halfway leaves nothing behind. What services refuse (`DomainError`) is said on the form, as 409.
-    """
+class ActPage(OneAct, StaffPage):
+    """An act of staff: a form with a reason."""
 
     act: ClassVar[Act]
     form_class: type[ReasonForm] = ReasonForm
@@ -235,51 +172,9 @@ class ActPage(StaffPage):
         if "act" in vars(cls):
             cls.title, cls.least = cls.act.label, cls.act.least
 
-    def perform(self, form: Any) -> str:
-        """Does it, through the same service as everybody, and says what was done. Raises
-        DomainError where that is impossible."""
-        raise NotImplementedError
-
-    def back(self) -> str:
-        """Where it leads if it is not wanted."""
-        raise NotImplementedError
-
-    def done(self) -> str:
-        """Where it leads once it is done."""
-        return self.back()
-
-    def about(self) -> str:
-        """What it is done to, in words."""
-        return ""
-
-    def initial(self) -> dict[str, Any]:
-        return {}
-
     def context(self) -> dict[str, Any]:
-        return {"act": self.act, "about": self.about(), "back": self.back(), "form": self.form}
+        return {**super().context(), "act": self.act}
 
-    @cached_property
-    def form(self) -> ReasonForm:
-        return self.form_class(
-            self.request.POST or kept_form(self.request),
-            initial=self.initial(),
-            label_suffix="",
-            **self.form_takes(),
-        )
-
-    def form_takes(self) -> dict[str, Any]:
-        """What its form is made with besides."""
-        return {}
-
-    def post(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
-        form = self.form
-        if not form.is_valid():
-            return self.show(422)
-        try:
-            with transaction.atomic(), because(form.cleaned_data["reason"]):
-                said = self.perform(form)
-        except DomainError as refused:
-            form.add_error(None, f"{refused.title}. {refused.detail}")
-            return self.show(409)
-        messages.success(request, said)
-        return HttpResponseRedirect(self.done())
+    def carry_out(self) -> HttpResponse:
+        with because(self.form.cleaned_data["reason"]):
+            return super().carry_out()

@@ -1,6 +1,7 @@
 """Customers: whose data it is, and what they may do with it."""
 
 import uuid
+from typing import Self
 
 from django.conf import settings
 from django.contrib.postgres.fields import ArrayField
@@ -390,6 +391,13 @@ class AuditSeal(models.Model):
         return f"{self.seq}: {bytes(self.hash).hex()[:12]}"
 
 
+class ApiKeyQuerySet(TenantQuerySet):
+    def usable(self) -> Self:
+        """As `ApiKey.is_usable`."""
+        now = timezone.now()
+        return self.filter(Q(expires_at=None) | Q(expires_at__gt=now), revoked_at=None)
+
+
 class ApiKey(models.Model):
     """A machine's credential. The secret is shown once; its keyed digest is kept.
 
@@ -418,7 +426,7 @@ class ApiKey(models.Model):
     # In each route class, besides what the tenant's plan allows all keys together.
     requests_per_minute = models.PositiveIntegerField(null=True, blank=True)
 
-    objects = TenantQuerySet.as_manager()
+    objects = ApiKeyQuerySet.as_manager()
 
     class Meta:
         verbose_name = "API key"

@@ -47,7 +47,7 @@ class RateLimited(DomainError):
 
 class LimiterUnavailable(DomainError):
     code = "temporarily_unavailable"
-    title = "Tokens cannot be issued just now"
+    title = "This cannot be done just now"
     status = 503
     detail = "We cannot count attempts at the moment, so we allow none. Ask again in a few seconds."
 

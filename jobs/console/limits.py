@@ -2,9 +2,6 @@
 
 from typing import Any
 
-from django.db.models import Q
-from django.utils import timezone
-
 from jobs import usage
 from tenants.console.page import ConsolePage, console_page
 from tenants.models import ApiKey, Plan, RouteClass, Scope
@@ -40,9 +37,8 @@ class LimitsPage(ConsolePage):
 
     def _keys(self) -> TenantQuerySet:
         """Those that are good for something, and have a limit of their own."""
-        keys = ApiKey.objects.for_tenant(self.caller.tenant_id)
-        good = Q(expires_at=None) | Q(expires_at__gt=timezone.now())
-        held = keys.filter(good, revoked_at=None, requests_per_minute__isnull=False)
+        keys = ApiKey.objects.for_tenant(self.caller.tenant_id).usable()
+        held = keys.filter(requests_per_minute__isnull=False)
         return held.only("name", "client_id", "requests_per_minute").order_by("name")[:KEYS_SHOWN]
 
 

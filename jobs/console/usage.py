@@ -8,48 +8,35 @@ from urllib.parse import urlencode
 from django import forms
 from django.db.models import CharField
 from django.db.models.functions import Cast
-from django.http import HttpRequest, HttpResponse, QueryDict
+from django.http import HttpRequest, HttpResponse
 
 from config import charts, replica
 from config.isolation import DatabaseRole
 from jobs import usage
 from jobs.usage_views import DEFAULT_DAYS, UsageQuerySerializer, as_file, table, today
-from tenants.console.page import ConsolePage, console_page
+from tenants.console.page import ConsolePage, QueryForm, console_page
 from tenants.models import ApiKey, Membership, Scope
 
 SHOWN = usage.MAX_DAYS  # rows: every day there can be, and as many keys or models
 BY = [("day", "day"), ("key", "key or person"), ("model", "model")]
 
 
-class UsageForm(forms.Form):
-    """The query of GET /usage, under its rules.
+class UsageForm(QueryForm):
+    """The query of GET /usage; once it is checked, with what was left out."""
 
-    query  what they make of it, with what was left out; None where it will not do
-    """
+    serializer = UsageQuerySerializer
 
-    def __init__(self, typed: QueryDict):
-        checked = UsageQuerySerializer(data=_filled_in(typed))
-        self.query: dict[str, Any] | None = checked.validated_data if checked.is_valid() else None
-        self.wrong = checked.errors
-        super().__init__(self.query or typed, label_suffix="")
-        for name in ("from", "to"):
+    def __init__(self, *args: Any, **more: Any):
+        super().__init__(*args, **more)
+        for name in ("from", "to"):  # the first is a word of Python
             day = forms.DateInput({"type": "date"})
             self.fields[name] = forms.CharField(required=False, widget=day)
         self.fields["by"] = forms.CharField(required=False, widget=forms.Select(choices=BY))
 
     def clean(self) -> dict[str, Any]:
-        for name, said in self.wrong.items():
-            self.add_error(name, [str(each) for each in said])
-        return self.cleaned_data
-
-
-def _filled_in(typed: QueryDict) -> QueryDict:
-    """A form sends what was left empty as well."""
-    filled = QueryDict(mutable=True)
-    for name in ("from", "to", "by"):
-        if any(typed.getlist(name)):
-            filled.setlist(name, typed.getlist(name))
-    return filled
+        typed = super().clean()
+        self.data = self.accepted or self.data
+        return typed
 
 
 @console_page("usage/", name="usage", label="Usage", place=60)
@@ -60,15 +47,14 @@ class UsagePage(ConsolePage):
 
     @cached_property
     def form(self) -> UsageForm:
-        return UsageForm(self.request.GET)
+        return UsageForm(self.request.GET, label_suffix="")
 
     def get(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         return self.show(200 if self.form.is_valid() else 422)
 
     def context(self) -> dict[str, Any]:
-        query = self.form.query
         said = {"form": self.form, "spans": self._spans()}
-        return said if query is None else {**said, **self._used(query)}
+        return {**said, **self._used(self.form.accepted)} if self.form.is_valid() else said
 
     def _used(self, query: dict[str, Any]) -> dict[str, Any]:
         span = {"first": query["from"], "last": query["to"]}
@@ -117,7 +103,7 @@ class UsagePage(ConsolePage):
 
     def _spans(self) -> list[dict[str, Any]]:
         """Those that people ask for most: label, url, current."""
-        query = self.form.query or {}
+        query = self.form.accepted
         return [
             {
                 "label": label,
@@ -133,9 +119,9 @@ class UsageTablePage(UsagePage):
     """The file of GET /usage.csv; of a query that will not do, the page that says why."""
 
     def get(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
-        query = self.form.query
-        if query is None:
+        if not self.form.is_valid():
             return self.show(422)
+        query = self.form.accepted
         tenant_id, by = self.caller.tenant_id, query["by"]
         rows = replica.read(
             lambda: usage.used(tenant_id, first=query["from"], last=query["to"], by=by),

@@ -1,14 +1,14 @@
 """The audit log of a tenant: who did what, and what was refused."""
 
-from typing import Any, cast
+from typing import Any
 
 from django import forms
-from django.http import Http404, HttpRequest, HttpResponse, QueryDict
+from django.http import Http404, HttpRequest, HttpResponse
 
 from config.database import TooSlow, within
 from config.errors import InvalidCursor
 from tenants import entries
-from tenants.console.page import ConsoleForm, ConsolePage, console_page
+from tenants.console.page import ConsolePage, QueryForm, console_page
 from tenants.models import AuditEntry, Scope
 from tenants.serializers import AuditQuerySerializer
 
@@ -16,11 +16,10 @@ PATIENCE = 2.0  # seconds
 OUTCOMES = [("", "any"), *AuditEntry.Outcome.choices]
 
 
-class AuditForm(ConsoleForm):
+class AuditForm(QueryForm):
     """What is looked for, in the words of GET /audit."""
 
     serializer = AuditQuerySerializer
-    once = None  # type: ignore[assignment]  # it only asks
     action = forms.CharField(
         required=False, widget=forms.TextInput(attrs={"placeholder": "member.removed"})
     )
@@ -35,14 +34,6 @@ class AuditForm(ConsoleForm):
         required=False,
         widget=forms.TextInput(attrs={"type": "datetime-local"}),
     )
-
-    def body(self) -> QueryDict:
-        """What was asked without what was left empty; a name that nobody knows is a mistake."""
-        asked = QueryDict(mutable=True)
-        for name, values in cast(QueryDict, self.data).lists():
-            if values != [""]:
-                asked.setlist(name, values)
-        return asked
 
 
 @console_page("audit/", name="audit", label="Audit log", place=90)

@@ -5,7 +5,6 @@ from typing import Any
 from uuid import UUID
 
 from django import forms
-from django.db.models import Q
 from django.http import Http404
 from django.shortcuts import get_object_or_404
 from django.urls import reverse
@@ -191,8 +190,8 @@ class RemoveMemberPage(OneMember):
         """Those they made that work still: they are the tenant's, and stay."""
         if not self.may(Scope.KEYS_MANAGE):
             return {}
-        mine = ApiKey.objects.for_tenant(self.caller.tenant_id).filter(created_by=self.who.user_id)
-        good = mine.filter(Q(expires_at=None) | Q(expires_at__gt=timezone.now()), revoked_at=None)
+        mine = ApiKey.objects.for_tenant(self.caller.tenant_id).usable()
+        good = mine.filter(created_by=self.who.user_id)
         named = good.only("tenant", "client_id", "name").order_by("-pk")[:KEYS_NAMED]
         return {"keys": list(named), "key_count": good.count()}
 

@@ -9,31 +9,29 @@ Whatever changes something is a `FormPage`: a form of the API's own rules, which
 through the same service, once however often it is sent.
 """
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
 from functools import cached_property
 from hashlib import sha256
 from http import HTTPStatus
-from typing import Any, ClassVar, TypeVar, cast
+from typing import Any, ClassVar, cast
 from uuid import uuid4
 
 from django import forms
 from django.contrib import messages
 from django.contrib.auth.views import redirect_to_login
-from django.core.exceptions import BadRequest, PermissionDenied
-from django.core.files.uploadedfile import UploadedFile
-from django.db import transaction
-from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
-from django.shortcuts import render
+from django.core.exceptions import PermissionDenied
+from django.core.files.uploadedfile import UploadedFile as DjangoUploadedFile
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect, QueryDict
 from django.urls import URLPattern, path, reverse
-from django.views import View
 from rest_framework import serializers
 
 from accounts.models import User
 from config.errors import DomainError, InvalidCursor
+from config.frame import FramedPage, OneAct, Pages
 from config.isolation import DatabaseRole, acting_as
 from config.pages import SAFE_METHODS
-from config.reauthentication import is_recent, keep_form, kept_form, lead_to
+from config.parsers import UploadedFile
+from config.reauthentication import is_recent, keep_form, lead_to
 from tenants import idempotency, refusals, standing, throttling
 from tenants.audit import acts_of
 from tenants.authentication import Principal
@@ -56,56 +54,23 @@ UNDER_WAY = (
 )
 
 
-# --- Where pages stand --------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Registered:
-    """A page's place: its route below /console/<slug>/, its name (`console:<name>`), and its label
-    in the navigation, "" where it has none."""
-
-    route: str
-    name: str
-    label: str
-    place: int
-    view: "type[ConsolePage]"
-
-
-_pages: list[Registered] = []
-Page = TypeVar("Page", bound="type[ConsolePage]")
-
-
-def console_page(
-    route: str, *, name: str, label: str = "", place: int = 0
-) -> Callable[[Page], Page]:
-    """Puts a page below /console/<slug>/; those with a label stand in the navigation, by place."""
-
-    def register(view: Page) -> Page:
-        _pages.append(Registered(route, name, label, place, view))
-        return view
-
-    return register
-
-
-def pages() -> list[Registered]:
-    return list(_pages)
+PAGES = Pages("console", home="overview")
+console_page = PAGES.page  # puts a page below /console/<slug>/
 
 
 def patterns() -> Iterator[URLPattern]:
-    """The routes of all pages. For whoever imports every module of pages first (jobs/urls.py)."""
-    for page in _pages:
+    """The routes of all pages. For whoever has imported all their modules: jobs/console/urls.py."""
+    for page in PAGES:
         yield path(f"<slug:slug>/{page.route}", page.view.as_view(), name=page.name)
 
 
 # --- A page -------------------------------------------------------------------------------------
 
 
-class ConsolePage(View):
+class ConsolePage(FramedPage):
     """A page of one tenant's console.
 
     scope     what whoever opens it has to hold in the tenant; None: every member may
-    title     what the page is about; also its h1
-    template  below templates/console/
     weighs    whether it opens only for whoever has just shown that it is they
     secrets   fields that are not kept while they show it
 
@@ -113,8 +78,7 @@ class ConsolePage(View):
     """
 
     scope: ClassVar[Scope | None]
-    title: str = ""
-    template: str = ""
+    folder = "console"
     weighs: ClassVar[bool] = False
     secrets: ClassVar[tuple[str, ...]] = ()
     route_class: ClassVar[RouteClass] = RouteClass.MANAGE  # of what is no reading
@@ -123,8 +87,6 @@ class ConsolePage(View):
     def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
         if not request.user.is_authenticated:
             return redirect_to_login(request.get_full_path())
-        if any("\0" in value for _, values in request.GET.lists() for value in values):
-            raise BadRequest("No text in PostgreSQL may hold a NUL.")
         self._count(request)
         self._refuse_without_scope(request)
         if self.weighs and not is_recent(request):
@@ -157,13 +119,6 @@ class ConsolePage(View):
         """The address of another page of this console."""
         return reverse(f"console:{name}", args=[self.kwargs["slug"], *args])
 
-    def get(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
-        return self.show()
-
-    def context(self) -> dict[str, Any]:
-        """What the template needs besides what all pages show."""
-        return {}
-
     def listed(self, rows: TenantQuerySet, *, by: str, cursor: str = "before") -> dict[str, Any]:
         """For the template: a page's `rows`, newest first, and `following`, the link to the next.
 
@@ -179,35 +134,18 @@ class ConsolePage(View):
         query[cursor] = str(following)
         return {"rows": shown, "following": f"?{query.urlencode()}" if following else ""}
 
-    def show(self, status: int = 200, template: str = "", **more: Any) -> HttpResponse:
-        member, caller = self.member, self.caller
-        said = {
-            "title": self.title,
-            "slug": self.kwargs["slug"],
-            "tenant_name": member.tenant_name,
+    def frame(self) -> dict[str, Any]:
+        caller, slug = self.caller, self.kwargs["slug"]
+        return {
+            "slug": slug,
+            "tenant_name": self.member.tenant_name,
             "role": Role(caller.role).label,
             "may": {scope.name.lower(): scope in caller.scopes for scope in Scope},
-            "navigation": self._navigation(),
-            **self.context(),
-            **more,
+            "navigation": PAGES.menu(self.request.path, self._may_open, slug),
         }
-        return render(self.request, f"console/{template or self.template}", said, status=status)
 
-    def _navigation(self) -> list[dict[str, Any]]:
-        """The pages with a label that whoever asks may open: label, url, current."""
-        shown = [
-            page
-            for page in sorted(_pages, key=lambda page: page.place)
-            if page.label and (page.view.scope is None or self.may(page.view.scope))
-        ]
-        urls = {self.url(page.name): page.label for page in shown}
-        home = self.url("overview")  # everything is below it, and it is only itself
-        here = self.request.path
-        around = [url for url in urls if here == url or (url != home and here.startswith(url))]
-        current = max(around, key=len, default="")
-        return [
-            {"label": label, "url": url, "current": url == current} for url, label in urls.items()
-        ]
+    def _may_open(self, view: "type[ConsolePage]") -> bool:
+        return view.scope is None or self.may(view.scope)
 
     def _count(self, request: HttpRequest) -> None:
         """Raises RateLimited. Before the scope, so that refusals are limited as well."""
@@ -235,26 +173,24 @@ class ConsolePage(View):
 # --- A form that does something -----------------------------------------------------------------
 
 
-class ConsoleForm(forms.Form):
-    """A form of a page. What it takes is what the API takes: `body` goes through the serializer of
-    the same request, whose refusals are said beside the fields.
+class CheckedForm(forms.Form):
+    """A form that takes what the API takes: `body` goes through the serializer of the same request,
+    whose refusals are said beside the fields.
 
     serializer  its fields have the names of the form's; None where nothing is typed
+    accepted    what it makes of the body; empty where it refuses that
     """
 
     serializer: type[serializers.Serializer] | None = None
-    once = forms.UUIDField(widget=forms.HiddenInput)  # of this form as it was shown
 
-    def body(self) -> dict[str, Any]:
+    def body(self) -> Any:
         """What the API would be sent: the fields that were filled in."""
-        held = {name: value for name, value in self.cleaned_data.items() if name != "once"}
-        return {name: value for name, value in held.items() if value not in (None, "", [])}
+        return {
+            name: value for name, value in self.cleaned_data.items() if value not in (None, "", [])
+        }
 
     def clean(self) -> dict[str, Any]:
-        """Leaves what the serializer makes of it in `self.accepted`."""
         self.accepted: dict[str, Any] = {}
-        if "once" in self.errors:
-            self.add_error(None, "The form is not as it was shown. Open the page again.")
         if self.serializer is None or self.errors:
             return self.cleaned_data
         serializer = self.serializer(data=self.body())
@@ -286,12 +222,34 @@ def _sentences(said: Any) -> Iterator[str]:
         yield str(said)
 
 
-class FormPage(ConsolePage):
-    """A form which does one thing and leads back.
+class QueryForm(CheckedForm):
+    """What a page is asked for: the query of its address, in the words of the API's."""
 
-    GET shows what will happen and asks; POST does it, in a savepoint: what is refused halfway
-    leaves nothing behind. What services refuse (`DomainError`) is said on the form. A form that is
-    sent twice is done once.
+    def body(self) -> QueryDict:
+        """Without what was left empty; a name that nobody knows is a mistake."""
+        asked = QueryDict(mutable=True)
+        for name, values in cast(QueryDict, self.data).lists():
+            if values != [""]:
+                asked.setlist(name, values)
+        return asked
+
+
+class ConsoleForm(CheckedForm):
+    """The form of a `FormPage`."""
+
+    once = forms.UUIDField(widget=forms.HiddenInput, initial=uuid4)  # of this form as it was shown
+
+    def body(self) -> dict[str, Any]:
+        return {name: value for name, value in super().body().items() if name != "once"}
+
+    def clean(self) -> dict[str, Any]:
+        if "once" in self.errors:
+            self.add_error(None, "The form is not as it was shown. Open the page again.")
+        return super().clean()
+
+
+class FormPage(OneAct, ConsolePage):
+    """An act of a member: a form that is done once, however often it is sent.
 
     says    what happens then, in a sentence or two
     button  on it: what happens, in a word or two
@@ -308,79 +266,27 @@ class FormPage(ConsolePage):
     danger: ClassVar[bool] = False
     sent_twice: str = SENT_TWICE
 
-    def perform(self, form: Any) -> str | HttpResponse:
-        """Does it, through the same service as the API, and says what was done, or shows it. Raises
-        DomainError where that is impossible, Http404 where there is nothing to do it to."""
-        raise NotImplementedError
-
-    def back(self) -> str:
-        """Where it leads if it is not wanted."""
-        raise NotImplementedError
-
-    def done(self) -> str:
-        """Where it leads once it is done."""
-        return self.back()
-
     def done_before(self) -> str:
         """Where it leads whoever sends it once more."""
         return self.back()
 
-    def about(self) -> str:
-        """What it is done to, in words."""
-        return ""
-
-    def initial(self) -> dict[str, Any]:
-        return {}
-
-    def form_takes(self) -> dict[str, Any]:
-        """What its form is made with besides."""
-        return {}
-
-    @cached_property
-    def form(self) -> ConsoleForm:
-        return self.form_class(
-            self.request.POST or kept_form(self.request),
-            self.request.FILES or None,
-            initial={"once": uuid4(), **self.initial()},
-            label_suffix="",
-            **self.form_takes(),
-        )
-
     def context(self) -> dict[str, Any]:
-        return {
-            "says": self.says,
-            "button": self.button,
-            "danger": self.danger,
-            "about": self.about(),
-            "back": self.back(),
-            "form": self.form,
-        }
+        said = {"says": self.says, "button": self.button, "danger": self.danger}
+        return {**super().context(), **said}
 
-    def post(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
-        form = self.form
-        if not form.is_valid():
-            return self.show(422)
-        try:
-            with transaction.atomic():
-                if not self._is_first():
-                    messages.info(request, self.sent_twice)
-                    return HttpResponseRedirect(self.done_before())
-                said = self.perform(form)
-        except IdempotencyKeyInUse:
-            messages.info(request, UNDER_WAY)
+    def carry_out(self) -> HttpResponse:
+        if self._is_first():
+            return super().carry_out()
+        messages.info(self.request, self.sent_twice)
+        return HttpResponseRedirect(self.done_before())
+
+    def refuse(self, refused: DomainError) -> HttpResponse:
+        if isinstance(refused, IdempotencyKeyInUse):
+            messages.info(self.request, UNDER_WAY)
             return HttpResponseRedirect(self.done_before())
-        except DomainError as refused:
-            if refused.status == HTTPStatus.FORBIDDEN:
-                refusals.access_refused(self.caller, request, refused.code)
-            form.add_error(None, _refusal(refused))
-            response = self.show(refused.status)
-            for name, value in refused.headers.items():
-                response[name] = value
-            return response
-        if isinstance(said, HttpResponse):
-            return said
-        messages.success(request, said)
-        return HttpResponseRedirect(self.done())
+        if refused.status == HTTPStatus.FORBIDDEN:
+            refusals.access_refused(self.caller, self.request, refused.code)
+        return super().refuse(refused)
 
     def _is_first(self) -> bool:
         match = self.request.resolver_match
@@ -391,20 +297,11 @@ class FormPage(ConsolePage):
         """A digest of the form as it was shown and filled in: whoever goes back and changes what
         they typed means another act."""
         typed = [each for each in self.request.POST.lists() if each[0] != "csrfmiddlewaretoken"]
-        sent = cast("dict[str, UploadedFile]", self.request.FILES)
-        files = [(name, _digest(file)) for name, file in sent.items()]
+        sent = cast("dict[str, DjangoUploadedFile]", self.request.FILES)
+        files = [(name, UploadedFile.of(file).digest) for name, file in sent.items()]
         return sha256(repr([self.request.path, sorted(typed), files]).encode()).hexdigest()
 
 
 def isolated(text: str) -> str:
     """Words of somebody else within a sentence of ours: how they turn ends with them (UAX 9)."""
     return f"\N{FIRST STRONG ISOLATE}{text}\N{POP DIRECTIONAL ISOLATE}"
-
-
-def _digest(file: UploadedFile) -> str:
-    file.seek(0)
-    return sha256(file.read()).hexdigest()
-
-
-def _refusal(refused: DomainError) -> str:
-    return f"{refused.title}. {refused.detail}" if refused.detail else f"{refused.title}."

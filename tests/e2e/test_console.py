@@ -40,7 +40,7 @@ def paths_of(live, event_id):
         "<uuid:invitation_id>": live.rows(INVITE, member)[0]["public_id"],
     }
     found = []
-    for page in console_pages.pages():
+    for page in console_pages.PAGES:
         query = f"?with={event_id}" if page.name == "job-diff" else ""
         path = f"/console/demo/{page.route}{query}"
         for name, value in held.items():

@@ -49,7 +49,7 @@ def paths(live):
         "<path:circuit>": circuit[0]["name"] if circuit else "127.0.0.1/guidepost-offline-1",
     }
     found = []
-    for page in staff_pages.pages():
+    for page in staff_pages.PAGES:
         path = page.route
         number = live.rows("SELECT max(id) AS id FROM jobs_bulkaction")[0]["id"]
         path = path.replace("<int:pk>", str(number if "bulk" in path else group))

@@ -66,7 +66,7 @@ def test_what_cannot_be_done_is_said(operator):
     sent = {"kind": "cancel", "name": "n", "rate": 1, "reason": "r"}
     token = "00000000-0000-4000-8000-000000000000"
     refused = operator.post(f"{NEW}?status=FAILED", sent | {"token": token})
-    assert refused.status_code == 409
+    assert refused.status_code == 422
     assert not BulkAction.objects.exists()
 
 
@@ -85,7 +85,7 @@ def test_a_filter_that_is_not_well_formed_acts_on_nothing(operator, wrong):
         url, form_of(operator.get(f"{NEW}?status=FAILED"), reason="r", name="n", rate=1)
     )
 
-    assert refused.status_code == 409
+    assert refused.status_code == 422
     assert not BulkAction.objects.exists()
 
 

@@ -9,7 +9,7 @@ from django.db import connection
 from django.test import Client
 
 from tenants import idempotency, throttling
-from tenants.console.page import pages
+from tenants.console.page import PAGES
 from tenants.idempotency import IdempotencyKeyInUse
 from tenants.models import ApiKey, AuditEntry, Membership, Role, RouteClass
 from tenants.services import standing
@@ -85,7 +85,7 @@ def test_the_menu_names_what_one_may_open_and_no_more(tenant, console_for):
 
 def test_what_opens_for_nobody_else_is_for_members_of_some_role():
     """A page without a scope opens for every member: those are named here."""
-    assert {page.name for page in pages() if page.view.scope is None} == {"overview"}
+    assert {page.name for page in PAGES if page.view.scope is None} == {"overview"}
 
 
 def test_requests_count_against_the_tenants_own_limit(tenant, console, monkeypatch):
