@@ -50,12 +50,12 @@ MIDDLEWARE = [
     "config.headers.HeadersMiddleware",
     "config.middleware.RequestIdMiddleware",
     "config.middleware.ContentLengthMiddleware",
-    "config.middleware.EncodingMiddleware",
     "config.pages.HostMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "django.middleware.common.CommonMiddleware",
     "config.middleware.APIMiddleware",  # what follows is of pages
     "whitenoise.middleware.WhiteNoiseMiddleware",
+    "config.middleware.EncodingMiddleware",
     "config.pages.FormSizeMiddleware",
     "config.middleware.DatabaseRoleMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",

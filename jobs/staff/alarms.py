@@ -9,7 +9,7 @@ from uuid import UUID
 from django.urls import reverse
 from django.utils import timezone
 
-from config.templatetags.staff import span
+from config.templatetags.values import span
 from jobs.models import Circuit
 from jobs.staff.numbers import Busy
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from config.templatetags.staff import dollars, grouped, measured, plain
+from config.templatetags.values import dollars, grouped, measured, plain
 
 
 @pytest.mark.parametrize(

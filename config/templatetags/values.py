@@ -104,7 +104,7 @@ def pairs(record: dict[str, Any]) -> list[tuple[str, Any]]:
     return list(record.items())
 
 
-@register.inclusion_tag("staff/badge.html")
+@register.inclusion_tag("badge.html")
 def status(value: str) -> dict[str, str]:
     """A state as a badge: in words, and by colour as well."""
     return {"value": value, "kind": value.lower()}
