@@ -53,9 +53,11 @@ def stop() -> None:
 
 def stand_in_for_pump(worker: str) -> None:
     """Does the pump's most urgent work, now and then, until this process is asked to stop."""
+    # No use to hurry more than who is stood in for, however short leases are.
+    often = max(settings.JOB_LEASE.total_seconds() / RENEWALS_PER_LEASE, 2 * settings.PUMP_SECONDS)
     pause, starts = 0.0, True
     while not _stopping.wait(pause):
-        pause = settings.JOB_LEASE.total_seconds() / RENEWALS_PER_LEASE
+        pause = often
         try:
             workers.seen(worker, starts=starts)
             starts = False

@@ -56,7 +56,7 @@ class HTTPProof:
         owned = owned_tables()
         del owned[FOLLOWS_BY_ITSELF]
         self.checksum = Checksum(self.world.b, owned)
-        self.before = self.checksum()
+        self.before, self.may_have_written = self.checksum(), False
         few = [caller for caller in callers if caller.name in A_FEW]
         for endpoint in endpoints:
             unread = endpoint.for_staff or row(endpoint).public
@@ -71,8 +71,15 @@ class HTTPProof:
     # --- One route, one method, one caller ------------------------------------------------------
 
     def _attempt(self, endpoint: Endpoint, method: str, caller: Caller) -> None:
+        """All that is asked, and then a look at B's rows: that is dearer than most requests."""
         route = row(endpoint)
         where = f"{method} /{endpoint.pattern}"
+        self._ask(endpoint, route, method, where, caller)
+        self._nothing_moved(where, caller, route)
+
+    def _ask(
+        self, endpoint: Endpoint, route: Route, method: str, where: str, caller: Caller
+    ) -> None:
         own = self._request(endpoint, route, method, caller)
         if endpoint.for_staff:
             self._staff_page(where, caller, self._send(own, where, caller, route))
@@ -120,7 +127,7 @@ class HTTPProof:
             self._send(_with(own, query={name: tenant}, headers=header), where, caller, route)
 
     def _send(self, request: Request, where: str, caller: Caller, route: Route) -> Answer:
-        """Asks, and looks whether the answer or the database shows anything of B."""
+        """Asks, and looks whether the answer shows anything of B."""
         answer = self.door.send(request)
         if answer.status == 429 and not route.guarded:
             time.sleep(min(float(_header(answer, "Retry-After") or PATIENCE), PATIENCE))
@@ -132,19 +139,21 @@ class HTTPProof:
         marks = {self.world.b.canary} if route.echoes else self.world.b.marks() - given
         shown = [mark for mark in marks if mark in answer.whole]
         self.report.check(not shown, where, caller.name, f"the answer shows {shown}")
-        if request.method in UNSAFE or answer.status < 400:
-            self._nothing_moved(where, caller, {WHERE_IT_IS_NOTED} if route.noted else set())
+        self.may_have_written |= request.method in UNSAFE or answer.status < 400
         if request.is_form and answer.status == 302 and not _leads_to_login(answer):
             # As browsers do: what is said there would else be said on whichever page is next.
             self.door.send(Request("GET", _header(answer, "Location"), caller.headers, {}, {}))
         return answer
 
-    def _nothing_moved(self, where: str, caller: Caller, but: set[str]) -> None:
+    def _nothing_moved(self, where: str, caller: Caller, route: Route) -> None:
+        if not self.may_have_written:
+            return
         after = self.checksum()
         changed = set(after.splitlines()) ^ set(self.before.splitlines())
+        but = {WHERE_IT_IS_NOTED} if route.noted else set()
         tables = sorted({line.partition(":")[0] for line in changed} - but)
         self.report.check(not tables, where, caller.name, f"rows of another tenant: {tables}")
-        self.before = after
+        self.before, self.may_have_written = after, False
 
     # --- Who gets in at all ---------------------------------------------------------------------
 
@@ -184,6 +193,7 @@ class HTTPProof:
             answer = self._send(_with(own, query=route.whole), name, owner, route)
             mine = [each for each in self.world.a.ids[route.lists] if each in answer.text]
             self.report.check(bool(mine), f"GET {name}", owner.name, "does not list its own rows")
+            self._nothing_moved(f"GET {name}", owner, route)
         if not route.path:
             return
         statuses = {}
@@ -195,6 +205,7 @@ class HTTPProof:
         self.report.check(
             bool(worked), name, owner.name, f"does not work with the tenant's own ids: {statuses}"
         )
+        self._nothing_moved(name, owner, route)
 
     # --- Requests -------------------------------------------------------------------------------
 

@@ -128,7 +128,7 @@ def test_f39_pumps_at_the_same_moment_take_each_lost_job_back_once(settings, mon
 def test_f39_a_worker_that_could_not_stand_in_for_the_pump_once_does_so_the_next_time(
     job, settings, monkeypatch
 ):
-    settings.JOB_LEASE = timedelta(seconds=0.4)
+    settings.JOB_LEASE, settings.PUMP_SECONDS = timedelta(seconds=0.4), 0.05
     claimed(job)
     lapse()
     real, tried, stopping, woken = claims.reap, [], threading.Event(), threading.Event()
