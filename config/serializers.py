@@ -31,6 +31,15 @@ class TextField(serializers.CharField):
         return super().to_internal_value(data)
 
 
+class TruthField(serializers.BooleanField):
+    """True or false, and nothing that could be taken for it: neither 0 nor "yes"."""
+
+    def to_internal_value(self, data: Any) -> bool:
+        if not isinstance(data, bool):
+            raise serializers.ValidationError("Neither true nor false.", code="invalid")
+        return data
+
+
 class StrictSerializer(serializers.Serializer):
     """Refuses fields that it does not have, and names them all together with other mistakes."""
 

@@ -12,7 +12,13 @@ from rest_framework.exceptions import ErrorDetail, ParseError
 
 from config.database import zulu
 from config.parsers import UploadedFile, loads
-from config.serializers import NOT_AN_OBJECT, QuerySerializer, StrictSerializer, TextField
+from config.serializers import (
+    NOT_AN_OBJECT,
+    QuerySerializer,
+    StrictSerializer,
+    TextField,
+    TruthField,
+)
 from jobs import shown
 from jobs.documents.door import accepted
 from jobs.models import Job, JobStatus, Priority, Step
@@ -63,7 +69,7 @@ class OptionsSerializer(StrictSerializer):
         help_text="What becomes of an item whose meaning is in doubt: `flag` it, `drop` it, or"
         " `repair`: ask the model once more.",
     )
-    report = serializers.BooleanField(
+    report = TruthField(
         required=False,
         help_text="Whether the result says where the guideline contradicts itself or leaves gaps.",
     )
@@ -73,7 +79,7 @@ class OptionsSerializer(StrictSerializer):
         help_text="One of your allowed models, see GET /settings and GET /limits. A job that"
         " names one is run with that one alone.",
     )
-    cache = serializers.BooleanField(
+    cache = TruthField(
         required=False,
         help_text="False refuses an earlier result for the same text, options and versions.",
     )

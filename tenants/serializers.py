@@ -10,7 +10,7 @@ from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from config.addresses import normalised_network
-from config.serializers import QuerySerializer, StrictSerializer, TextField
+from config.serializers import QuerySerializer, StrictSerializer, TextField, TruthField
 from tenants.languages import ACCEPTED, LanguageField
 from tenants.models import (
     ActorKind,
@@ -190,7 +190,7 @@ class MemberChangeSerializer(StrictSerializer):
     """What is left out stays as it is."""
 
     role = serializers.ChoiceField(choices=Role.choices, required=False)
-    sees_own_only = serializers.BooleanField(
+    sees_own_only = TruthField(
         required=False, help_text="For members and viewers; owners and admins see all jobs."
     )
 
@@ -200,7 +200,7 @@ class InvitationCreateSerializer(StrictSerializer):
 
     email = serializers.EmailField(max_length=254)
     role = serializers.ChoiceField(choices=Role.choices)
-    sees_own_only = serializers.BooleanField(
+    sees_own_only = TruthField(
         default=False, help_text="For members and viewers; owners and admins see all jobs."
     )
 

@@ -165,6 +165,8 @@ def test_inviting_again_ends_the_invitation_before(owner, ben):
         {"email": "a@example.com\nBcc: b@example.com"},
         {"role": "king"},
         {"sees_own_only": "sometimes"},
+        {"sees_own_only": 0},
+        {"sees_own_only": "true"},
         {"token": "x"},
         {"expires_at": "2099-01-01T00:00:00Z"},
     ],
