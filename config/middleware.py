@@ -74,19 +74,6 @@ class ContentLengthMiddleware:
         return self.get_response(request)
 
 
-class EncodingMiddleware:
-    """Reads forms as UTF-8: Django would in any codec of Python's that Content-Type names, and some
-    are not of text. Parsers of the API refuse all others."""
-
-    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]):
-        self.get_response = get_response
-
-    def __call__(self, request: HttpRequest) -> HttpResponse:
-        if request.encoding is not None:
-            request.encoding = "utf-8"
-        return self.get_response(request)
-
-
 class APIMiddleware:
     """Takes requests of the API straight to their view: they have no session, no cookie and no
     message, and no form that another site could send."""

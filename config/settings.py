@@ -55,7 +55,6 @@ MIDDLEWARE = [
     "django.middleware.common.CommonMiddleware",
     "config.middleware.APIMiddleware",  # what follows is of pages
     "whitenoise.middleware.WhiteNoiseMiddleware",
-    "config.middleware.EncodingMiddleware",
     "config.pages.FormSizeMiddleware",
     "config.middleware.DatabaseRoleMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",

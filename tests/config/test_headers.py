@@ -302,15 +302,3 @@ def test_a_browser_gets_json_from_the_api_and_no_form_to_try_it(browser):
     response = browser.get("/jobs", headers={"Accept": "text/html"})
 
     assert response.headers["Content-Type"] == "application/problem+json"
-
-
-@pytest.mark.django_db
-@pytest.mark.parametrize("charset", ["hex", "idna", "unicode_escape"])
-def test_a_form_is_read_as_utf_8_whatever_its_sender_says_that_it_is(client, charset):
-    client.raise_request_exception = False
-    part = '--x\r\nContent-Disposition: form-data; name="login"\r\n\r\n\\ud800 ü\r\n--x--\r\n'
-    said = f"multipart/form-data; boundary=x; charset={charset}"
-
-    sent = client.generic("POST", "/accounts/login/", part.encode(), content_type=said)
-
-    assert sent.status_code == 200 and "\\ud800 ü" in sent.text

@@ -8,7 +8,9 @@ import time
 
 import pytest
 from django.db import connection
+from django.test import RequestFactory
 
+from config.wsgi import Request
 from deploy.local.processes import free_port
 from deploy.local.stack import new_secrets
 from tests.config.test_checks import ROOT
@@ -88,6 +90,27 @@ def test_every_answer_carries_the_headers_and_names_no_version(web, path, status
     assert headers["server"] == "guidepost"
     assert headers["x-content-type-options"] == "nosniff"
     assert "frame-ancestors 'none'" in headers["content-security-policy"]
+
+
+# Codecs of Python's: of no text, of none that anything can be read in, and one of names of hosts.
+@pytest.mark.parametrize("charset", ["hex", "undefined", "punycode"])
+@pytest.mark.parametrize("path", ["/healthz?x=%C3%A4", "/accounts/login/?next=/x"])
+def test_a_query_is_read_as_utf_8_whatever_the_content_is_said_to_be(web, charset, path):
+    said = f"Content-Type: text/plain; charset={charset}"
+
+    status, _, body = ask(web, f"GET {path} HTTP/1.1", *OURS, said)
+
+    assert status == 200, body
+
+
+@pytest.mark.parametrize("charset", ["hex", "idna", "unicode_escape"])
+def test_a_form_is_read_as_utf_8_whatever_its_sender_says_that_it_is(charset):
+    part = '--x\r\nContent-Disposition: form-data; name="login"\r\n\r\n\\ud800 ü\r\n--x--\r\n'
+    said = f"multipart/form-data; boundary=x; charset={charset}"
+
+    sent = RequestFactory().generic("POST", "/", part.encode(), content_type=said)
+
+    assert Request(sent.environ).POST["login"] == "\\ud800 ü"
 
 
 def test_cookies_are_of_this_host_and_of_no_script(web):
