@@ -61,6 +61,12 @@ class NewJobForm(ConsoleForm):
     report = forms.BooleanField(
         label="Report where the guideline contradicts itself or leaves gaps", required=False
     )
+    metadata = forms.CharField(
+        required=False,
+        widget=forms.Textarea(attrs={"rows": 2, "placeholder": "ward=7b"}),
+        help_text="Your own references, a key=value on each line: by one of them you find the job"
+        " again. Stored in clear.",
+    )
     supersedes = forms.UUIDField(
         label="It is a new edition of",
         required=False,
@@ -81,6 +87,21 @@ class NewJobForm(ConsoleForm):
         """As it was typed: forms send each end of a line as two characters."""
         typed: str = self.cleaned_data["guideline_text"]
         return typed.replace("\r\n", "\n")
+
+    def clean_metadata(self) -> dict[str, str]:
+        pairs: dict[str, str] = {}
+        for number, line in enumerate(self.cleaned_data["metadata"].splitlines(), start=1):
+            if not line.strip():
+                continue
+            pair = _pair(line)
+            if pair is None:
+                raise forms.ValidationError(
+                    f"Line {number} is no pair: say a key and its value, as in ward=7b."
+                )
+            if pair[0] in pairs:
+                raise forms.ValidationError(f"“{pair[0]}” stands twice.")
+            pairs.update([pair])
+        return pairs
 
     def body(self) -> dict[str, Any]:
         typed = super().body()
@@ -103,6 +124,20 @@ class NewJobForm(ConsoleForm):
             return self.cleaned_data
 
 
+def _pair(line: str) -> tuple[str, str] | None:
+    """The key and the value that a line says."""
+    key, sign, value = (part.strip() for part in line.partition("="))
+    return (key, value) if key and sign else None
+
+
+def _lines(metadata: dict[str, str]) -> str:
+    """As it would be typed; without what a line cannot say."""
+    lines = [(f"{key}={value}", (key, value)) for key, value in metadata.items()]
+    return "\n".join(
+        line for line, pair in lines if line.splitlines() == [line] and _pair(line) == pair
+    )
+
+
 @console_page("jobs/new/", name="job-new")
 class NewJobPage(FormPage):
     scope = Scope.JOBS_SUBMIT
@@ -121,8 +156,14 @@ class NewJobPage(FormPage):
         """Of a new edition what was asked for the one before: else nothing can be taken over."""
         if self._earlier is None:
             return {}
-        options = {name: self._earlier.options.get(name) for name in OPTIONS}
-        return {"supersedes": self._earlier.event_id, "title": self._earlier.title, **options}
+        earlier = self._earlier
+        options = {name: earlier.options.get(name) for name in OPTIONS}
+        return {
+            "supersedes": earlier.event_id,
+            "title": earlier.title,
+            "metadata": _lines(earlier.metadata),
+            **options,
+        }
 
     @cached_property
     def _earlier(self) -> Job | None:
@@ -136,7 +177,7 @@ class NewJobPage(FormPage):
             named = UUID(self.request.GET["supersedes"])
         except ValueError:
             raise Http404 from None
-        jobs = Job.objects.visible_to(self.caller).only("event_id", "title", "options")
+        jobs = Job.objects.visible_to(self.caller).only("event_id", "title", "metadata", "options")
         done = jobs.filter(status=JobStatus.COMPLETED, deleted_at=None)
         return get_object_or_404(done, event_id=named)
 

@@ -67,6 +67,48 @@ def test_what_is_left_out_is_as_the_tenant_has_it(console, tenant):
     assert (options["language"], options["on_doubt"]) == ("de", "drop")
 
 
+def test_lines_of_metadata_are_the_pairs_that_jobs_are_found_by(console, tenant):
+    console.send("job-new", **FORM | {"metadata": "ward = 7b\r\n\r\nformula=a=b\r\nempty="})
+
+    assert jobs_of(tenant).get().metadata == {"ward": "7b", "formula": "a=b", "empty": ""}
+    assert "ward" in console.get("jobs", metadata="ward=7b").text
+
+
+def test_a_file_has_metadata_too(console, tenant):
+    document = file(b"Staff MUST wash.", "x.md", "text/markdown")
+
+    console.send("job-new", document=document, priority="normal", metadata="ward=7b")
+
+    assert jobs_of(tenant).get().metadata == {"ward": "7b"}
+
+
+@pytest.mark.parametrize(
+    ("typed", "said"),
+    [
+        ("7b", "Line 1 is no pair: say a key and its value, as in ward=7b."),
+        ("ward=7b\n=8", "Line 2 is no pair: say a key and its value, as in ward=7b."),
+        ("ward=7b\nward=8", "“ward” stands twice."),
+        ("\n".join(f"k{n}=" for n in range(17)), "At most 16 keys; these are 17."),
+        ("ward=" + "7" * 501, "Ensure this field has no more than 500 characters."),
+    ],
+)
+def test_metadata_that_will_not_do_is_said_beside_it_and_kept(console, tenant, typed, said):
+    answer = console.send("job-new", **FORM | {"metadata": typed})
+
+    assert answer.status_code == 422
+    assert said in answer.text and typed in answer.text
+    assert not jobs_of(tenant).exists()
+
+
+def test_a_new_edition_begins_with_the_metadata_of_the_one_before_it(console, tenant):
+    before = {"ward": "7b", "a=b": "is no key that can be typed", "note": "two\nlines"}
+    earlier = completed(JobFactory(tenant=tenant, metadata=before))
+
+    form = console.get("job-new", supersedes=earlier.event_id).text
+
+    assert "ward=7b</textarea>" in form
+
+
 @pytest.mark.parametrize(
     ("document", "step"),
     [
