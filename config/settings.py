@@ -136,8 +136,8 @@ CACHES = {
         "BACKEND": "django.core.cache.backends.redis.RedisCache",
         "LOCATION": REDIS_URL,
         "KEY_PREFIX": "guidepost",
-        # A request never waits longer than this for a counter.
-        "OPTIONS": {"socket_timeout": 0.05, "socket_connect_timeout": 0.05},
+        # Who signs in is refused where nothing can be counted: a server that is only busy may be.
+        "OPTIONS": {"socket_timeout": 0.25, "socket_connect_timeout": 0.25},
     }
 }
 RATELIMIT_USE_CACHE = "default"
