@@ -36,7 +36,9 @@ class TruthField(serializers.BooleanField):
 
     def to_internal_value(self, data: Any) -> bool:
         if not isinstance(data, bool):
-            raise serializers.ValidationError("Neither true nor false.", code="invalid")
+            raise serializers.ValidationError(
+                "Say true or false, without quotation marks.", code="invalid"
+            )
         return data
 
 

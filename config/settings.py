@@ -6,6 +6,7 @@ A value may also be given as a file: `NAME_FILE=/run/secrets/name` is read where
 
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import environ
 from celery.schedules import crontab
@@ -131,16 +132,24 @@ DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 # --- Redis: broker of wake-ups, counters of rate limits. Nothing in it is precious. ----------
 
 REDIS_URL = env.str("REDIS_URL")
-CACHES = {
-    "default": {
+
+
+def _cache(seconds: float) -> dict[str, Any]:
+    """seconds  that whoever asks waits for Redis, at most"""
+    return {
         "BACKEND": "django.core.cache.backends.redis.RedisCache",
         "LOCATION": REDIS_URL,
         "KEY_PREFIX": "guidepost",
-        # Who signs in is refused where nothing can be counted: a server that is only busy may be.
-        "OPTIONS": {"socket_timeout": 0.25, "socket_connect_timeout": 0.25},
+        "OPTIONS": {"socket_timeout": seconds, "socket_connect_timeout": seconds},
     }
+
+
+CACHES = {
+    "default": _cache(0.05),
+    # Who signs in is refused where nothing can be counted, and Redis may only be busy.
+    "attempts": _cache(0.25),
 }
-RATELIMIT_USE_CACHE = "default"
+RATELIMIT_USE_CACHE = "attempts"
 RATELIMIT_FAIL_OPEN = True  # a counter that a FLUSHALL takes away in mid-count limits nobody
 CELERY_BROKER_URL = REDIS_URL
 CELERY_BROKER_TRANSPORT_OPTIONS = {"global_keyprefix": "guidepost:"}

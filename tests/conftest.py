@@ -67,7 +67,7 @@ def _counters(url):
 def _fresh_counters(request):
     """Rate limits count in the shared Redis: each test starts from none."""
     if "db" in request.fixturenames or request.node.get_closest_marker("django_db"):
-        # Not by Django's cache, which gives Redis a quarter of a second, as requests do.
+        # Not by Django's cache, which gives Redis a twentieth of a second, as requests do.
         _counters(settings.REDIS_URL).flushdb()
     throttling._redis_away_until = 0.0
 

@@ -10,6 +10,7 @@ from django import forms
 from django.http import HttpRequest, HttpResponse, QueryDict
 
 from jobs import answers, shares
+from jobs.console.metadata import pair_of
 from jobs.models import ENDED, Job, JobStatus, Priority, Step
 from jobs.serializers import METADATA, JobListQuerySerializer
 from jobs.shown import PRIORITY, Row, step_of
@@ -48,19 +49,17 @@ class FindForm(QueryForm):
         required=False, widget=forms.TextInput(attrs={"placeholder": "ward=7b"})
     )
 
-    def clean_metadata(self) -> str:
-        pair: str = self.cleaned_data["metadata"]
-        if pair and "=" not in pair:
-            raise forms.ValidationError("Say a key and its value, as in ward=7b.")
-        return pair
+    def clean_metadata(self) -> tuple[str, str] | None:
+        typed: str = self.cleaned_data["metadata"]
+        return pair_of(typed) if typed else None
 
     def body(self) -> QueryDict:
         asked = super().body()
         for name in ("before", "metadata"):
             asked.pop(name, None)
         if pair := self.cleaned_data["metadata"]:
-            key, _, value = pair.partition("=")
-            asked[f"{METADATA}{key.strip()}"] = value.strip()
+            key, value = pair
+            asked[f"{METADATA}{key}"] = value
         return asked
 
     @property

@@ -12,6 +12,7 @@ from django.shortcuts import get_object_or_404
 from config.errors import DomainError
 from config.parsers import MultipartParser, UploadedFile
 from jobs import services
+from jobs.console.metadata import lines_of, pairs_of
 from jobs.models import Job, JobStatus
 from jobs.serializers import PRIORITIES, DocumentSubmitSerializer, JobSubmitSerializer
 from tenants.console.page import ConsoleForm, FormPage, console_page
@@ -89,19 +90,7 @@ class NewJobForm(ConsoleForm):
         return typed.replace("\r\n", "\n")
 
     def clean_metadata(self) -> dict[str, str]:
-        pairs: dict[str, str] = {}
-        for number, line in enumerate(self.cleaned_data["metadata"].splitlines(), start=1):
-            if not line.strip():
-                continue
-            pair = _pair(line)
-            if pair is None:
-                raise forms.ValidationError(
-                    f"Line {number} is no pair: say a key and its value, as in ward=7b."
-                )
-            if pair[0] in pairs:
-                raise forms.ValidationError(f"“{pair[0]}” stands twice.")
-            pairs.update([pair])
-        return pairs
+        return pairs_of(self.cleaned_data["metadata"])
 
     def body(self) -> dict[str, Any]:
         typed = super().body()
@@ -124,20 +113,6 @@ class NewJobForm(ConsoleForm):
             return self.cleaned_data
 
 
-def _pair(line: str) -> tuple[str, str] | None:
-    """The key and the value that a line says."""
-    key, sign, value = (part.strip() for part in line.partition("="))
-    return (key, value) if key and sign else None
-
-
-def _lines(metadata: dict[str, str]) -> str:
-    """As it would be typed; without what a line cannot say."""
-    lines = [(f"{key}={value}", (key, value)) for key, value in metadata.items()]
-    return "\n".join(
-        line for line, pair in lines if line.splitlines() == [line] and _pair(line) == pair
-    )
-
-
 @console_page("jobs/new/", name="job-new")
 class NewJobPage(FormPage):
     scope = Scope.JOBS_SUBMIT
@@ -154,14 +129,14 @@ class NewJobPage(FormPage):
 
     def initial(self) -> dict[str, Any]:
         """Of a new edition what was asked for the one before: else nothing can be taken over."""
-        if self._earlier is None:
-            return {}
         earlier = self._earlier
+        if earlier is None:
+            return {}
         options = {name: earlier.options.get(name) for name in OPTIONS}
         return {
             "supersedes": earlier.event_id,
             "title": earlier.title,
-            "metadata": _lines(earlier.metadata),
+            "metadata": lines_of(earlier.metadata),
             **options,
         }
 

@@ -10,7 +10,7 @@ from accounts import attempts
 from accounts.models import User
 from accounts.services import enrol_totp, register_person
 from tests.accounts.acts import PASSWORD, SECRET, give_code, give_password, is_in, sign_in
-from tests.config.test_health import NOWHERE
+from tests.config.caches import NOWHERE
 
 pytestmark = pytest.mark.django_db
 ANN = "ann@example.com"

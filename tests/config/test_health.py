@@ -1,14 +1,8 @@
 from django.db import OperationalError, connection
 from django.test import override_settings
 
+from tests.config.caches import NOWHERE
 from tests.config.test_problems import check_problem
-
-NOWHERE = {
-    "default": {
-        "BACKEND": "django.core.cache.backends.redis.RedisCache",
-        "LOCATION": "redis://127.0.0.1:1/0",
-    }
-}
 
 
 def test_liveness_touches_nothing(client):

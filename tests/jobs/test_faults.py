@@ -152,6 +152,33 @@ def test_f39_a_worker_that_could_not_stand_in_for_the_pump_once_does_so_the_next
     assert (job.status, len(tried) >= 2) == (JobStatus.PENDING, True)
 
 
+class StopsAfter(threading.Event):
+    """Is set after so many waits, none of which takes any time."""
+
+    def __init__(self, waits):
+        super().__init__()
+        self.left, self.waited = waits, []
+
+    def wait(self, timeout=None):
+        self.waited.append(timeout)
+        return len(self.waited) > self.left
+
+
+@pytest.mark.parametrize(
+    ("lease", "pump", "pause"),
+    [(15, 1, 3.75), (2, 1, 2)],  # else each of a hundred idle workers wakes all others
+)
+def test_f39_nobody_stands_in_more_often_than_the_pump_works(
+    settings, monkeypatch, lease, pump, pause
+):
+    settings.JOB_LEASE, settings.PUMP_SECONDS = timedelta(seconds=lease), pump
+    monkeypatch.setattr(runner, "_stopping", stopping := StopsAfter(2))
+
+    in_thread(lambda: runner.stand_in_for_pump("w")).result(10)
+
+    assert stopping.waited == [0, pause, pause]
+
+
 def test_f40_of_a_reaper_and_a_finishing_worker_exactly_one_wins():
     tenant = TenantFactory()
     for _ in range(15):

@@ -7,7 +7,7 @@ from django.test import override_settings
 
 from tenants.models import AuditEntry, Scope
 from tenants.services import keys
-from tests.config.test_health import NOWHERE
+from tests.config.caches import NOWHERE
 from tests.config.test_problems import check_problem
 from tests.factories import ApiKeyFactory, JobFactory, TenantFactory
 from tests.tenants.test_token_endpoint import ask, basic

@@ -15,7 +15,7 @@ from tenants import throttling
 from tenants.limits import Limits
 from tenants.models import ApiKey, RateBucket, RouteClass, Scope
 from tenants.throttling import LimiterUnavailable, RateLimited, admit, count, sliding_window
-from tests.config.test_health import NOWHERE
+from tests.config.caches import NOWHERE, caches_at
 from tests.config.test_problems import check_problem
 from tests.conftest import IN_PRODUCTION
 from tests.factories import ApiKeyFactory, JobFactory, TenantFactory
@@ -197,7 +197,7 @@ def redis_away(settings, monkeypatch):
     monkeypatch.setattr(throttling, "TIMEOUT", IN_PRODUCTION)
     proxy = Proxy(os.environ["REDIS_URL"])
     settings.REDIS_URL = proxy.url
-    settings.CACHES = {"default": {**settings.CACHES["default"], "LOCATION": proxy.url}}
+    settings.CACHES = caches_at(proxy.url)
     throttling._script.cache_clear()
     yield proxy
     proxy.restore()
@@ -313,10 +313,7 @@ def test_a_redis_that_takes_no_writes_is_degraded(client, api, settings):
         parts = urlsplit(settings.REDIS_URL)
         url = parts._replace(netloc=f"{name}:x@{parts.netloc.rpartition('@')[2]}").geturl()
         try:
-            with override_settings(
-                REDIS_URL=url,
-                CACHES={"default": {**settings.CACHES["default"], "LOCATION": url}},
-            ):
+            with override_settings(REDIS_URL=url, CACHES=caches_at(url)):
                 throttling._script.cache_clear()
                 assert client.get("/readyz").json()["status"] == "degraded"
                 assert api.get("/jobs").status_code == 200

@@ -97,7 +97,7 @@ def test_jobs_are_found_by_day_and_by_metadata(console_for, tenant, monkeypatch,
     [
         ({"created_after": "yesterday"}, "Datetime has wrong format"),
         ({"metadata": "ward"}, "as in ward=7b"),
-        ({"metadata": "=7b"}, "may not be blank"),
+        ({"metadata": "=7b"}, "“=7b” is no pair"),
         ({"stauts": "FAILED"}, "stauts"),
         ({"created_after": ["2026-01-01", "2026-01-02"]}, "more than once"),
     ],

@@ -85,9 +85,9 @@ def test_a_file_has_metadata_too(console, tenant):
 @pytest.mark.parametrize(
     ("typed", "said"),
     [
-        ("7b", "Line 1 is no pair: say a key and its value, as in ward=7b."),
-        ("ward=7b\n=8", "Line 2 is no pair: say a key and its value, as in ward=7b."),
-        ("ward=7b\nward=8", "“ward” stands twice."),
+        ("7b", "“7b” is no pair: say a key and its value, as in ward=7b."),
+        ("ward=7b\n=8", "“=8” is no pair: say a key and its value, as in ward=7b."),
+        ("ward=7b\nward=8", "“ward” stands twice, and has one value: leave one line."),
         ("\n".join(f"k{n}=" for n in range(17)), "At most 16 keys; these are 17."),
         ("ward=" + "7" * 501, "Ensure this field has no more than 500 characters."),
     ],
